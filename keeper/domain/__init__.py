@@ -1,0 +1,1 @@
+"""Nouns and maths: pure, synchronous, `now` is an argument."""

@@ -1,0 +1,48 @@
+"""Reading and writing one chain. Every read names its block."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Query, Receipt
+from keeper.domain.ids import Address, Hash
+
+T = TypeVar("T")
+
+
+class ChainReader(Protocol):
+    """All verbs raise RpcUnavailable (transient), RpcError (the node refused) or Reverted (`ask`, `simulate`, `estimate_gas`)."""
+
+    async def chain_id(self) -> int: ...
+
+    async def head(self) -> BlockRef: ...
+
+    async def block(self, number: int) -> BlockRef | None: ...
+
+    async def ask(self, query: Query[T], at: At) -> T:
+        """One round trip: a JSON-RPC batch of eth_call where there are several calls. Raises AbiMismatch."""
+        ...
+
+    async def logs(self, where: LogFilter, first: int, last: int) -> tuple[Log, ...]:
+        """Logs of blocks first…last, in order. Raises RpcError or RpcUnavailable when the node finds the range too wide."""
+        ...
+
+    async def simulate(self, call: Call, sender: Address, at: At) -> bytes: ...
+
+    async def estimate_gas(self, call: Call, sender: Address) -> int: ...
+
+    async def code(self, account: Address, at: At) -> bytes: ...
+
+    async def balance(self, account: Address, at: At) -> int: ...
+
+
+class ChainWriter(Protocol):
+    async def broadcast(self, raw: bytes) -> Hash:
+        """Hands a signed transaction to the node. RpcError when refused; RpcUnavailable means: outcome unknown."""
+        ...
+
+    async def receipt(self, tx: Hash) -> Receipt | None: ...
+
+    async def nonce(self, account: Address, at: At) -> int: ...
+
+    async def fees(self) -> FeeMarket: ...

@@ -1,0 +1,1 @@
+"""One running loop per file: wait, snapshot, decide, hand on."""

@@ -1,0 +1,69 @@
+"""Latest value per key: writers never wait, readers always see the newest. For market data; a price is never queued."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Board(Generic[K, V]):
+    """One writer per board. `version` grows with each put, so that a reader can wait for what it has not seen."""
+
+    def __init__(self) -> None:
+        self._values: dict[K, V] = {}
+        self._version = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def put(self, key: K, value: V) -> None:
+        self._values[key] = value
+        self._wake()
+
+    def drop(self, key: K) -> None:
+        if self._values.pop(key, None) is not None:
+            self._wake()
+
+    def get(self, key: K) -> V | None:
+        return self._values.get(key)
+
+    def snapshot(self) -> Mapping[K, V]:
+        """A copy: what was known at one instant."""
+        return dict(self._values)
+
+    async def changed(self, since: int) -> int:
+        """Returns the version as soon as it differs from `since`."""
+        while self._version == since:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+        return self._version
+
+    def _wake(self) -> None:
+        self._version += 1
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+async def first_change(*watched: tuple[Board[K, V], int], timeout_s: float) -> bool:
+    """Waits until one of the boards moved past the given version, or the time is over. True when a board moved."""
+    tasks = [asyncio.ensure_future(board.changed(since)) for board, since in watched]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,79 @@
+"""The only place where tasks are born. A failure in shared code ends the program; a market's own ends that market."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+
+class Service(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    async def run(self) -> None: ...
+
+
+OnFailure = Callable[[str, Exception], None]
+
+
+class Supervisor:
+    """Starts and stops services by key, at run time too (reload, shards).
+
+    With `on_failure` a service's unexpected exception halts that key alone and is handed to the callback; without it
+    the exception leaves `run` and the program ends: the next start reconciles (crash-only).
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failed: asyncio.Future[None] | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(sorted(self._tasks))
+
+    def start(self, key: str, service: Service, on_failure: OnFailure | None = None) -> None:
+        if key in self._tasks:
+            raise ValueError(f"{key} already runs")
+        task = asyncio.get_running_loop().create_task(service.run(), name=key)
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._ended(key, done, on_failure))
+
+    async def stop(self, key: str) -> None:
+        """Cancels one service and waits until it has ended. Unknown keys are ignored: stopping twice is harmless."""
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def stop_all(self, keep: Callable[[str], bool] = lambda key: False) -> None:
+        for key in [key for key in self.keys if not keep(key)]:
+            await self.stop(key)
+
+    async def watch(self, stop: Callable[[], Awaitable[object]]) -> None:
+        """Returns when `stop()` does; raises the first failure of a service that must not fail."""
+        loop = asyncio.get_running_loop()
+        self._failed = loop.create_future()
+        for task in list(self._tasks.values()):
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        waiter = asyncio.ensure_future(stop())
+        try:
+            await asyncio.wait({waiter, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
+        finally:
+            waiter.cancel()
+            self._failed.cancel()
+
+    def _ended(self, key: str, task: asyncio.Task[None], on_failure: OnFailure | None) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if on_failure is not None and isinstance(error, Exception):
+            on_failure(key, error)
+        elif self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+        else:
+            self._tasks[key] = task

@@ -1,0 +1,67 @@
+"""pydantic's findings in the operator's words, at the operator's lines, without what he wrote."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from keeper.settings.document import Document
+from keeper.settings.faults import Fault, Key, suggestion
+
+_WORDS = {
+    "string_type": "write text",
+    "int_type": "write a whole number",
+    "float_type": "write a number",
+    "bool_type": "write true or false",
+    "dict_type": "write keys and values",
+    "mapping_type": "write keys and values",
+    "model_type": "write keys and values",
+    "model_attributes_type": "write keys and values",
+    "tuple_type": "write a list",
+}
+
+
+def faults_of(error: ValidationError, model: type[BaseModel], document: Document) -> Iterator[Fault]:
+    """One fault for each finding."""
+    for found in error.errors(include_input=False, include_url=False, include_context=False):
+        keys: tuple[Key, ...] = tuple(key for key in found["loc"] if key != "[key]")
+        yield document.fault(*_worded(found["type"], found["msg"], keys, model))
+
+
+def _worded(kind: str, message: str, keys: tuple[Key, ...], model: type[BaseModel]) -> tuple[tuple[Key, ...], str]:
+    if kind == "extra_forbidden":
+        return keys, f"unknown key{suggestion(str(keys[-1]), written_names(_model_at(model, keys[:-1])))}"
+    if kind == "missing":
+        return keys[:-1], f"{keys[-1]} is missing"
+    return keys, _WORDS.get(kind) or message.removeprefix("Value error, ")
+
+
+def written_names(model: type[BaseModel] | None) -> list[str]:
+    """The keys of `model` as they are written in YAML."""
+    return [found.alias or name for name, found in model.model_fields.items()] if model else []
+
+
+def _model_at(model: type[BaseModel], keys: tuple[Key, ...]) -> type[BaseModel] | None:
+    hint: Any = model
+    for key in keys:
+        hint = _step(hint, key)
+    return next((part for part in _parts(hint) if isinstance(part, type) and issubclass(part, BaseModel)), None)
+
+
+def _step(hint: Any, key: Key) -> Any:
+    for part in _parts(hint):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return next((f.annotation for name, f in part.model_fields.items() if key in (f.alias, name)), None)
+        if typing.get_origin(part) in (tuple, dict, Mapping):
+            inner = [found for found in typing.get_args(part) if found is not Ellipsis]
+            return inner[-1]
+    return None
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the one type itself."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)

@@ -1,0 +1,161 @@
+"""keeper.yaml and its market files, read and judged as a whole: Settings, or every fault at once.
+
+The only place outside `app` that reads the environment: STATE_DIRECTORY, RUNTIME_DIRECTORY, CREDENTIALS_DIRECTORY,
+which systemd sets (systemd.exec(5)).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from keeper.errors import ConfigError
+from keeper.settings.base import Model
+from keeper.settings.document import Document, parse
+from keeper.settings.explain import faults_of
+from keeper.settings.faults import Fault, SettingsRefused
+from keeper.settings.market import MarketSettings
+from keeper.settings.models import CommonSettings, GlobalFile, Settings
+from keeper.settings.options import Registries
+from keeper.settings.rules import common_rules, conversion_rules, market_kinds, market_rules
+
+M = TypeVar("M", bound=Model)
+
+
+def load(path: Path, known: Registries | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Raises SettingsRefused with every fault of every file, each with its line."""
+    return _Loader(path, known or Registries(), os.environ if environ is None else environ).settings()
+
+
+@dataclass
+class _Loader:
+    path: Path
+    known: Registries
+    environ: Mapping[str, str]
+    faults: list[Fault] = field(default_factory=list)
+
+    def settings(self) -> Settings:
+        document = self._document(self.path)
+        common = self._model(GlobalFile, document) if document else None
+        if document is None or common is None:
+            raise SettingsRefused(self.faults)
+        self.faults += [document.fault(found.keys, found.message) for found in common_rules(common, self.known)]
+        markets = self._markets(document, common)
+        if self.faults:
+            raise SettingsRefused(self.faults)
+        return _joined(common, markets, self.path, self.environ)
+
+    def _document(self, path: Path) -> Document | None:
+        try:
+            return parse(_shown(path), path.read_bytes())
+        except OSError as error:
+            self.faults.append(Fault(_shown(path), 0, 0, "", f"cannot be read: {error.strerror}"))
+        except SettingsRefused as refused:
+            self.faults += refused.faults
+        return None
+
+    def _model(self, model: type[M], document: Document) -> M | None:
+        if not isinstance(document.tree, dict):
+            self.faults.append(document.fault((), "write keys and values"))
+            return None
+        try:
+            return model.model_validate(document.tree)
+        except ValidationError as error:
+            self.faults += faults_of(error, model, document)
+            return None
+
+    def _markets(self, document: Document, common: GlobalFile) -> tuple[MarketSettings, ...]:
+        read: dict[str, tuple[Document, MarketSettings]] = {}
+        for path in self._market_files(document, common):
+            own = self._document(path)
+            market = self._model(MarketSettings, own) if own else None
+            if own is None or market is None:
+                continue
+            if market.market in read:
+                self.faults.append(
+                    own.fault(("market",), f"{market.market} stands in {read[market.market][0].file} too")
+                )
+            read[market.market] = own, market
+            found = [*market_rules(market, common), *market_kinds(market, self.known)]
+            self.faults += [own.fault(complaint.keys, complaint.message) for complaint in found]
+        self.faults += _across(read, complete=not self.faults)
+        return tuple(market for _, (_, market) in sorted(read.items()))
+
+    def _market_files(self, document: Document, common: GlobalFile) -> list[Path]:
+        files: dict[Path, None] = {}
+        for number, pattern in enumerate(common.markets):
+            try:
+                found = sorted(self.path.parent.glob(pattern))
+            except (ValueError, NotImplementedError):
+                found = []
+            if not found:
+                self.faults.append(document.fault(("markets", number), "no such file"))
+            files.update(dict.fromkeys(found))
+        return list(files)
+
+
+def _across(read: Mapping[str, tuple[Document, MarketSettings]], complete: bool) -> Iterator[Fault]:
+    markets = {name: market for name, (_, market) in read.items()}
+    for name, complaint in conversion_rules(markets):
+        # A file with a fault of its own is not in `markets`: that it is missing here is no second fault.
+        if complete or "no market file" not in complaint.message:
+            yield read[name][0].fault(complaint.keys, complaint.message)
+    taken: dict[tuple[str, int], str] = {}
+    for name, market in markets.items():
+        if market.deployment and market.market_no is not None:
+            other = taken.setdefault((market.deployment, market.market_no), name)
+            if other != name:
+                yield read[name][0].fault(
+                    ("market_no",), f"{other} has number {market.market_no} of {market.deployment} already"
+                )
+
+
+def _shown(path: Path) -> str:
+    """As the operator typed it, or nearly: relative to where he stands."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _joined(
+    common: GlobalFile, markets: tuple[MarketSettings, ...], path: Path, environ: Mapping[str, str]
+) -> Settings:
+    base = path.parent.absolute()
+    state = common.state_dir or Path(_first(environ, "STATE_DIRECTORY") or "state")
+    state_dir = base / state
+    runtime = Path(_first(environ, "RUNTIME_DIRECTORY") or state_dir)
+    fields: dict[str, Any] = {name: getattr(common, name) for name in CommonSettings.model_fields}
+    return Settings(
+        **fields, markets=markets, file=path.absolute(), state_dir=state_dir, admin_socket=runtime / common.admin.socket
+    )
+
+
+def _first(environ: Mapping[str, str], name: str) -> str:
+    """systemd joins several directories by colons."""
+    return environ.get(name, "").partition(":")[0]
+
+
+def admin_sockets(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """Where the socket of the keeper that runs by `path` may be, likeliest first.
+
+    Works with a file that has faults: `keeper ctl pause` must not depend on a market file being right.
+    """
+    environ = os.environ if environ is None else environ
+    socket, state = Path("keeper.sock"), Path(_first(environ, "STATE_DIRECTORY") or "state")
+    try:
+        tree = parse(str(path), path.read_bytes()).tree
+        socket = Path(str(tree.get("admin", {}).get("socket", socket)))
+        state = Path(str(tree.get("state_dir") or state))
+    except (OSError, ConfigError, AttributeError):
+        pass
+    runtime = _first(environ, "RUNTIME_DIRECTORY")
+    places = [Path(runtime)] if runtime else []
+    # systemd/keeper@.service gives instance NAME, configured by NAME.yaml, this runtime directory.
+    places += [path.parent.absolute() / state, Path("/run/keeper") / path.stem]
+    return tuple(place / socket for place in places)

@@ -1,0 +1,205 @@
+"""One market file: where its prices come from, how they become index and mark, when they are published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId, source_id
+from keeper.domain.numbers import E18 as ONE
+from keeper.settings.base import Chosen, Model
+from keeper.settings.fields import E18, Bps, Count, Currency, Name, PairName, PositiveE18, Seconds, Symbol, Whole
+
+
+class SourceSettings(Model):
+    """One symbol at one venue."""
+
+    kind: Name = Field(description="The venue, e.g. `binance`.")
+    symbol: Symbol = Field(description="The venue's own spelling of the pair.")
+    quote: Currency = Field(
+        default="USD", description="What the venue's price is counted in; converted when it is not the market's."
+    )
+    weight: Count = Field(default=1, le=1000, description="Share in weighted index methods.")
+    max_age_s: Seconds | None = Field(
+        default=None, description="Oldest usable quote of this source; default `index.max_age_s`."
+    )
+    multiplier_e18: PositiveE18 = Field(
+        default=ONE,
+        alias="multiplier",
+        description="What one unit of the venue's price is in ours, e.g. `0.001` for 1000PEPE.",
+    )
+
+    @property
+    def id(self) -> SourceId:
+        return source_id(self.kind, self.symbol)
+
+
+class ConversionSettings(Model):
+    """How prices in another currency become ours, and the band in which that index is believed."""
+
+    index: PairName = Field(description="The index that converts, a market file of its own.")
+    low_e18: PositiveE18 = Field(
+        default=98 * ONE // 100, alias="low", description="Below this the currency counts as de-pegged."
+    )
+    high_e18: PositiveE18 = Field(default=102 * ONE // 100, alias="high", description="Above this likewise.")
+
+
+class IndexSettings(Model):
+    """How the accepted quotes become one spot price."""
+
+    method: Name = Field(description="Index method, e.g. `clamped_weighted_mean`, `weighted_median`.")
+    max_deviation_bps: Bps = Field(default=100, ge=1, description="A quote further from the median is an outlier.")
+    min_sources: Count = Field(default=3, description="Fewer accepted quotes withhold the index.")
+    min_quote_groups: Count = Field(
+        default=1, description="Fewer distinct quote currencies among them withhold it too."
+    )
+    max_age_s: Seconds = Field(default=10.0, description="Oldest usable quote.")
+
+
+class MarkSettings(Chosen):
+    """How index and own book become the mark. Every key but `method` is an option of the method."""
+
+    method: Name = Field(description="Mark method, e.g. `median3`, `ema_basis`, `index_only`.")
+
+
+class FundingSettings(Model):
+    """How the premium is sampled. The rate itself is the chain's."""
+
+    premium: Literal["impact", "mid", "derived"] = Field(
+        default="impact", description="What is compared with the index."
+    )
+    sample_s: Seconds = Field(default=5.0, description="Distance of two samples.")
+    impact_notional_e18: PositiveE18 = Field(
+        default=10_000 * ONE,
+        alias="impact_notional",
+        description="Quote currency that an impact price fills on each side.",
+    )
+
+
+class PublishSettings(Model):
+    """When a price goes on chain."""
+
+    deviation_bps: Bps = Field(
+        default=10, ge=1, description="Publish when index or mark moved this far from the chain's."
+    )
+    heartbeat_s: Seconds = Field(default=60.0, description="Publish at the latest after this time.")
+    min_interval_s: Seconds = Field(default=1.0, description="Never publish more often.")
+
+
+class GuardSettings(Model):
+    """What a price must not do without confirmation."""
+
+    max_jump_bps: Bps = Field(default=200, ge=1, description="A larger move trips the breaker until it is confirmed.")
+    confirm_s: Seconds = Field(default=3.0, description="The new level must hold for this long.")
+    confirm_sources: Count = Field(default=3, description="At this many sources.")
+    confirm_quote_groups: Count = Field(default=1, description="In this many distinct quote currencies.")
+
+
+class GateSettings(Model):
+    """What liquidations demand of the price they act on. Closes on doubt."""
+
+    max_mark_age_s: Seconds = Field(default=10.0, description="Oldest mark to act on.")
+    min_sources: Count = Field(default=3, description="Fewest accepted quotes to act on.")
+
+
+class LiquidationSettings(Model):
+    enabled: bool = Field(default=True, description="Whether this keeper liquidates in this market.")
+    max_batch: Count = Field(default=20, le=32, description="Most accounts in one transaction.")
+    gate: GateSettings = Field(default_factory=GateSettings)
+
+
+class BookSettings(Model):
+    """The perp's own order book, for basis and impact prices."""
+
+    kind: Name = Field(description="The venue that serves it, e.g. `perp`.")
+    symbol: Symbol = Field(description="The book's spelling of the market.")
+
+    @property
+    def id(self) -> SourceId:
+        return source_id(self.kind, self.symbol)
+
+
+class TierAssertion(Model):
+    floor_units: Whole = Field(description="From this notional on, in units of the quote token.")
+    mmr_bps: Bps
+
+
+class AssertSettings(Model):
+    """The chain's rules restated. `keeper check` compares; nothing else reads them. What is left out is not compared."""
+
+    tiers: tuple[TierAssertion, ...] | None = None
+    im_factor_bps: Whole | None = None
+    buffer_bps: Whole | None = None
+    penalty_bps: Bps | None = None
+    liquidator_bps: Bps | None = None
+    lot_e18: PositiveE18 | None = Field(default=None, alias="lot")
+    min_notional_units: Whole | None = None
+    max_notional_units: Whole | None = None
+    max_oi_e18: E18 | None = Field(default=None, alias="max_oi")
+    maker_bps: Bps | None = None
+    taker_bps: Bps | None = None
+    band_bps: Bps | None = None
+    max_price_age_s: Whole | None = None
+    funding_kind: Whole | None = None
+    interest_e18: E18 | None = Field(default=None, alias="interest")
+    clamp_e18: E18 | None = Field(default=None, alias="clamp")
+    cap_e18: E18 | None = Field(default=None, alias="cap")
+    interval_s: Whole | None = None
+    hold_s: Whole | None = None
+    max_deviation_bps: Whole | None = None
+    max_spread_bps: Whole | None = None
+    premium_kind: Whole | None = None
+
+
+class MarketSettings(Model):
+    """A perpetual, or an index alone when it names no deployment."""
+
+    market: PairName = Field(description="Name of the market and of its index.")
+    sources: tuple[SourceSettings, ...] = Field(min_length=1, max_length=64, description="Where spot prices come from.")
+    conversions: Mapping[Currency, ConversionSettings] = Field(
+        default_factory=dict, description="By quote currency: the index that converts it, or {index, low, high}."
+    )
+    index: IndexSettings
+    guard: GuardSettings = Field(default_factory=GuardSettings)
+    deployment: Name | None = Field(default=None, description="Which deployment of keeper.yaml the market belongs to.")
+    market_no: Count | None = Field(default=None, le=2**32 - 1, description="The market's number on chain.")
+    book: BookSettings | None = None
+    mark: MarkSettings | None = None
+    funding: FundingSettings | None = None
+    publish: PublishSettings | None = None
+    liquidation: LiquidationSettings | None = None
+    asserts: AssertSettings | None = Field(default=None, alias="assert")
+
+    @field_validator("conversions", mode="before")
+    @classmethod
+    def _shorthand(cls, written: Any) -> Any:
+        if not isinstance(written, dict):
+            return written
+        return {quote: {"index": value} if isinstance(value, str) else value for quote, value in written.items()}
+
+    @property
+    def id(self) -> MarketId:
+        return MarketId(self.market)
+
+    @property
+    def index_id(self) -> IndexId:
+        return IndexId(self.market)
+
+    @property
+    def deployment_id(self) -> DeploymentId | None:
+        return DeploymentId(self.deployment) if self.deployment else None
+
+    @property
+    def is_index_only(self) -> bool:
+        return self.deployment is None
+
+    @property
+    def currency(self) -> str:
+        """What the market is priced in: `USD` of `BTC-USD`."""
+        return self.market.partition("-")[2].partition(".")[0]
+
+    @property
+    def quote_groups(self) -> frozenset[str]:
+        return frozenset(source.quote for source in self.sources)

@@ -1,0 +1,158 @@
+"""The global file, and the whole of what an operator configured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from keeper.domain.ids import ChainId, DeploymentId, MarketId
+from keeper.settings.base import Chosen, Model
+from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, WebSocketUrl, Whole
+from keeper.settings.market import MarketSettings
+
+
+class ChainSettings(Model):
+    """One EVM chain and how patiently to deal with it."""
+
+    id: Count = Field(description="EIP-155 chain id. Every endpoint is checked against it.")
+    rpc: tuple[Endpoint, ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="JSON-RPC endpoints, first preferred; `file:` and `credential:` keep keys out of here.",
+    )
+    plain_http: bool = Field(
+        default=False, description="Allow http:// to other machines (your own node in your own network)."
+    )
+    confirmations: Count = Field(default=1, le=1000, description="Blocks after which a transaction counts as final.")
+    poll_s: Seconds = Field(default=1.0, description="How often to ask for a new head.")
+    max_fee_gwei: Count = Field(default=500, description="Never offer more for a unit of gas.")
+    bump_percent: Count = Field(
+        default=10, ge=10, le=400, description="Raise of a replacement; nodes demand at least 10."
+    )
+    bump_blocks: Count = Field(
+        default=3, le=1000, description="Blocks that a transaction may wait before it is replaced."
+    )
+
+    @property
+    def chain_id(self) -> ChainId:
+        return ChainId(self.id)
+
+    @property
+    def max_fee_wei(self) -> int:
+        return self.max_fee_gwei * 10**9
+
+
+class DeploymentSettings(Chosen):
+    """One protocol's contracts. Every other key is an option of the protocol, e.g. the addresses."""
+
+    protocol: Name = Field(description="Protocol adapter, e.g. `reference`.")
+    from_block: Whole = Field(default=0, description="Block of the deployment: nothing is read before it.")
+
+
+class SignerSettings(Chosen):
+    """One key. Every other key is an option of the kind, e.g. `path`."""
+
+    kind: Name = Field(description="Signer adapter, e.g. `key_file`, `keystore`.")
+
+
+class SignersSettings(Model):
+    """Report keys sign prices and hold no funds; the sender pays gas and signs no prices. None at all: dry run."""
+
+    reports: tuple[SignerSettings, ...] = Field(default=(), max_length=32)
+    sender: SignerSettings | None = None
+
+
+class ReportSettings(Model):
+    ttl_s: Count = Field(default=20, le=3600, description="Seconds for which a signed batch may still be mined.")
+
+
+class VenueSettings(Model):
+    """Other addresses for a venue than its own."""
+
+    url: WebSocketUrl | None = None
+    rest_url: HttpUrl | None = None
+    plain_http: bool = Field(default=False, description="Allow ws:// and http:// to other machines.")
+
+
+class OpsSettings(Model):
+    """Where /livez, /readyz, /metrics and /status are served."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
+    port: int = Field(default=9464, ge=0, le=65535, description="0 takes any free port.")
+    expose: bool = Field(default=False, description="Allow an address other than loopback.")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="Further Host names to answer to, e.g. the name that Prometheus scrapes."
+    )
+
+
+class AdminSettings(Model):
+    socket: FilePath = Field(
+        default=Path("keeper.sock"), description="Unix socket, in the runtime directory unless absolute."
+    )
+
+
+class LogSettings(Model):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, else JSON."
+    )
+
+
+class CommonSettings(Model):
+    """What keeper.yaml holds besides the list of market files."""
+
+    chain: ChainSettings
+    deployments: Mapping[Name, DeploymentSettings] = Field(default_factory=dict)
+    signers: SignersSettings = Field(default_factory=SignersSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
+    venues: Mapping[Name, VenueSettings] = Field(default_factory=dict)
+    ops: OpsSettings = Field(default_factory=OpsSettings)
+    admin: AdminSettings = Field(default_factory=AdminSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    grace_s: Seconds = Field(default=20.0, description="How long a stop waits for transactions that are under way.")
+
+
+class GlobalFile(CommonSettings):
+    """keeper.yaml as written. Relative file names start from the directory of keeper.yaml."""
+
+    state_dir: FilePath | None = Field(
+        default=None, description="Journal and snapshots. Default: systemd's `$STATE_DIRECTORY`, else `state`."
+    )
+    markets: tuple[str, ...] = Field(min_length=1, description="Market files, globs allowed, relative to this file.")
+
+
+class Settings(CommonSettings):
+    """keeper.yaml and all market files, with paths made absolute. What the program is built from."""
+
+    markets: tuple[MarketSettings, ...]
+    file: Path
+    state_dir: Path
+    admin_socket: Path
+
+    @property
+    def perps(self) -> tuple[MarketSettings, ...]:
+        """Markets that are published, in the order of their names."""
+        return tuple(market for market in self.markets if not market.is_index_only)
+
+    def market(self, name: str) -> MarketSettings:
+        """Raises KeyError."""
+        return {market.market: market for market in self.markets}[name]
+
+    def markets_of(self, deployment: DeploymentId) -> Mapping[MarketId, MarketSettings]:
+        return {market.id: market for market in self.perps if market.deployment == deployment}
+
+    def public(self) -> dict[str, Any]:
+        """All settings by their names in YAML, without secrets and without this machine's directories."""
+        hidden = {"file", "state_dir", "admin_socket"}
+        return self.model_dump(mode="json", by_alias=True, exclude=hidden)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the public view: what decisions name as their configuration."""
+        text = json.dumps(self.public(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

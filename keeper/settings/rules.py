@@ -1,0 +1,183 @@
+"""What must hold between fields, files and registries: faults that no single field can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from keeper.settings.faults import suggestion
+from keeper.settings.fields import is_loopback, is_plain
+from keeper.settings.market import MarketSettings
+from keeper.settings.models import CommonSettings
+from keeper.settings.options import Complaint, Registries, examine
+
+PERP_KEYS = ("deployment", "market_no", "mark", "publish")
+
+
+def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
+    """Faults of one market file that need nothing but itself and keeper.yaml."""
+    yield from _enough_sources(market)
+    yield from _same_source_twice(market)
+    yield from _conversions(market)
+    if market.is_index_only:
+        for key in ("market_no", "book", "mark", "funding", "publish", "liquidation"):
+            if getattr(market, key) is not None:
+                yield Complaint(
+                    (key,), "an index without `deployment` has no such part; name the deployment or remove it"
+                )
+    else:
+        yield from _perp(market, common)
+
+
+def _enough_sources(market: MarketSettings) -> Iterator[Complaint]:
+    sources, groups = len(market.sources), len(market.quote_groups)
+    wanted: list[tuple[tuple[str, ...], int, int, str]] = [
+        (("index", "min_sources"), market.index.min_sources, sources, "sources"),
+        (("index", "min_quote_groups"), market.index.min_quote_groups, groups, "quote currencies"),
+        (("guard", "confirm_sources"), market.guard.confirm_sources, sources, "sources"),
+        (("guard", "confirm_quote_groups"), market.guard.confirm_quote_groups, groups, "quote currencies"),
+    ]
+    if market.liquidation:
+        wanted.append((("liquidation", "gate", "min_sources"), market.liquidation.gate.min_sources, sources, "sources"))
+    for keys, need, have, noun in wanted:
+        if need > have:
+            yield Complaint(keys, f"asks for {need} {noun} of the {have} that the file has")
+
+
+def _same_source_twice(market: MarketSettings) -> Iterator[Complaint]:
+    seen = set()
+    for number, source in enumerate(market.sources):
+        if source.id in seen:
+            yield Complaint(("sources", number), f"{source.id} stands here twice: one venue would count double")
+        seen.add(source.id)
+
+
+def _conversions(market: MarketSettings) -> Iterator[Complaint]:
+    for number, source in enumerate(market.sources):
+        if source.quote not in (market.currency, *market.conversions):
+            yield Complaint(
+                ("sources", number, "quote"),
+                f"no conversion from {source.quote} to {market.currency}; add it to `conversions`",
+            )
+    for quote, conversion in market.conversions.items():
+        if conversion.low_e18 >= conversion.high_e18:
+            yield Complaint(("conversions", quote), "low must be below high")
+        if not conversion.index.startswith(f"{quote}-{market.currency}"):
+            yield Complaint(("conversions", quote), f"{conversion.index} does not convert {quote} to {market.currency}")
+
+
+def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
+    for key in PERP_KEYS:
+        if getattr(market, key) is None:
+            yield Complaint((), f"{key} is missing: a market with a deployment needs {', '.join(PERP_KEYS)}")
+    if market.deployment not in common.deployments:
+        yield Complaint(("deployment",), f"unknown deployment{suggestion(str(market.deployment), common.deployments)}")
+    if market.publish and market.publish.heartbeat_s <= market.publish.min_interval_s:
+        yield Complaint(("publish", "heartbeat_s"), "heartbeat_s must be longer than min_interval_s")
+    if market.index.max_age_s >= common.report.ttl_s:
+        yield Complaint(
+            ("index", "max_age_s"), "quotes must grow stale before a report expires: max_age_s < report.ttl_s"
+        )
+    if market.funding and market.funding.premium != "derived" and market.book is None:
+        yield Complaint(("funding", "premium"), "a premium from the own book needs `book`")
+
+
+def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
+    """Names that must stand in a registry."""
+    if known.venues is not None:
+        for number, source in enumerate(market.sources):
+            if source.kind not in known.venues:
+                yield Complaint(("sources", number, "kind"), f"unknown venue{suggestion(source.kind, known.venues)}")
+        if market.book and market.book.kind not in known.venues:
+            yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, known.venues)}")
+    if known.index_methods is not None and market.index.method not in known.index_methods:
+        yield Complaint(("index", "method"), f"unknown method{suggestion(market.index.method, known.index_methods)}")
+    if known.mark_methods is not None and market.mark:
+        given = known.given.get("mark_methods", frozenset())
+        yield from _under(
+            ("mark",), examine(known.mark_methods, market.mark.method, market.mark.options, given, "method")
+        )
+
+
+def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
+    """Faults of keeper.yaml itself."""
+    for number, endpoint in enumerate(common.chain.rpc):
+        if is_plain(endpoint.get_secret_value()) and not common.chain.plain_http:
+            yield Complaint(
+                ("chain", "rpc", number), "http:// to another machine; use https://, or set chain.plain_http"
+            )
+    if not is_loopback(common.ops.host) and not common.ops.expose:
+        yield Complaint(
+            ("ops", "host"), "not a loopback address; set ops.expose: true if this page may be seen by others"
+        )
+    yield from _venues(common, known)
+    yield from _deployments(common, known)
+    yield from _signers(common, known)
+
+
+def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
+    for name, venue in common.venues.items():
+        if known.venues is not None and name not in known.venues:
+            yield Complaint(("venues", name), f"unknown venue{suggestion(name, known.venues)}")
+        for key in ("url", "rest_url"):
+            if is_plain(getattr(venue, key) or "") and not venue.plain_http:
+                yield Complaint(("venues", name, key), "unencrypted to another machine; use wss:// and https://")
+
+
+def _deployments(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
+    if known.protocols is None:
+        return
+    given = known.given.get("protocols", frozenset())
+    for name, deployment in common.deployments.items():
+        found = examine(known.protocols, deployment.protocol, deployment.options, given, "protocol")
+        yield from _under(("deployments", name), found)
+
+
+def _signers(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
+    if known.signers is None:
+        return
+    given = known.given.get("signers", frozenset())
+    for number, signer in enumerate(common.signers.reports):
+        yield from _under(
+            ("signers", "reports", number), examine(known.signers, signer.kind, signer.options, given, "kind")
+        )
+    if sender := common.signers.sender:
+        yield from _under(("signers", "sender"), examine(known.signers, sender.kind, sender.options, given, "kind"))
+
+
+def _under(keys: tuple[str | int, ...], found: list[Complaint]) -> Iterator[Complaint]:
+    for complaint in found:
+        yield Complaint((*keys, *complaint.keys), complaint.message)
+
+
+def conversion_rules(markets: Mapping[str, MarketSettings]) -> Iterator[tuple[str, Complaint]]:
+    """Conversions whose index is missing or leads back to where it began, by the market that names it."""
+    for name, market in markets.items():
+        for quote, conversion in market.conversions.items():
+            if conversion.index not in markets:
+                yield (
+                    name,
+                    Complaint(
+                        ("conversions", quote),
+                        f"no market file for {conversion.index}{suggestion(conversion.index, markets)}",
+                    ),
+                )
+            elif path := _way_back(markets, name, conversion.index):
+                yield (
+                    name,
+                    Complaint(("conversions", quote), f"conversions run in a circle: {' → '.join((name, *path))}"),
+                )
+
+
+def _way_back(markets: Mapping[str, MarketSettings], goal: str, start: str) -> tuple[str, ...]:
+    """The way from `start` to `goal` along conversions, or nothing."""
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen = {start}
+    while ways:
+        way = ways.pop()
+        if way[-1] == goal:
+            return way
+        for conversion in markets[way[-1]].conversions.values() if way[-1] in markets else ():
+            if conversion.index not in seen:
+                seen.add(conversion.index)
+                ways.append((*way, conversion.index))
+    return ()

@@ -1,0 +1,114 @@
+"""One index: screened votes, a quorum counted after rejection, one aggregate. Below the quorum it is withheld."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keeper.domain.aggregation import INDEX_METHODS
+from keeper.domain.ids import IndexId
+from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
+from keeper.domain.numbers import BPS, MAX_PRICE_E18, exceeds_bps, text_of
+from keeper.domain.outliers import without_outliers
+from keeper.domain.quote import Quotes
+from keeper.domain.screening import PricedQuote, Rates, Rejected, Rejection, screen
+from keeper.domain.time import Timestamp
+
+__all__ = [
+    "INDEX_METHODS",
+    "IndexPrice",
+    "IndexSpec",
+    "PegSpec",
+    "PricedQuote",
+    "Rejected",
+    "Rejection",
+    "SourceSpec",
+    "Withheld",
+    "WithheldReason",
+    "index_price",
+]
+
+
+class WithheldReason(StrEnum):
+    SOURCES = "sources"
+    """Fewer sources than the quorum."""
+    QUOTE_GROUPS = "quote_groups"
+    """Sources of too few quote currencies: their errors may be one and the same."""
+    PAIR = "pair"
+    """Two sources are left and they do not confirm each other, or not the last index."""
+    UNREPRESENTABLE = "unrepresentable"
+    """A price that no report can carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPrice:
+    """An index with everything behind it. `as_of` is the instant of the computation."""
+
+    index: IndexId
+    price_e18: int
+    as_of: Timestamp
+    inputs: tuple[PricedQuote, ...]
+    rejected: tuple[Rejection, ...] = ()
+
+    def oldest(self) -> Timestamp:
+        """The oldest time among its inputs: the venue's own where it gives one, else ours of receipt."""
+        times = [vote.quote.observed_at or vote.quote.received_at for vote in self.inputs]
+        return min(times, default=self.as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Why there is no index at `as_of`. `inputs` are the votes that were left after rejection."""
+
+    index: IndexId
+    reason: WithheldReason
+    detail: str
+    as_of: Timestamp
+    inputs: tuple[PricedQuote, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+
+
+def index_price(
+    spec: IndexSpec, quotes: Quotes, rates: Rates, last_e18: int | None, now: Timestamp
+) -> IndexPrice | Withheld:
+    """Screen, convert, drop outliers, count the quorum, aggregate. `last_e18` is asked only when two sources are left."""
+    inputs, rejected = screen(spec, quotes, rates, now)
+    votes = sorted([(vote.price_e18, vote.spec.weight) for vote in inputs])
+    kept = without_outliers(spec, inputs, votes, rejected)
+    if kept is not inputs:
+        votes = sorted([(vote.price_e18, vote.spec.weight) for vote in kept])
+    shortfall = _shortfall(spec, kept, last_e18)
+    if shortfall is not None:
+        return Withheld(spec.id, *shortfall, now, tuple(kept), tuple(rejected))
+    price = INDEX_METHODS[spec.method](votes, spec.clamp_bps)
+    if price > MAX_PRICE_E18:
+        detail = f"{text_of(price)} exceeds the largest price"
+        return Withheld(spec.id, WithheldReason.UNREPRESENTABLE, detail, now, tuple(kept), tuple(rejected))
+    return IndexPrice(spec.id, price, now, tuple(kept), tuple(rejected))
+
+
+def _shortfall(
+    spec: IndexSpec, votes: Sequence[PricedQuote], last_e18: int | None
+) -> tuple[WithheldReason, str] | None:
+    """What the quorum misses. Two votes are never simply averaged: they must confirm each other and the last index."""
+    have = len(votes)
+    if have < spec.min_sources and not (have == 2 and spec.allow_two):
+        return WithheldReason.SOURCES, f"{have} of {spec.min_sources} sources"
+    groups = len({vote.spec.quote for vote in votes})
+    if groups < spec.min_quote_groups:
+        return WithheldReason.QUOTE_GROUPS, f"{groups} of {spec.min_quote_groups} quote groups"
+    return _pair_fault(spec, votes, last_e18) if have == 2 else None
+
+
+def _pair_fault(
+    spec: IndexSpec, votes: Sequence[PricedQuote], last_e18: int | None
+) -> tuple[WithheldReason, str] | None:
+    low, high = sorted(vote.price_e18 for vote in votes)
+    if exceeds_bps(high, low, spec.pair_bps):
+        return WithheldReason.PAIR, f"{text_of(low)} and {text_of(high)} differ by more than {spec.pair_bps} bps"
+    if last_e18 is None:
+        return WithheldReason.PAIR, "two sources and no last index to compare them with"
+    if max(abs(low - last_e18), abs(high - last_e18)) * BPS > spec.pair_last_bps * last_e18:
+        return WithheldReason.PAIR, f"two sources more than {spec.pair_last_bps} bps from the last index"
+    return None

@@ -1,0 +1,183 @@
+"""Which quotes may vote on an index, and at what price; every refusal has a reason.
+
+The order of the tests is the order of `Rejected`; the first that applies is the reason given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from keeper.domain.ids import SourceId
+from keeper.domain.index_spec import IndexSpec, SourceSpec
+from keeper.domain.numbers import BPS, E18, text_of
+from keeper.domain.quote import Quote, Quotes
+from keeper.domain.time import MILLISECOND, Timestamp
+
+
+class Rejected(StrEnum):
+    MISSING = "missing"
+    """The source has said nothing yet."""
+    FUTURE = "future"
+    """A time ahead of ours by more than the allowed skew."""
+    STALE = "stale"
+    NON_POSITIVE = "non_positive"
+    CROSSED = "crossed"
+    WIDE = "wide"
+    """Neither the mid of a narrow book nor a last trade inside the book."""
+    UNCONVERTED = "unconverted"
+    """The index of its quote currency is withheld."""
+    PEG = "peg"
+    """The rate of its quote currency left the guard band: its whole quote group is refused."""
+    FROZEN = "frozen"
+    OUTLIER = "outlier"
+
+
+class Refusal(NamedTuple):
+    reason: Rejected
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """`price_e18` is the converted price, where the quote got as far as having one."""
+
+    source: SourceId
+    reason: Rejected
+    detail: str
+    price_e18: int | None = None
+
+
+# A tuple and not a dataclass: ten are built for each index at each tick, and a frozen dataclass costs eight times as much.
+class PricedQuote(NamedTuple):
+    """A quote that may vote: what the venue stated, the rate that converted it (None for the index's own currency)."""
+
+    spec: SourceSpec
+    quote: Quote
+    price_e18: int
+    stated_e18: int
+    rate_e18: int | None
+
+    @property
+    def source(self) -> SourceId:
+        return self.spec.source
+
+    @property
+    def group(self) -> str:
+        return self.spec.quote
+
+
+Rates = Mapping[str, int | Refusal]
+"""Rate (scaled 1e18) of each foreign quote currency, or why there is none."""
+
+
+def stated_price(quote: Quote, max_spread_bps: int) -> int | Refusal:
+    """Mid of an uncrossed book no wider than the limit, rounded down; else the last trade if it lies inside the book.
+
+    A source that states no book at all is taken by its last trade; one that states half a book is refused.
+    """
+    bid, ask = quote.bid_e18, quote.ask_e18
+    if bid is None or ask is None:
+        return _last_price(quote)
+    if bid <= 0 or ask <= 0:
+        return Refusal(Rejected.NON_POSITIVE, f"bid {text_of(bid)}, ask {text_of(ask)}")
+    if bid > ask:
+        return Refusal(Rejected.CROSSED, f"bid {text_of(bid)} above ask {text_of(ask)}")
+    if (ask - bid) * (2 * BPS) <= max_spread_bps * (ask + bid):
+        return (ask + bid) // 2
+    last = quote.last_e18
+    if last is not None and bid <= last <= ask:
+        return last
+    return Refusal(Rejected.WIDE, f"bid {text_of(bid)}, ask {text_of(ask)} exceed {max_spread_bps} bps")
+
+
+def _last_price(quote: Quote) -> int | Refusal:
+    if quote.bid_e18 is not None or quote.ask_e18 is not None:
+        return Refusal(Rejected.WIDE, "one side of the book is empty")
+    if quote.last_e18 is None:
+        return Refusal(Rejected.MISSING, "neither book nor trade")
+    if quote.last_e18 <= 0:
+        return Refusal(Rejected.NON_POSITIVE, f"last {text_of(quote.last_e18)}")
+    return quote.last_e18
+
+
+def untimely(quote: Quote, spec: SourceSpec, now: Timestamp, max_skew_ns: int) -> Refusal | None:
+    """Why the quote's times disqualify it.
+
+    Our receive time must be fresh, and so must the venue's own. A venue that gives no time is as fresh as the last frame
+    that confirmed it, but an unchanged content counts for `quiet_max_ns` only, as an exchange drops a constituent that has
+    not updated for five minutes (https://www.binance.com/en/support/faq/547ba48141474ab3bddc5d7898f97928).
+    """
+    received, observed = quote.received_at, quote.observed_at
+    latest = received if observed is None or observed < received else observed
+    if latest > now + max_skew_ns:
+        return Refusal(Rejected.FUTURE, f"{(latest - now) // MILLISECOND} ms ahead")
+    oldest = received if observed is None or observed > received else observed
+    if now - oldest > spec.max_age_ns:
+        return Refusal(Rejected.STALE, f"{(now - oldest) // MILLISECOND} ms old")
+    if observed is None and now - quote.changed_at > spec.quiet_max_ns:
+        return Refusal(Rejected.STALE, f"unchanged for {(now - quote.changed_at) // MILLISECOND} ms, no venue time")
+    return None
+
+
+def converted(stated_e18: int, multiplier_e18: int, rate_e18: int | None) -> int:
+    """Price of one base unit in the index's currency, each step rounded down."""
+    if multiplier_e18 != E18:
+        stated_e18 = stated_e18 * multiplier_e18 // E18
+    return stated_e18 if rate_e18 is None else stated_e18 * rate_e18 // E18
+
+
+def priced(
+    source: SourceSpec, quote: Quote | None, spec: IndexSpec, rates: Rates, now: Timestamp
+) -> PricedQuote | Refusal:
+    """One source's vote, judged by itself."""
+    if quote is None:
+        return Refusal(Rejected.MISSING, "no quote yet")
+    refusal = untimely(quote, source, now, spec.max_skew_ns)
+    if refusal is not None:
+        return refusal
+    stated = stated_price(quote, spec.max_spread_bps)
+    if isinstance(stated, Refusal):
+        return stated
+    rate = rates.get(source.quote)
+    if isinstance(rate, Refusal):
+        return rate
+    price = converted(stated, source.multiplier_e18, rate)
+    if price <= 0:
+        return Refusal(Rejected.NON_POSITIVE, "vanishes in the conversion")
+    return PricedQuote(source, quote, price, stated, rate)
+
+
+def screen(spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp) -> tuple[list[PricedQuote], list[Rejection]]:
+    """Votes in the order of the spec's sources, and the refused; outliers are judged afterwards, against the votes."""
+    accepted: list[PricedQuote] = []
+    rejected: list[Rejection] = []
+    for source in spec.sources:
+        vote = priced(source, quotes.get(source.source), spec, rates, now)
+        if isinstance(vote, PricedQuote):
+            accepted.append(vote)
+        else:
+            rejected.append(Rejection(source.source, vote.reason, vote.detail))
+    if spec.frozen_after_ns is not None:
+        accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
+    return accepted, rejected
+
+
+def _without_frozen(
+    votes: list[PricedQuote], rejected: list[Rejection], now: Timestamp, after_ns: int
+) -> list[PricedQuote]:
+    """Drops the unchanged if more than half of the *other* votes changed meanwhile: a quiet market freezes nobody."""
+    moved = sum(now - vote.quote.changed_at <= after_ns for vote in votes)
+    if 2 * moved <= len(votes) - 1:
+        return votes
+    kept = []
+    for vote in votes:
+        still_ns = now - vote.quote.changed_at
+        if still_ns <= after_ns:
+            kept.append(vote)
+        else:
+            detail = f"unchanged for {still_ns // MILLISECOND} ms while {moved} others moved"
+            rejected.append(Rejection(vote.source, Rejected.FROZEN, detail, vote.price_e18))
+    return kept

@@ -1,0 +1,160 @@
+"""JSON-RPC values as our nouns. Shapes: https://ethereum.org/en/developers/docs/apis/json-rpc/ and EIP-1474.
+
+Everything a node says is checked here; whatever does not have the promised shape raises Malformed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Receipt
+from keeper.domain.ids import Address, Hash
+
+T = TypeVar("T")
+
+_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+
+
+class Malformed(ValueError):
+    """A node's answer does not have the shape that the specification promises."""
+
+
+def quantity(value: object) -> int:
+    """A hexadecimal quantity, as in `0x1b4`."""
+    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+        return int(value, 16)
+    raise Malformed(f"not a quantity: {_shown(value)}")
+
+
+def hash32(value: object) -> Hash:
+    if isinstance(value, str) and _HASH.fullmatch(value):
+        return Hash(value.lower())
+    raise Malformed(f"not a 32-byte hash: {_shown(value)}")
+
+
+def address20(value: object) -> Address:
+    if isinstance(value, str) and _ADDRESS.fullmatch(value):
+        return Address(value.lower())
+    raise Malformed(f"not an address: {_shown(value)}")
+
+
+def payload(value: object) -> bytes:
+    """Bytes of any length."""
+    if isinstance(value, str) and value[:2] == "0x":
+        try:
+            raw = bytes.fromhex(value[2:])
+        except ValueError:
+            raise Malformed(f"not hexadecimal: {_shown(value)}") from None
+        if 2 * len(raw) + 2 == len(value):  # bytes.fromhex skips blanks
+            return raw
+    raise Malformed(f"not hexadecimal: {_shown(value)}")
+
+
+def block_ref(value: object) -> BlockRef:
+    """A mined block; a pending one has no hash and is refused."""
+    block = _object(value)
+    return BlockRef(
+        number=quantity(block.get("number")),
+        hash=hash32(block.get("hash")),
+        parent_hash=hash32(block.get("parentHash")),
+        timestamp_s=quantity(block.get("timestamp")),
+        base_fee_wei=quantity(block.get("baseFeePerGas", "0x0")),
+    )
+
+
+def optional(decode: Callable[[object], T]) -> Callable[[object], T | None]:
+    """The same, but null means: the node does not know it."""
+    return lambda value: None if value is None else decode(value)
+
+
+def log(value: object) -> Log:
+    raw = _object(value)
+    if raw.get("removed") is True:
+        raise Malformed("a removed log in an answer about canonical blocks")
+    return Log(
+        address=address20(raw.get("address")),
+        topics=tuple(map(hash32, _list(raw.get("topics")))),
+        data=payload(raw.get("data")),
+        block_number=quantity(raw.get("blockNumber")),
+        block_hash=hash32(raw.get("blockHash")),
+        tx_hash=hash32(raw.get("transactionHash")),
+        log_index=quantity(raw.get("logIndex")),
+    )
+
+
+def logs(value: object) -> tuple[Log, ...]:
+    """In the order of the chain."""
+    return tuple(sorted(map(log, _list(value)), key=lambda each: (each.block_number, each.log_index)))
+
+
+def receipt(value: object) -> Receipt | None:
+    """None for a transaction that is known but not mined, which some nodes answer with a null block."""
+    if value is None:
+        return None
+    raw = _object(value)
+    if raw.get("blockHash") is None:
+        return None
+    return Receipt(
+        tx_hash=hash32(raw.get("transactionHash")),
+        status=quantity(raw.get("status")),
+        block_number=quantity(raw.get("blockNumber")),
+        block_hash=hash32(raw.get("blockHash")),
+        gas_used=quantity(raw.get("gasUsed")),
+        effective_gas_price_wei=quantity(raw.get("effectiveGasPrice", "0x0")),
+        logs=logs(raw.get("logs")),
+    )
+
+
+def fee_market(value: object) -> FeeMarket:
+    """eth_feeHistory: the last base fee is the next block's; the tip is the median of what recent blocks took."""
+    history = _object(value)
+    base_fees = _list(history.get("baseFeePerGas"))
+    if not base_fees:
+        raise Malformed("eth_feeHistory without a base fee")
+    tips = sorted(quantity(rewards[0]) for rewards in map(_list, history.get("reward") or ()) if rewards)
+    return FeeMarket(base_fee_wei=quantity(base_fees[-1]), tip_wei=tips[len(tips) // 2] if tips else 0)
+
+
+def block_param(at: At, by_hash: bool) -> object:
+    """Pinned by hash (EIP-1898), so that a reorganised block is refused instead of silently read as another."""
+    if not isinstance(at, BlockRef):
+        return at
+    return {"blockHash": at.hash, "requireCanonical": True} if by_hash else hex(at.number)
+
+
+def call_param(call: Call, sender: Address | None = None) -> dict[str, str]:
+    words = {"to": call.to, "data": "0x" + call.data.hex()}
+    if call.value_wei:
+        words["value"] = hex(call.value_wei)
+    if call.gas_limit is not None:
+        words["gas"] = hex(call.gas_limit)
+    if sender is not None:
+        words["from"] = sender
+    return words
+
+
+def log_param(where: LogFilter, first: int, last: int) -> dict[str, object]:
+    words: dict[str, object] = {"fromBlock": hex(first), "toBlock": hex(last), "address": list(where.addresses)}
+    if where.topics0:
+        words["topics"] = [list(where.topics0)]
+    return words
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise Malformed(f"not an object: {_shown(value)}")
+
+
+def _list(value: object) -> Sequence[Any]:
+    if isinstance(value, list):
+        return value
+    raise Malformed(f"not a list: {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:60]

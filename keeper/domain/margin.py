@@ -25,8 +25,10 @@ STALE_GRACE_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one market's positions are valued by at one instant: the stored mark, the funding index after the boundaries
-    due, and whether a liquidation may use that mark (`fresh`), or may pass over its age (`passable`)."""
+    """What one market's positions are valued by at one instant: the stored mark and the funding index after what is due.
+
+    A liquidation needs a `fresh` mark in the market that it acts on, and a `passable` one in the account's others.
+    """
 
     market_no: int
     parameters: MarketParameters

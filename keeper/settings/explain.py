@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], document: Document
     """One fault for each finding."""
     for found in error.errors(include_input=False, include_url=False, include_context=False):
         keys: tuple[Key, ...] = tuple(key for key in found["loc"] if key != "[key]")
-        yield document.fault(*_worded(found["type"], found["msg"], keys, model))
+        place, message = _worded(found["type"], found["msg"], keys, model)
+        yield document.fault(place, message + (_misspelt(keys, document) if found["type"] == "missing" else ""))
 
 
 def _worded(kind: str, message: str, keys: tuple[Key, ...], model: type[BaseModel]) -> tuple[tuple[Key, ...], str]:
@@ -38,6 +40,13 @@ def _worded(kind: str, message: str, keys: tuple[Key, ...], model: type[BaseMode
     if kind == "missing":
         return keys[:-1], f"{keys[-1]} is missing"
     return keys, _WORDS.get(kind) or message.removeprefix("Value error, ")
+
+
+def _misspelt(keys: tuple[Key, ...], document: Document) -> str:
+    """`; is it METOD?` where a near miss of the missing key stands beside it."""
+    beside = [str(place[-1]) for place in document.places if place[:-1] == keys[:-1] and place]
+    near = difflib.get_close_matches(str(keys[-1]), beside, n=1)
+    return f"; is it {near[0]}?" if near else ""
 
 
 def written_names(model: type[BaseModel] | None) -> list[str]:

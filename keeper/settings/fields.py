@@ -83,7 +83,7 @@ def endpoint_fault(text: str) -> str:
 
 def _endpoint(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if not text.startswith(("file:", "credential:")):
+    if not text.startswith(("file:", "cred:")):
         _url(("http", "https"))(text)
     return value
 
@@ -91,7 +91,7 @@ def _endpoint(value: SecretStr) -> SecretStr:
 def public_url(text: str) -> str:
     """Scheme and host alone: providers put their keys into path and query."""
     parts = urlsplit(text)
-    if parts.scheme in ("file", "credential"):
+    if parts.scheme in ("file", "cred"):
         return text
     path = "/***" if parts.path.strip("/") or parts.query else ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
@@ -121,7 +121,7 @@ FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "stri
 WebSocketUrl = Annotated[str, AfterValidator(_url(("ws", "wss")))]
 HttpUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
 Endpoint = Annotated[SecretStr, AfterValidator(_endpoint), PlainSerializer(_public_endpoint, return_type=str)]
-"""An RPC URL, or `file:NAME` or `credential:NAME` of a file that holds one. Shown by scheme and host alone."""
+"""An RPC URL, or `file:NAME` or `cred:NAME` of a file that holds one. Shown by scheme and host alone."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(\.[A-Z0-9]{1,20})?$")]
 """Base and quote, e.g. `BTC-USD`; a suffix tells two markets of one pair apart."""

@@ -6,6 +6,7 @@ which systemd sets (systemd.exec(5)).
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -89,10 +90,7 @@ class _Loader:
     def _market_files(self, document: Document, common: GlobalFile) -> list[Path]:
         files: dict[Path, None] = {}
         for number, pattern in enumerate(common.markets):
-            try:
-                found = sorted(self.path.parent.glob(pattern))
-            except (ValueError, NotImplementedError):
-                found = []
+            found = sorted(Path(name) for name in glob.glob(str(Path(glob.escape(str(self.path.parent))) / pattern)))
             if not found:
                 self.faults.append(document.fault(("markets", number), "no such file"))
             files.update(dict.fromkeys(found))
@@ -131,6 +129,7 @@ def _joined(
     state_dir = base / state
     runtime = Path(_first(environ, "RUNTIME_DIRECTORY") or state_dir)
     fields: dict[str, Any] = {name: getattr(common, name) for name in CommonSettings.model_fields}
+    fields["signers"] = common.signers.located(base)
     return Settings(
         **fields, markets=markets, file=path.absolute(), state_dir=state_dir, admin_socket=runtime / common.admin.socket
     )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId, source_id
 from keeper.domain.numbers import E18 as ONE
 from keeper.settings.base import Chosen, Model
@@ -24,6 +25,9 @@ class SourceSettings(Model):
     weight: Count = Field(default=1, le=1000, description="Share in weighted index methods.")
     max_age_s: Seconds | None = Field(
         default=None, description="Oldest usable quote of this source; default `index.max_age_s`."
+    )
+    quiet_max_s: Seconds = Field(
+        default=300.0, description="Oldest usable quote that the venue repeats unchanged without a time of its own."
     )
     multiplier_e18: PositiveE18 = Field(
         default=ONE,
@@ -47,15 +51,25 @@ class ConversionSettings(Model):
 
 
 class IndexSettings(Model):
-    """How the accepted quotes become one spot price."""
+    """How the quotes become one spot price."""
 
-    method: Name = Field(description="Index method, e.g. `clamped_weighted_mean`, `weighted_median`.")
-    max_deviation_bps: Bps = Field(default=100, ge=1, description="A quote further from the median is an outlier.")
-    min_sources: Count = Field(default=3, description="Fewer accepted quotes withhold the index.")
-    min_quote_groups: Count = Field(
-        default=1, description="Fewer distinct quote currencies among them withhold it too."
-    )
+    method: Name = Field(description=f"Index method: {', '.join(f'`{name}`' for name in sorted(INDEX_METHODS))}.")
     max_age_s: Seconds = Field(default=10.0, description="Oldest usable quote.")
+    max_deviation_bps: Bps = Field(default=100, ge=1, description="A quote further from the median is an outlier.")
+    max_dispersion_bps: Bps = Field(default=500, ge=1, description="Widest that this grows while all sources spread.")
+    clamp_bps: Bps = Field(default=50, description="Band around the median of `clamped_weighted_mean`.")
+    max_spread_bps: Bps = Field(default=100, description="A quote whose own bid and ask are further apart is not used.")
+    max_skew_s: Seconds = Field(default=2.0, description="A quote stamped further in the future is refused.")
+    frozen_after_s: Seconds | None = Field(
+        default=None, description="A source unchanged for longer while most others moved is refused. Off by default."
+    )
+    min_sources: Count = Field(default=3, description="Fewer accepted quotes withhold the index.")
+    min_quote_groups: Count = Field(default=1, description="Fewer quote currencies among them withhold it too.")
+    allow_two: bool = Field(
+        default=False, description="Let two sources do, if they agree; needed for `min_sources: 2`."
+    )
+    pair_bps: Bps = Field(default=50, description="How closely the two must agree.")
+    pair_last_bps: Bps = Field(default=100, description="How close to the last index both must lie.")
 
 
 class MarkSettings(Chosen):
@@ -86,6 +100,12 @@ class PublishSettings(Model):
     )
     heartbeat_s: Seconds = Field(default=60.0, description="Publish at the latest after this time.")
     min_interval_s: Seconds = Field(default=1.0, description="Never publish more often.")
+    ride_along_bps: Bps | None = Field(
+        default=None, ge=1, description="Join another market's batch when moved this far. Off by default."
+    )
+    ride_along_heartbeat_pct: Count | None = Field(
+        default=None, le=100, description="Join when this much of the heartbeat has passed. Off by default."
+    )
 
 
 class GuardSettings(Model):
@@ -95,6 +115,7 @@ class GuardSettings(Model):
     confirm_s: Seconds = Field(default=3.0, description="The new level must hold for this long.")
     confirm_sources: Count = Field(default=3, description="At this many sources.")
     confirm_quote_groups: Count = Field(default=1, description="In this many distinct quote currencies.")
+    agree_bps: Bps = Field(default=100, description="How close to the new level a source must be to back it.")
 
 
 class GateSettings(Model):

@@ -54,10 +54,20 @@ class DeploymentSettings(Chosen):
     from_block: Whole = Field(default=0, description="Block of the deployment: nothing is read before it.")
 
 
+def _located(base: Path, key: str, value: Any) -> Any:
+    names_a_file = key == "file" or key.endswith("_file")
+    return str(base / value) if names_a_file and isinstance(value, str) and not value.startswith("cred:") else value
+
+
 class SignerSettings(Chosen):
-    """One key. Every other key is an option of the kind, e.g. `path`."""
+    """One key. Every other key is an option of the kind, e.g. `file`."""
 
     kind: Name = Field(description="Signer adapter, e.g. `key_file`, `keystore`.")
+
+    def located(self, base: Path) -> SignerSettings:
+        """With the options `file` and `*_file` made absolute from `base`; `cred:NAME` stays as it is."""
+        options = {key: _located(base, key, value) for key, value in self.options.items()}
+        return self.model_copy(update={"options": options})
 
 
 class SignersSettings(Model):
@@ -65,6 +75,10 @@ class SignersSettings(Model):
 
     reports: tuple[SignerSettings, ...] = Field(default=(), max_length=32)
     sender: SignerSettings | None = None
+
+    def located(self, base: Path) -> SignersSettings:
+        sender = self.sender.located(base) if self.sender else None
+        return SignersSettings(reports=tuple(found.located(base) for found in self.reports), sender=sender)
 
 
 class ReportSettings(Model):
@@ -147,8 +161,8 @@ class Settings(CommonSettings):
         return {market.id: market for market in self.perps if market.deployment == deployment}
 
     def public(self) -> dict[str, Any]:
-        """All settings by their names in YAML, without secrets and without this machine's directories."""
-        hidden = {"file", "state_dir", "admin_socket"}
+        """All settings by their names in YAML, without URLs' keys, signers and directories."""
+        hidden = {"file", "state_dir", "admin_socket", "signers"}
         return self.model_dump(mode="json", by_alias=True, exclude=hidden)
 
     @property

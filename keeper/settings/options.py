@@ -6,12 +6,10 @@ pydantic's TypeAdapter over a plain dataclass ignores keys that it does not know
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
@@ -32,8 +30,6 @@ class Registries:
     venues: Mapping[str, Any] | None = None
     protocols: Kinds | None = None
     signers: Kinds | None = None
-    index_methods: Mapping[str, Any] | None = None
-    mark_methods: Kinds | None = None
     given: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By registry name: constructor arguments that the program itself provides, so no operator may."""
 
@@ -51,18 +47,16 @@ def build(
     kind: str,
     options: Mapping[str, Any],
     where: str,
-    resolve: Callable[[str], Path] = Path,
     **given: Any,
 ) -> T:
-    """The object that `kind` and `options` describe; `given` are arguments of the program's own. Raises ConfigError.
-
-    Options that are file names are passed through `resolve`.
-    """
+    """The object that `kind` and `options` describe; `given` are arguments of the program's own. Raises ConfigError."""
     complaints = examine(registry, kind, options, frozenset(given), "kind")
     if complaints:
         raise ConfigError("\n".join(f"{where}{_suffix(found.keys)}: {found.message}" for found in complaints))
     hints = _hints(registry[kind])
-    values = {name: _value(hints[name], value, resolve) for name, value in options.items()}
+    values = {
+        name: _adapter(hints[name]).validate_python(_coerced(hints[name], value)) for name, value in options.items()
+    }
     return registry[kind](**values, **given)
 
 
@@ -102,28 +96,8 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _is_path(hint: Any) -> bool:
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return any(_is_path(part) for part in typing.get_args(hint))
-    return isinstance(hint, type) and issubclass(hint, Path)
-
-
-def path_options(kind: type[Any], options: Mapping[str, Any]) -> dict[str, str]:
-    """Those options that name files."""
-    hints = _hints(kind)
-    return {key: str(value) for key, value in options.items() if key in hints and _is_path(hints[key])}
-
-
 def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
-
-
-def _value(hint: Any, value: Any, resolve: Callable[[str], Path]) -> Any:
-    return (
-        resolve(value)
-        if _is_path(hint) and isinstance(value, str)
-        else _adapter(hint).validate_python(_coerced(hint, value))
-    )
 
 
 def _coerced(hint: Any, value: Any) -> Any:

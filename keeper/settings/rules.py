@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from keeper.domain.aggregation import INDEX_METHODS
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.market import MarketSettings
 from keeper.settings.models import CommonSettings
 from keeper.settings.options import Complaint, Registries, examine
+from keeper.settings.specs import guard, index_spec
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
 
 def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
     """Faults of one market file that need nothing but itself and keeper.yaml."""
-    yield from _enough_sources(market)
-    yield from _same_source_twice(market)
-    yield from _conversions(market)
+    found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market)]
+    yield from found or _domain_rules(market)
     if market.is_index_only:
         for key in ("market_no", "book", "mark", "funding", "publish", "liquidation"):
             if getattr(market, key) is not None:
@@ -26,6 +27,20 @@ def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Com
                 )
     else:
         yield from _perp(market, common)
+
+
+def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
+    """What the domain itself refuses, in its words."""
+    if market.index.method in INDEX_METHODS:
+        yield from _refusal(("index",), lambda: index_spec(market))
+    yield from _refusal(("guard",), lambda: guard(market))
+
+
+def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:
+    try:
+        make()
+    except ValueError as error:
+        yield Complaint(keys, str(error))
 
 
 def _enough_sources(market: MarketSettings) -> Iterator[Complaint]:
@@ -89,13 +104,8 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
                 yield Complaint(("sources", number, "kind"), f"unknown venue{suggestion(source.kind, known.venues)}")
         if market.book and market.book.kind not in known.venues:
             yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, known.venues)}")
-    if known.index_methods is not None and market.index.method not in known.index_methods:
-        yield Complaint(("index", "method"), f"unknown method{suggestion(market.index.method, known.index_methods)}")
-    if known.mark_methods is not None and market.mark:
-        given = known.given.get("mark_methods", frozenset())
-        yield from _under(
-            ("mark",), examine(known.mark_methods, market.mark.method, market.mark.options, given, "method")
-        )
+    if market.index.method not in INDEX_METHODS:
+        yield Complaint(("index", "method"), f"unknown method{suggestion(market.index.method, INDEX_METHODS)}")
 
 
 def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complaint]:

@@ -1,0 +1,67 @@
+# Everything sets itself up: Python 3.11+ with venv, node with npm, nothing global.
+#   make demo      a local chain, a perp protocol, seven exchanges, traders and the keeper; ARGS="--for 60s --headless"
+#   make test      the whole test suite; ARGS="-k funding"
+#   make check     what CI asks besides tests: ruff, format, mypy, floors, contracts
+#   make contracts compile the reference protocol; CHECK=1 compares with what is committed
+#   make bench     benchmarks; ARGS=name
+#   make lock      renew the lock files from pyproject.toml, with hashes and without addresses
+#   make clean     remove everything that make made
+PYTHON ?= python3
+ARGS ?=
+CHECK ?=
+
+BIN := .venv/bin
+VENV := .venv/installed
+NODE := keeper/devnet/node_modules/.installed
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: demo test check format contracts bench lock clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV) $(NODE)
+	$(BIN)/python -m keeper demo $(ARGS)
+
+test: $(VENV) $(NODE)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV) $(NODE)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	node scripts/compile.mjs --check
+
+format: $(VENV)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+contracts: $(NODE)
+	node scripts/compile.mjs $(if $(CHECK),--check)
+
+bench: $(VENV) $(NODE)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# Offline registries (pip.conf, PIP_*) are honoured and never written down.
+lock: $(VENV)
+	$(COMPILE) --extra fast --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra fast --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	echo 'setuptools>=77' | $(COMPILE) --constraint requirements-dev.lock --output-file requirements-build.lock -
+
+clean:
+	rm -rf .venv keeper/devnet/node_modules build dist *.egg-info .run .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV): requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; PYTHON=python3.12 make ... chooses another")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(NODE): keeper/devnet/package-lock.json keeper/devnet/package.json
+	npm ci --prefix keeper/devnet --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -57,7 +57,7 @@ class Board(Generic[K, V]):
                 waiter.set_result(None)
 
 
-async def first_change(*watched: tuple[Board[K, V], int], timeout_s: float) -> bool:
+async def first_change(*watched: tuple[Board[Any, Any], int], timeout_s: float) -> bool:
     """Waits until one of the boards moved past the given version, or the time is over. True when a board moved."""
     tasks = [asyncio.ensure_future(board.changed(since)) for board, since in watched]
     try:

@@ -46,8 +46,8 @@ class Supervisor:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def stop_all(self, keep: Callable[[str], bool] = lambda key: False) -> None:
-        for key in [key for key in self.keys if not keep(key)]:
+    async def stop_all(self, keep: Callable[[str], bool] | None = None) -> None:
+        for key in [key for key in self.keys if keep is None or not keep(key)]:
             await self.stop(key)
 
     async def watch(self, stop: Callable[[], Awaitable[object]]) -> None:
@@ -57,9 +57,10 @@ class Supervisor:
         for task in list(self._tasks.values()):
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
-        waiter = asyncio.ensure_future(stop())
+        waiter: asyncio.Future[object] = asyncio.ensure_future(stop())
+        either: set[asyncio.Future[object] | asyncio.Future[None]] = {waiter, self._failed}
         try:
-            await asyncio.wait({waiter, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if self._failed.done():
                 self._failed.result()
         finally:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from keeper.domain.time import SECOND, Timestamp
+from keeper.runtime.pulse import Pulse
+from keeper.runtime.supervisor import Supervisor
+from keeper.runtime.virtual import VirtualClock, run_virtual
+
+
+@dataclass(frozen=True)
+class Fails:
+    name: str
+    after_s: float
+
+    async def run(self) -> None:
+        await asyncio.sleep(self.after_s)
+        raise RuntimeError(self.name)
+
+
+@dataclass(frozen=True)
+class Runs:
+    name: str
+    seen: list[str]
+
+    async def run(self) -> None:
+        try:
+            await asyncio.sleep(10_000)
+        finally:
+            self.seen.append(self.name)
+
+
+def test_watch__when_a_shared_service_fails__then_the_failure_ends_the_program() -> None:
+    async def scenario() -> None:
+        supervisor = Supervisor()
+        supervisor.start("heads", Fails("heads", 1))
+        await supervisor.watch(asyncio.Event().wait)
+
+    with pytest.raises(RuntimeError, match="heads"):
+        run_virtual(scenario)
+
+
+def test_watch__when_the_failure_came_before__then_it_is_not_lost() -> None:
+    async def scenario() -> None:
+        supervisor = Supervisor()
+        supervisor.start("heads", Fails("heads", 0))
+        await asyncio.sleep(1)
+        await supervisor.watch(asyncio.Event().wait)
+
+    with pytest.raises(RuntimeError, match="heads"):
+        run_virtual(scenario)
+
+
+def test_watch__when_one_market_fails__then_only_that_market_halts() -> None:
+    async def scenario() -> tuple[list[str], tuple[str, ...]]:
+        supervisor, halted, stop = Supervisor(), [], asyncio.Event()
+        supervisor.start("pricing:ETH", Fails("ETH", 1), lambda key, error: halted.append(f"{key}:{error}"))
+        supervisor.start("pricing:BTC", Runs("BTC", []))
+        asyncio.get_running_loop().call_later(5, stop.set)
+        await supervisor.watch(stop.wait)
+        running = supervisor.keys
+        await supervisor.stop_all()
+        return halted, running
+
+    assert run_virtual(scenario) == (["pricing:ETH:ETH"], ("pricing:BTC",))
+
+
+def test_stop__when_one_key_stops__then_it_ends_before_the_call_returns_and_can_start_again() -> None:
+    async def scenario() -> list[str]:
+        supervisor = Supervisor()
+        seen: list[str] = []
+        supervisor.start("feed", Runs("first", seen))
+        await asyncio.sleep(0)
+        await supervisor.stop("feed")
+        supervisor.start("feed", Runs("second", seen))
+        with pytest.raises(ValueError, match="already runs"):
+            supervisor.start("feed", Runs("third", seen))
+        await asyncio.sleep(0)
+        await supervisor.stop_all()
+        return seen
+
+    assert run_virtual(scenario) == ["first", "second"]
+
+
+def test_pulse__when_a_loop_stops_beating__then_it_is_named_with_its_age() -> None:
+    async def scenario() -> dict[str, float]:
+        pulse = Pulse(VirtualClock(Timestamp(SECOND)))
+        pulse.expect("pricing", 2)
+        pulse.expect("heads", 60)
+        await asyncio.sleep(5)
+        return dict(pulse.late())
+
+    assert run_virtual(scenario) == {"pricing": pytest.approx(5.0)}

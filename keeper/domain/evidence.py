@@ -1,0 +1,90 @@
+"""The evidence of a batch: one canonical record per market, hashed to a leaf, the leaves to a Merkle root.
+
+A record is JSON in UTF-8 with sorted keys, without spaces, every number a decimal text, so that it has one spelling and no
+reader rounds it. Leaves are sorted by value before pairing, the two of a pair are sorted too, and a leaf without a partner
+goes up unchanged: the root is that of a set, and OpenZeppelin's `MerkleProof.verify` accepts its proofs
+(https://docs.openzeppelin.com/contracts/5.x/api/utils/cryptography#MerkleProof). Keccak-256 is an argument.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Keccak = Callable[[bytes], bytes]
+"""bytes → 32 bytes."""
+
+
+def canonical_json(document: Mapping[str, Any]) -> str:
+    """The one spelling of `document`. Raises ValueError on a float, which has none, and on anything JSON cannot say."""
+    return json.dumps(_spelled(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _spelled(value: Any) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, Mapping):
+        return {str(key): _spelled(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_spelled(item) for item in value]
+    raise ValueError(f"{type(value).__name__} has no canonical spelling")
+
+
+def leaf_of(canonical: str, keccak: Keccak) -> bytes:
+    """Hash of one record. Raises ValueError on a record as long as a pair of hashes, which could pose as one."""
+    record = canonical.encode()
+    if len(record) == 64:
+        raise ValueError("a record of 64 bytes could be taken for an inner node")
+    return keccak(record)
+
+
+def _levels(leaves: Sequence[bytes], keccak: Keccak) -> list[list[bytes]]:
+    if not leaves:
+        raise ValueError("a batch without records has no evidence")
+    levels = [sorted(leaves)]
+    while len(levels[-1]) > 1:
+        row = levels[-1]
+        above = [_parent(row[at], row[at + 1], keccak) for at in range(0, len(row) - 1, 2)]
+        levels.append(above + row[len(row) - len(row) % 2 :])
+    return levels
+
+
+def _parent(one: bytes, other: bytes, keccak: Keccak) -> bytes:
+    return keccak(one + other if one <= other else other + one)
+
+
+def merkle_root(leaves: Sequence[bytes], keccak: Keccak) -> bytes:
+    """Root over the leaves of a batch in any order; of a single leaf, itself. Raises ValueError without leaves.
+
+    It is never zero: the contract takes zero for a batch without evidence, so a root that is raises ValueError.
+    """
+    root = _levels(leaves, keccak)[-1][0]
+    if not any(root):
+        raise ValueError("the root is zero")
+    return root
+
+
+def merkle_proof(leaves: Sequence[bytes], leaf: bytes, keccak: Keccak) -> tuple[bytes, ...]:
+    """Siblings from `leaf` up to the root. Raises ValueError if it is not among the leaves."""
+    levels = _levels(leaves, keccak)
+    if leaf not in levels[0]:
+        raise ValueError("the leaf is not in the batch")
+    at, siblings = levels[0].index(leaf), []
+    for row in levels[:-1]:
+        if at ^ 1 < len(row):
+            siblings.append(row[at ^ 1])
+        at //= 2
+    return tuple(siblings)
+
+
+def proves(root: bytes, leaf: bytes, proof: Sequence[bytes], keccak: Keccak) -> bool:
+    """Whether `leaf` belongs to the batch with this `root`."""
+    node = leaf
+    for sibling in proof:
+        node = _parent(node, sibling, keccak)
+    return node == root

@@ -1,0 +1,130 @@
+"""What a mark method is: a fold over the index and the perp's own market, with a state that can be written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from keeper.domain.ids import IndexId, MarketId
+from keeper.domain.index import IndexPrice
+from keeper.domain.numbers import BPS, cdiv, clamp
+from keeper.domain.quote import Depth, Trade
+from keeper.domain.time import SECOND, Timestamp
+
+Plain = Mapping[str, Any]
+"""A state as a document of integers, texts and None; numbers may come back as their decimal text."""
+
+STALE_INDEX_NS = SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class FundingEstimate:
+    """Estimated rate of the running interval (fraction of one interval, positive: longs pay), and when it ends."""
+
+    rate_e18: int
+    boundary_s: int
+    interval_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkInputs:
+    """`book` and `trade` are the perp's own, not a spot venue's."""
+
+    market: MarketId
+    index: IndexPrice
+    book: Depth | None
+    trade: Trade | None
+    funding: FundingEstimate | None
+    now: Timestamp
+
+
+class MarkFlag(StrEnum):
+    STALE_INDEX = "stale_index"
+    """The index was not computed at this tick but held from an earlier one."""
+    NO_FUNDING = "no_funding"
+    NO_BOOK = "no_book"
+    """No basis: the book has been unusable for too long."""
+    KEPT_BASIS = "kept_basis"
+    """The book is unusable now; the average from before still counts."""
+    COLD = "cold"
+    """The average has seen too little of its window to count."""
+    NO_TRADE = "no_trade"
+    APART = "apart"
+    """Two prices were left and were too far apart to average."""
+    CLAMPED = "clamped"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkPrice:
+    """`components`: the prices and the basis that it was chosen from, scaled 1e18, by name."""
+
+    market: MarketId
+    price_e18: int
+    as_of: Timestamp
+    index: IndexId
+    index_e18: int
+    method: str
+    components: tuple[tuple[str, int], ...] = ()
+    flags: tuple[MarkFlag, ...] = ()
+
+
+class MarkState(Protocol):
+    def to_plain(self) -> dict[str, Any]:
+        """A JSON-able document from which `MarkMethod.restore` makes an equal state."""
+        ...
+
+
+S = TypeVar("S", bound=MarkState)
+
+
+class MarkMethod(Protocol[S]):
+    """A frozen dataclass whose fields are the method's options."""
+
+    name: ClassVar[str]
+
+    def start(self) -> S: ...
+
+    def restore(self, plain: Plain) -> S:
+        """The state that `to_plain` wrote. Raises ValueError or KeyError on anything else."""
+        ...
+
+    def step(self, state: S, inputs: MarkInputs) -> tuple[S, MarkPrice]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoState:
+    """State of a method that remembers nothing."""
+
+    def to_plain(self) -> dict[str, Any]:
+        return {}
+
+
+def within(price_e18: int, index_e18: int, max_basis_bps: int) -> int:
+    """The price moved to within `max_basis_bps` of the index, exactly: |result − index| · 10⁴ ≤ limit · index."""
+    low = cdiv(index_e18 * (BPS - max_basis_bps), BPS)
+    return clamp(price_e18, max(1, low), index_e18 * (BPS + max_basis_bps) // BPS)
+
+
+def marked(
+    method: str,
+    inputs: MarkInputs,
+    price_e18: int,
+    max_basis_bps: int,
+    components: tuple[tuple[str, int], ...],
+    flags: tuple[MarkFlag, ...],
+) -> MarkPrice:
+    """The mark after its final clamp, with the flags that every method gives."""
+    index = inputs.index
+    price = within(price_e18, index.price_e18, max_basis_bps)
+    if price != price_e18:
+        flags = (*flags, MarkFlag.CLAMPED)
+    if inputs.now - index.as_of > STALE_INDEX_NS:
+        flags = (MarkFlag.STALE_INDEX, *flags)
+    return MarkPrice(inputs.market, price, inputs.now, index.index, index.price_e18, method, components, flags)
+
+
+def held_index(last: IndexPrice | None, now: Timestamp, hold_ns: int) -> IndexPrice | None:
+    """The index to go on marking with while a newer one is withheld; None once it is older than `hold_ns`."""
+    return last if last is not None and now - last.as_of <= hold_ns else None

@@ -150,7 +150,7 @@ class AnvilNode:
         try:
             async with asyncio.timeout(self.options.start_timeout_s), aiohttp.ClientSession() as session:
                 rpc = JsonRpc(session, self.url)
-                while not await self._answers(rpc):
+                while not await self._answers(rpc):  # noqa: ASYNC110 - another process cannot set an event of ours
                     await asyncio.sleep(0.02)
                 # At the genesis block a call sees block.timestamp = 1, and every age check fails.
                 await rpc.call("evm_mine")

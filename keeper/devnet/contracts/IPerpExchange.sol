@@ -1,11 +1,13 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
+
+import {IRoles} from "./IRoles.sol";
 
 /// @title Matched perpetual futures with an insurance fund, partial liquidation and deleveraging.
 /// @notice Money: units of the quote token (6 decimals). Sizes: 1e18 = 1 base unit. Prices: 1e18 = 1 USD.
 ///         Rates: 1e18 = 100 %. Funding index: 1e36. bps = 1e-4. The exchange's own address is the ENGINE account, whose
 ///         margin is the insurance fund. Market m is priced by feed m of the oracle.
-interface IPerpExchange {
+interface IPerpExchange is IRoles {
     struct Tier {
         uint64 floor; // notional in units; the first is 0
         uint16 mmrBps;
@@ -165,11 +167,7 @@ interface IPerpExchange {
         address indexed token, uint32 feed, uint8 decimals, uint16 haircutBps, uint32 maxPriceAge
     );
     event PausedSet(uint8 paused);
-    event RoleSet(uint8 indexed role, address indexed account, bool granted);
 
-    error NotOwner();
-    error NotPendingOwner();
-    error NotGuardian();
     error NotOperator();
     error NotDeleverager();
     error ActionPaused(uint8 action);
@@ -228,10 +226,6 @@ interface IPerpExchange {
 
     // owner
     function configureMarket(uint32 marketId, MarketConfig calldata config) external;
-    /// @notice role: 1 guardian 2 operator 3 deleverager
-    function setRole(uint8 role, address account, bool granted) external;
-    function transferOwnership(address newOwner) external;
-    function acceptOwnership() external;
     function unpause(uint8 actions) external;
     // guardian or owner; bits: 1 trade 2 withdraw 4 liquidate, deleverage and seize 8 funding
     function pause(uint8 actions) external;
@@ -239,9 +233,6 @@ interface IPerpExchange {
     // views
     function quoteToken() external view returns (address);
     function oracle() external view returns (address);
-    function owner() external view returns (address);
-    function pendingOwner() external view returns (address);
-    function hasRole(uint8 role, address account) external view returns (bool);
     function paused() external view returns (uint8);
     function marketIds() external view returns (uint32[] memory);
     function getMarket(uint32 marketId) external view returns (MarketConfig memory config, MarketState memory state);

@@ -1,9 +1,11 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
+
+import {IRoles} from "./IRoles.sol";
 
 /// @title Signed batches of index and mark prices, ordered per market.
 /// @notice Prices: 1e18 = 1 USD. Premiums: 1e18 = 100 %. Times: seconds of block.timestamp. bps = 1e-4.
-interface IPriceOracle {
+interface IPriceOracle is IRoles {
     struct MarketPrice {
         uint32 marketId;
         uint96 index;
@@ -88,7 +90,6 @@ interface IPriceOracle {
     event LimitsSet(uint32 maxAge, uint32 maxValidity);
     event FrozenSet(uint32 indexed marketId, bool frozen);
     event PausedSet(bool paused);
-    event RoleSet(uint8 indexed role, address indexed account, bool granted);
 
     // Faults of a whole batch, in the order in which they are checked.
     error Paused();
@@ -105,9 +106,6 @@ interface IPriceOracle {
     error QuorumNotReached(uint256 have, uint256 need);
     error NothingAccepted(bytes reasons);
 
-    error NotOwner();
-    error NotPendingOwner();
-    error NotGuardian();
     error InvalidFeed();
     error InvalidSigners();
     error InvalidLimits();
@@ -122,9 +120,6 @@ interface IPriceOracle {
     function configureFeed(uint32 marketId, FeedConfig calldata config) external;
     function setSigners(address[] calldata signers, uint8 quorum, uint8 superQuorum) external;
     function setLimits(uint32 maxAge, uint32 maxValidity) external;
-    function setRole(uint8 role, address account, bool granted) external;
-    function transferOwnership(address newOwner) external;
-    function acceptOwnership() external;
     // guardian sets, only the owner clears
     function setPaused(bool paused) external;
     function setFrozen(uint32 marketId, bool frozen) external;
@@ -153,7 +148,4 @@ interface IPriceOracle {
         returns (address[] memory signers, uint8 quorum, uint8 superQuorum, uint32 epoch);
     function limits() external view returns (uint32 maxAge, uint32 maxValidity);
     function isPaused() external view returns (bool);
-    function owner() external view returns (address);
-    function pendingOwner() external view returns (address);
-    function hasRole(uint8 role, address account) external view returns (bool);
 }

@@ -47,7 +47,9 @@ class RpcEndpoint:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"rpc endpoint {self.name or '(unnamed)'}: the address must be http://host or https://host")
+            raise ConfigError(
+                f"rpc endpoint {self.name or '(unnamed)'}: the address must be http://host or https://host"
+            )
         try:
             port = parts.port
         except ValueError:

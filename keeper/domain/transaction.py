@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 
-from keeper.domain.chain import Call
+from keeper.domain.chain import Call, Receipt
+from keeper.domain.fees import Fees
 from keeper.domain.ids import Address, DeploymentId, Hash
-from keeper.domain.time import Timestamp
+from keeper.domain.time import SECOND, Timestamp
+from keeper.domain.txerrors import SendAnswer
 
 
 class Lane(IntEnum):
@@ -52,3 +54,165 @@ def intent_id(chain_id: int, contract: Address, lane: Lane, key: str) -> str:
     """Stable over restarts: 32 hexadecimal digits of BLAKE2b over what the intent is."""
     words = f"{chain_id}|{contract}|{lane.name}|{key}"
     return hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
+
+
+class IntentState(StrEnum):
+    """QUEUED and ACTIVE are open, MINED waits for confirmations, the rest is settled."""
+
+    QUEUED = "queued"
+    ACTIVE = "active"
+    MINED = "mined"
+    CONFIRMED = "confirmed"
+    REVERTED = "reverted"
+    NO_EFFECT = "no_effect"
+    """Mined with status 1, but without the log that proves the effect: a failure."""
+    LOST_RACE = "lost_race"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    REJECTED = "rejected"
+    """Refused before it was sent: by the node, by the signer, by an estimate that reverts."""
+    WITHHELD = "withheld"
+    """Dry run: decided, not sent."""
+
+
+OPEN_INTENTS = frozenset({IntentState.QUEUED, IntentState.ACTIVE, IntentState.MINED})
+FAILED_INTENTS = frozenset({IntentState.REVERTED, IntentState.NO_EFFECT, IntentState.REJECTED})
+_LONGEST_BACKOFF_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRecord:
+    """What the ledger knows of an intent: `failures` so far, and when its state last changed."""
+
+    state: IntentState
+    failures: int
+    changed_at: Timestamp
+
+
+def may_start(record: IntentRecord | None, now: Timestamp) -> bool:
+    """Whether an intent with this history may be taken on: once, and after a failure again with growing pauses."""
+    if record is None or record.state in (IntentState.QUEUED, IntentState.SUPERSEDED, IntentState.WITHHELD):
+        return True
+    if record.state in FAILED_INTENTS:
+        pause_s = min(1 << min(record.failures, 16), _LONGEST_BACKOFF_S)
+        return now - record.changed_at >= pause_s * SECOND
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an intent. `receipt` is that of the mined attempt, whatever its status."""
+
+    intent_id: str
+    lane: Lane
+    key: str
+    state: IntentState
+    at: Timestamp
+    tx_hash: Hash | None = None
+    receipt: Receipt | None = None
+    reason: str = ""
+
+
+class Purpose(StrEnum):
+    CALL = "call"
+    BUMP = "bump"
+    """The same payload for more."""
+    SUPERSEDE = "supersede"
+    """A newer payload at the same nonce."""
+    CANCEL = "cancel"
+    """A transfer of nothing to ourselves, so that the nonce is consumed by something harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Signed bytes for one nonce at one fee level. `intent` is None for a cancellation. `signed_block`: the head then."""
+
+    hash: Hash
+    raw: bytes = field(repr=False)
+    purpose: Purpose
+    intent: Intent | None
+    fees: Fees
+    gas_limit: int
+    signed_at: Timestamp
+    signed_block: int
+    answer: SendAnswer | None = None
+    sent_at: Timestamp | None = None
+    sends: int = 0
+
+
+class TxState(StrEnum):
+    """Of one nonce.
+
+    VACANT: nothing signed for it can be mined. CONFIRMED: as deep as acts wait for; FINAL: too deep to come back.
+    ORPHANED: a transaction that is not ours consumed the nonce.
+    """
+
+    VACANT = "vacant"
+    SIGNED = "signed"
+    BROADCAST = "broadcast"
+    CANCELLING = "cancelling"
+    MINED = "mined"
+    CONFIRMED = "confirmed"
+    FINAL = "final"
+    ORPHANED = "orphaned"
+
+
+UNMINED = frozenset({TxState.SIGNED, TxState.BROADCAST, TxState.CANCELLING})
+INCLUDED = frozenset({TxState.MINED, TxState.CONFIRMED})
+SETTLED = frozenset({TxState.FINAL, TxState.ORPHANED})
+
+
+@dataclass(frozen=True, slots=True)
+class TxRecord:
+    """One nonce of one wallet with everything ever signed for it: whichever attempt is mined, it is found.
+
+    `missing_since` is the block at which the nonce was seen consumed while no attempt had a receipt.
+    """
+
+    chain_id: int
+    wallet: Address
+    nonce: int
+    state: TxState = TxState.VACANT
+    attempts: tuple[Attempt, ...] = ()
+    receipt: Receipt | None = None
+    missing_since: int | None = None
+
+    @property
+    def last(self) -> Attempt:
+        return self.attempts[-1]
+
+    @property
+    def intent(self) -> Intent | None:
+        """Whose payload is wanted at this nonce now: the newest that was signed."""
+        return next((each.intent for each in reversed(self.attempts) if each.intent is not None), None)
+
+    @property
+    def lane(self) -> Lane:
+        return Lane.SAFETY if self.intent is None else self.intent.lane
+
+    @property
+    def winner(self) -> Attempt | None:
+        """The attempt that was mined."""
+        mined = None if self.receipt is None else self.receipt.tx_hash
+        return next((each for each in self.attempts if each.hash == mined), None)
+
+    @property
+    def best(self) -> Attempt:
+        """What to send again: the newest that no node has refused for good, else the newest."""
+        return next((each for each in reversed(self.attempts) if each.answer not in _WORTHLESS), self.last)
+
+    @property
+    def levels(self) -> tuple[Fees, ...]:
+        """Fee levels that a pool may hold or ask to be exceeded; one that the wallet could not pay is not among them."""
+        return tuple(each.fees for each in self.attempts if each.answer is not SendAnswer.INSUFFICIENT_FUNDS)
+
+
+_WORTHLESS = frozenset(
+    {
+        SendAnswer.REPLACEMENT_UNDERPRICED,
+        SendAnswer.UNDERPRICED,
+        SendAnswer.TIP_ABOVE_CAP,
+        SendAnswer.INSUFFICIENT_FUNDS,
+        SendAnswer.FATAL,
+    }
+)

@@ -1,0 +1,73 @@
+"""The keeper's memory on one machine: SQLite in WAL mode with synchronous=FULL, one writer, one process.
+
+https://www.sqlite.org/wal.html · https://www.sqlite.org/pragma.html#pragma_synchronous
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from keeper.adapters.journal_database import Database
+from keeper.adapters.journal_decisions import SqliteDecisions, SqliteSnapshots
+from keeper.adapters.journal_ledger import SqliteLedger
+from keeper.adapters.lock import StateLock
+from keeper.domain.time import Timestamp, nanos
+from keeper.ports.clock import Clock
+
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLimits:
+    """How long settled transactions and decisions are kept, and how many decisions at most."""
+
+    keep_settled_s: float = 7 * _DAY_S
+    keep_decisions_s: float = 7 * _DAY_S
+    max_decisions: int = 500_000
+
+
+class Journal:
+    """`ledger` (intents and transactions), `decisions` and `snapshots` in one file. Use `with`, or open() and close()."""
+
+    def __init__(self, database: Database, clock: Clock, limits: JournalLimits) -> None:
+        self._database = database
+        self._clock = clock
+        self._limits = limits
+        self.ledger = SqliteLedger(database, clock)
+        self.decisions = SqliteDecisions(database, clock)
+        self.snapshots = SqliteSnapshots(database, clock)
+
+    @classmethod
+    def open(cls, directory: Path, clock: Clock, limits: JournalLimits | None = None) -> Journal:
+        """Makes what is missing and brings older files up to date.
+
+        Raises AlreadyRunning when another process has the directory, StateCorrupt when the file cannot be trusted.
+        """
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = StateLock(directory / "journal.lock")
+        lock.acquire()
+        try:
+            return cls(Database(directory / "journal.sqlite", lock, clock), clock, limits or JournalLimits())
+        except BaseException:
+            lock.release()
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def reap(self) -> None:
+        """Forgets what is past its limits, so that the file stays bounded. Call it every hour or so."""
+        now = self._clock.now()
+        self.ledger.reap(Timestamp(now - nanos(self._limits.keep_settled_s)))
+        self.decisions.reap(Timestamp(now - nanos(self._limits.keep_decisions_s)), self._limits.max_decisions)

@@ -1,0 +1,60 @@
+"""Decisions by their evidence leaf, and small named snapshots."""
+
+from __future__ import annotations
+
+from keeper.adapters.journal_database import Database
+from keeper.domain.time import Timestamp
+from keeper.ports.clock import Clock
+
+
+class SqliteDecisions:
+    """The Decisions port."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def record(self, leaf: str, kind: str, market: str, canonical_json: str) -> None:
+        """Durable when it returns; the same decision again changes nothing."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO decision VALUES (?, ?, ?, ?, ?) ON CONFLICT(leaf) DO NOTHING",
+                (leaf, kind, market, canonical_json, self._clock.now()),
+            )
+
+    def find(self, leaf: str) -> str | None:
+        with self._database.read() as connection:
+            row = connection.execute("SELECT json FROM decision WHERE leaf = ?", (leaf,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def reap(self, before: Timestamp, keep_rows: int) -> int:
+        """Forgets decisions made before, and the oldest beyond `keep_rows`."""
+        with self._database.write() as connection:
+            aged = connection.execute("DELETE FROM decision WHERE created_at < ?", (before,)).rowcount
+            extra = connection.execute(
+                "DELETE FROM decision WHERE rowid IN"
+                " (SELECT rowid FROM decision ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?)",
+                (keep_rows,),
+            ).rowcount
+        return aged + extra
+
+
+class SqliteSnapshots:
+    """The StateStore port."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def save(self, name: str, document: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO snapshot VALUES (?, ?, ?)"
+                " ON CONFLICT(name) DO UPDATE SET document = excluded.document, saved_at = excluded.saved_at",
+                (name, document, self._clock.now()),
+            )
+
+    def load(self, name: str) -> str | None:
+        with self._database.read() as connection:
+            row = connection.execute("SELECT document FROM snapshot WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])

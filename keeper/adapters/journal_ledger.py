@@ -1,0 +1,206 @@
+"""Intents, nonces and attempts in SQLite. Signed bytes are on the disk when `save` returns, and only then may be sent."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from keeper.adapters.journal_database import Database
+from keeper.domain.chain import Call, Receipt
+from keeper.domain.fees import Fees
+from keeper.domain.ids import Address, DeploymentId, Hash
+from keeper.domain.time import Timestamp
+from keeper.domain.transaction import (
+    FAILED_INTENTS,
+    OPEN_INTENTS,
+    SETTLED,
+    Attempt,
+    Expectation,
+    Intent,
+    IntentRecord,
+    IntentState,
+    Lane,
+    Outcome,
+    Purpose,
+    TxRecord,
+    TxState,
+)
+from keeper.domain.txerrors import SendAnswer
+from keeper.ports.clock import Clock
+
+_SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED))
+_OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_INTENTS))
+_INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING"
+_TX = """INSERT INTO tx(chain_id, wallet, nonce, state, missing_since, changed_at) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT(chain_id, wallet, nonce) DO UPDATE
+    SET state = excluded.state, missing_since = excluded.missing_since, changed_at = excluded.changed_at RETURNING id"""
+_ATTEMPT = """INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT(hash) DO UPDATE SET answer = excluded.answer, sent_at = excluded.sent_at, sends = excluded.sends"""
+_WALLET = """INSERT INTO wallet VALUES (?, ?, ?)
+    ON CONFLICT(chain_id, address) DO UPDATE SET next_nonce = MAX(next_nonce, excluded.next_nonce)"""
+_OUTCOME = """INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT(intent_id) DO UPDATE SET state = excluded.state, tx_hash = excluded.tx_hash,
+    reason = excluded.reason, failures = outcome.failures + excluded.failures, changed_at = excluded.changed_at"""
+
+
+class SqliteLedger:
+    """The Ledger port."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def intent(self, intent_id: str) -> IntentRecord | None:
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT state, failures, changed_at FROM outcome WHERE intent_id = ?", (intent_id,)
+            ).fetchone()
+        return None if row is None else IntentRecord(IntentState(row[0]), row[1], Timestamp(row[2]))
+
+    def save(self, tx: TxRecord) -> None:
+        now = self._clock.now()
+        with self._database.write() as connection:
+            connection.executemany(_INTENT, [_intent_row(each) for each in _intents(tx)])
+            words = (tx.chain_id, tx.wallet, tx.nonce, tx.state, tx.missing_since, now)
+            tx_id: int = connection.execute(_TX, words).fetchone()[0]
+            connection.executemany(
+                _ATTEMPT, [_attempt_row(each, tx_id, place) for place, each in enumerate(tx.attempts)]
+            )
+            connection.execute("DELETE FROM receipt WHERE tx_id = ?", (tx_id,))
+            if tx.receipt is not None:
+                connection.execute("INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)", _receipt_row(tx.receipt, tx_id))
+            connection.execute(_WALLET, (tx.chain_id, tx.wallet, tx.nonce + 1))
+
+    def settle(self, outcome: Outcome) -> None:
+        failed = int(outcome.state in FAILED_INTENTS)
+        row = (outcome.intent_id, outcome.lane, outcome.key, outcome.state, outcome.tx_hash, outcome.reason, failed)
+        with self._database.write() as connection:
+            connection.execute(_OUTCOME, (*row, outcome.at))
+
+    def unfinished(self, chain_id: int, wallet: Address) -> tuple[TxRecord, ...]:
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT id, nonce, state, missing_since FROM tx"  # noqa: S608 - our own constants
+                f" WHERE chain_id = ? AND wallet = ? AND state NOT IN ({_SETTLED}) ORDER BY nonce",
+                (chain_id, wallet),
+            ).fetchall()
+            return tuple(
+                TxRecord(
+                    chain_id=chain_id,
+                    wallet=wallet,
+                    nonce=nonce,
+                    state=TxState(state),
+                    attempts=_attempts(connection, tx_id),
+                    receipt=_receipt(connection, tx_id),
+                    missing_since=missing_since,
+                )
+                for tx_id, nonce, state, missing_since in rows
+            )
+
+    def next_nonce(self, chain_id: int, wallet: Address) -> int | None:
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT next_nonce FROM wallet WHERE chain_id = ? AND address = ?", (chain_id, wallet)
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def reap(self, before: Timestamp) -> int:
+        gone = f"SELECT id FROM tx WHERE state IN ({_SETTLED}) AND changed_at < ?"  # noqa: S608 - our own constants
+        with self._database.write() as connection:
+            connection.execute(f"DELETE FROM receipt WHERE tx_id IN ({gone})", (before,))  # noqa: S608
+            connection.execute(f"DELETE FROM attempt WHERE tx_id IN ({gone})", (before,))  # noqa: S608
+            count = connection.execute(f"DELETE FROM tx WHERE id IN ({gone})", (before,)).rowcount  # noqa: S608
+            connection.execute(
+                f"DELETE FROM outcome WHERE changed_at < ? AND state NOT IN ({_OPEN})",  # noqa: S608
+                (before,),
+            )
+            connection.execute(
+                "DELETE FROM intent WHERE created_at < ? AND id NOT IN"
+                " (SELECT intent_id FROM attempt WHERE intent_id IS NOT NULL)",
+                (before,),
+            )
+        return count
+
+
+def _intents(tx: TxRecord) -> list[Intent]:
+    return [each.intent for each in tx.attempts if each.intent is not None]
+
+
+def _intent_row(intent: Intent) -> tuple[object, ...]:
+    call = intent.call
+    expects = msgspec.json.encode([(each.address, each.topic0, each.topic1) for each in intent.expects]).decode()
+    return (
+        *(intent.id, intent.deployment, intent.lane, intent.key, call.to, call.data, str(call.value_wei)),
+        *(call.gas_limit, intent.created_at, intent.deadline, expects),
+    )
+
+
+def _attempt_row(attempt: Attempt, tx_id: int, position: int) -> tuple[object, ...]:
+    fees, intent = attempt.fees, attempt.intent
+    return (
+        *(attempt.hash, tx_id, position, None if intent is None else intent.id, attempt.purpose, attempt.raw),
+        *(str(fees.max_fee_wei), str(fees.tip_wei), attempt.gas_limit, attempt.signed_at, attempt.signed_block),
+        *(attempt.answer, attempt.sent_at, attempt.sends),
+    )
+
+
+def _receipt_row(receipt: Receipt, tx_id: int) -> tuple[object, ...]:
+    return (
+        *(tx_id, receipt.tx_hash, receipt.status, receipt.block_number, receipt.block_hash),
+        *(receipt.gas_used, str(receipt.effective_gas_price_wei)),
+    )
+
+
+def _attempts(connection: sqlite3.Connection, tx_id: int) -> tuple[Attempt, ...]:
+    rows = connection.execute(
+        "SELECT hash, intent_id, purpose, raw, max_fee_wei, tip_wei, gas_limit, signed_at, signed_block,"
+        " answer, sent_at, sends FROM attempt WHERE tx_id = ? ORDER BY position",
+        (tx_id,),
+    ).fetchall()
+    return tuple(
+        Attempt(
+            hash=Hash(row[0]),
+            raw=row[3],
+            purpose=Purpose(row[2]),
+            intent=_intent(connection, row[1]),
+            fees=Fees(int(row[4]), int(row[5])),
+            gas_limit=row[6],
+            signed_at=Timestamp(row[7]),
+            signed_block=row[8],
+            answer=None if row[9] is None else SendAnswer(row[9]),
+            sent_at=None if row[10] is None else Timestamp(row[10]),
+            sends=row[11],
+        )
+        for row in rows
+    )
+
+
+def _intent(connection: sqlite3.Connection, intent_id: str | None) -> Intent | None:
+    if intent_id is None:
+        return None
+    row = connection.execute(
+        "SELECT deployment, lane, key, to_address, data, value_wei, gas_limit, created_at, deadline, expects"
+        " FROM intent WHERE id = ?",
+        (intent_id,),
+    ).fetchone()
+    return Intent(
+        id=intent_id,
+        deployment=DeploymentId(row[0]),
+        lane=Lane(row[1]),
+        key=row[2],
+        call=Call(Address(row[3]), row[4], int(row[5]), row[6]),
+        created_at=Timestamp(row[7]),
+        deadline=None if row[8] is None else Timestamp(row[8]),
+        expects=tuple(Expectation(*each) for each in msgspec.json.decode(row[9])),
+    )
+
+
+def _receipt(connection: sqlite3.Connection, tx_id: int) -> Receipt | None:
+    row = connection.execute(
+        "SELECT tx_hash, status, block_number, block_hash, gas_used, gas_price_wei FROM receipt WHERE tx_id = ?",
+        (tx_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Receipt(Hash(row[0]), row[1], row[2], Hash(row[3]), row[4], int(row[5]), logs=())

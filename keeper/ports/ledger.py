@@ -1,0 +1,35 @@
+"""The record of intents and transactions: whatever is signed is durable here before a node sees it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from keeper.domain.ids import Address
+from keeper.domain.time import Timestamp
+from keeper.domain.transaction import IntentRecord, Outcome, TxRecord
+
+
+class Ledger(Protocol):
+    """Every write is durable when it returns. Raises TransientError when nothing was written, StateCorrupt (fatal)."""
+
+    def intent(self, intent_id: str) -> IntentRecord | None: ...
+
+    def save(self, tx: TxRecord) -> None:
+        """The nonce with all its attempts, its receipt and the intents they carry, in one commit."""
+        ...
+
+    def settle(self, outcome: Outcome) -> None:
+        """What became of an intent; also of one that was never signed."""
+        ...
+
+    def unfinished(self, chain_id: int, wallet: Address) -> tuple[TxRecord, ...]:
+        """By rising nonce: all that are neither final nor orphaned. Their receipts come without logs."""
+        ...
+
+    def next_nonce(self, chain_id: int, wallet: Address) -> int | None:
+        """One more than the highest nonce ever signed for; None for a wallet without history."""
+        ...
+
+    def reap(self, before: Timestamp) -> int:
+        """Forgets what was settled before; returns how many transactions."""
+        ...

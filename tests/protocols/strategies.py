@@ -30,7 +30,12 @@ def _scalar(kind: str) -> st.SearchStrategy[Any]:
         return ints(int(kind[3:]))
     if kind.startswith("bytes") and kind != "bytes":
         return st.binary(min_size=int(kind[5:]), max_size=int(kind[5:]))
-    return {"address": addresses, "bool": st.booleans(), "bytes": st.binary(max_size=70), "string": st.text(max_size=40)}[kind]
+    return {
+        "address": addresses,
+        "bool": st.booleans(),
+        "bytes": st.binary(max_size=70),
+        "string": st.text(max_size=40),
+    }[kind]
 
 
 def values(parameter: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -51,8 +56,12 @@ _LEAVES = st.sampled_from([*_SCALARS, "bytes32", "bytes", "string"]).map(lambda 
 
 
 def _nested(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    arrays = st.tuples(inner, st.sampled_from(["[]", "[2]"])).map(lambda pair: {**pair[0], "type": pair[0]["type"] + pair[1]})
-    tuples = st.lists(inner, min_size=1, max_size=4).map(lambda parts: {"name": "x", "type": "tuple", "components": parts})
+    arrays = st.tuples(inner, st.sampled_from(["[]", "[2]"])).map(
+        lambda pair: {**pair[0], "type": pair[0]["type"] + pair[1]}
+    )
+    tuples = st.lists(inner, min_size=1, max_size=4).map(
+        lambda parts: {"name": "x", "type": "tuple", "components": parts}
+    )
     return st.one_of(arrays, tuples)
 
 

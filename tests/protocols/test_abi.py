@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import eth_abi
@@ -45,10 +46,8 @@ def test_abi__one_changed_byte__never_decodes_to_the_same_value(
     place = data.draw(st.integers(0, len(encoded) - 1))
     change = data.draw(st.integers(1, 255))
     damaged = encoded[:place] + bytes((encoded[place] ^ change,)) + encoded[place + 1 :]
-    try:
+    with contextlib.suppress(AbiMismatch):
         assert decode_all(codec, damaged) != given_values
-    except AbiMismatch:
-        pass
 
 
 @given(_typed_values(), st.data())
@@ -91,7 +90,7 @@ def test_abi__arrays_that_share_one_tail__are_refused_before_they_blow_up() -> N
     ],
 )
 def test_abi__a_value_outside_its_type__is_refused(kind: str, value: Any) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         codec_of(kind).encode(value)
 
 

@@ -106,9 +106,9 @@ _REPORT = PriceReport(DeploymentId("devnet"), 1_700_000_000_123, 1_700_000_000, 
 )
 def test_batch__a_number_that_its_type_cannot_hold__is_refused_and_never_cut(report: PriceReport) -> None:
     plan = batch_plan(1, Address("0x" + "11" * 20))
-    with pytest.raises(ValueError, match="fit|evidence"):
+    with pytest.raises(ValueError, match=r"fit|evidence"):
         plan.digest(report)
-    with pytest.raises(ValueError, match="fit|evidence"):
+    with pytest.raises(ValueError, match=r"fit|evidence"):
         plan.calldata(SignedReport(report, ()))
 
 

@@ -68,9 +68,7 @@ class EventPlan:
         """The values of `fields`. Raises AbiMismatch."""
         if len(topics) != len(self.indexed) + 1:
             raise AbiMismatch(f"{self.name} with {len(topics)} topics")
-        found = [
-            decode_all(codec, topic_bytes(topic)) for codec, topic in zip(self.indexed, topics[1:], strict=True)
-        ]
+        found = [decode_all(codec, topic_bytes(topic)) for codec, topic in zip(self.indexed, topics[1:], strict=True)]
         found.extend(decode_all(self.data, data))
         return tuple([found[place] for place in self.order])
 

@@ -48,7 +48,7 @@ class Placed:
     left_e18: int
 
 
-class InvalidOrder(ValueError):
+class OrderError(ValueError):
     """A size or price that is not a positive multiple of the market's lot or tick."""
 
 
@@ -89,7 +89,7 @@ class MatchingEngine:
     """One order book. `tick_e18` and `lot_e18` divide every price and size."""
 
     def __init__(self, tick_e18: int, lot_e18: int) -> None:
-        self._tick, self._lot = tick_e18, lot_e18
+        self.tick_e18, self.lot_e18 = tick_e18, lot_e18
         self._ladders: dict[Side, _Ladder] = {BUY: _Ladder(BUY), SELL: _Ladder(SELL)}
         self._orders: dict[int, Order] = {}
         self._by_account: dict[str, dict[int, Order]] = {}
@@ -98,13 +98,13 @@ class MatchingEngine:
         """Rises with every change of the book."""
 
     def limit(self, account: str, side: Side, size_e18: int, price_e18: int) -> Placed:
-        """Matches what crosses `price_e18`; the rest rests. Raises InvalidOrder."""
+        """Matches what crosses `price_e18`; the rest rests. Raises OrderError."""
         self._check(size_e18, price_e18)
         fills, left = self._match(account, side, size_e18, price_e18)
         return Placed(fills, self._rest(account, side, left, price_e18) if left else None, left)
 
     def post(self, account: str, side: Side, size_e18: int, price_e18: int) -> int | None:
-        """Rests without ever taking: the new order's id, or None where it would cross. Raises InvalidOrder."""
+        """Rests without ever taking: the new order's id, or None where it would cross. Raises OrderError."""
         self._check(size_e18, price_e18)
         facing = self._ladders[_opposite(side)].best()
         if facing is not None and _crosses(side, price_e18, facing.price_e18):
@@ -112,8 +112,8 @@ class MatchingEngine:
         return self._rest(account, side, size_e18, price_e18)
 
     def market(self, account: str, side: Side, size_e18: int, worst_e18: int | None = None) -> Placed:
-        """Takes what is there, down to `worst_e18` where given; the rest is dropped. Raises InvalidOrder."""
-        self._check(size_e18, self._tick)
+        """Takes what is there, down to `worst_e18` where given; the rest is dropped. Raises OrderError."""
+        self._check(size_e18, self.tick_e18)
         fills, left = self._match(account, side, size_e18, worst_e18)
         return Placed(fills, None, left)
 
@@ -145,11 +145,11 @@ class MatchingEngine:
 
     def round_price(self, price_e18: int) -> int:
         """The nearest tick at or below, but at least one tick."""
-        return max(self._tick, price_e18 - price_e18 % self._tick)
+        return max(self.tick_e18, price_e18 - price_e18 % self.tick_e18)
 
     def round_size(self, size_e18: int) -> int:
         """Whole lots, rounded down."""
-        return size_e18 - size_e18 % self._lot
+        return size_e18 - size_e18 % self.lot_e18
 
     def _match(self, account: str, side: Side, size_e18: int, worst_e18: int | None) -> tuple[tuple[Fill, ...], int]:
         fills: list[Fill] = []
@@ -188,10 +188,10 @@ class MatchingEngine:
         self.sequence += 1
 
     def _check(self, size_e18: int, price_e18: int) -> None:
-        if size_e18 <= 0 or size_e18 % self._lot:
-            raise InvalidOrder(f"size {size_e18} is not a positive multiple of the lot {self._lot}")
-        if price_e18 <= 0 or price_e18 % self._tick:
-            raise InvalidOrder(f"price {price_e18} is not a positive multiple of the tick {self._tick}")
+        if size_e18 <= 0 or size_e18 % self.lot_e18:
+            raise OrderError(f"size {size_e18} is not a positive multiple of the lot {self.lot_e18}")
+        if price_e18 <= 0 or price_e18 % self.tick_e18:
+            raise OrderError(f"price {price_e18} is not a positive multiple of the tick {self.tick_e18}")
 
 
 def _opposite(side: Side) -> Side:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keeper.devnet.engine import BUY, SELL, SIDES, Fill, InvalidOrder, MatchingEngine, Side
+from keeper.devnet.engine import BUY, SELL, SIDES, Fill, MatchingEngine, OrderError, Side
 
 LOT = 10
 TICK = 5
@@ -121,7 +121,7 @@ def test_cancel__order_filled_or_unknown__says_so() -> None:
 
 @pytest.mark.parametrize(("size", "price"), [(0, 100), (-10, 100), (15, 100), (10, 0), (10, 101)])
 def test_limit__size_or_price_off_the_grid__is_refused(size: int, price: int) -> None:
-    with pytest.raises(InvalidOrder):
+    with pytest.raises(OrderError):
         MatchingEngine(TICK, LOT).limit("a", BUY, size, price)
 
 

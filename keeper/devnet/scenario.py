@@ -1,0 +1,102 @@
+"""What happens in the demo, and how much of it a run of a given length must show.
+
+Times are seconds after trading opened, as parts of the run: a third of calm, a fall of 8 % within ten seconds, noise.
+
+| length  | boundaries per market | liquidations | bankrupt | deleveragings | pushes per market |
+|---------|-----------------------|--------------|----------|---------------|-------------------|
+| ≥ 110 s | 4                     | 20           | 1        | 1             | 20                |
+| ≥ 75 s  | 2                     | 20           | 1        | 1             | 15                |
+| ≥ 40 s  | 1                     | 20           | 1        | 1             | 10                |
+| shorter | 0                     | 0            | 0        | 0             | 1                 |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keeper.devnet.verify.recording import Requirements
+
+FUNDING_INTERVAL_S = 20
+SHORTEST_CRASH_S = 40.0
+_TABLE = (
+    (110.0, Requirements(pushes=20, boundaries=4, liquidations=20, bankruptcies=1, deleveragings=1)),
+    (75.0, Requirements(pushes=15, boundaries=2, liquidations=20, bankruptcies=1, deleveragings=1)),
+    (SHORTEST_CRASH_S, Requirements(pushes=10, boundaries=1, liquidations=20, bankruptcies=1, deleveragings=1)),
+    (0.0, Requirements(pushes=1, boundaries=0, liquidations=0, bankruptcies=0, deleveragings=0)),
+)
+
+
+def requirements(duration_s: float) -> Requirements:
+    """What a run that was watched for `duration_s` must show."""
+    return next(needed for length, needed in _TABLE if duration_s >= length)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The market moves by `change_bps` of its level, evenly over `over_s`, beginning `at_s` after trading opened."""
+
+    at_s: float
+    base: str
+    change_bps: int
+    over_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When the parts of one run begin, in seconds after trading opened."""
+
+    length_s: float
+    opens_s: float
+    crash_s: float | None
+    whales_s: float
+    refill_s: float
+    withdrawals_s: tuple[float, ...]
+
+    @property
+    def crash_end_s(self) -> float | None:
+        return None if self.crash_s is None else self.crash_s + CRASH_SECONDS
+
+
+CRASH_SECONDS = 10.0
+GAP_START_BPS, GAP_END_BPS = 250, 542
+"""Total fall before and after the gap in its middle, which no liquidation can be fast enough for: who goes under water in
+there owes more than he has when the next price is on chain."""
+_SLOPES = ((0.0, -250, 4.0), (5.0, -300, 0.25), (6.0, -270, 4.0))
+"""(seconds into the fall, bps, seconds): steep but steady, a gap, steep again. 0.975 · 0.97 · 0.973 = 0.92."""
+
+
+def timeline(length_s: float | None) -> Timeline:
+    """The parts of a run; None is an open end with the crash after 40 s."""
+    length = 120.0 if length_s is None else length_s
+    if length < SHORTEST_CRASH_S:
+        return Timeline(length, 0.6 * length, None, length, length, (0.5 * length,))
+    crash = min(length / 3, 45.0)
+    return Timeline(length, crash - 5.0, crash, crash - 4.5, crash + 0.5 * (length - crash), (0.2 * length, 0.85 * length))
+
+
+def crash(at_s: float, bases: tuple[str, ...]) -> tuple[Move, ...]:
+    """−8 % within ten seconds in each base, the second base a moment behind the first."""
+    return tuple(
+        Move(at_s + offset + 0.3 * place, base, change, over)
+        for place, base in enumerate(bases)
+        for offset, change, over in _SLOPES
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFault:
+    """One venue misbehaves for a while."""
+
+    at_s: float
+    venue: str
+    fault: str
+    for_s: float
+
+
+def storm(length_s: float, venues: tuple[str, ...], faults: tuple[str, ...], pick: int) -> tuple[VenueFault, ...]:
+    """Every six seconds another venue with another fault for four: never two at a time, never the same one twice running."""
+    count = int((length_s - 8.0) // 6.0)
+    return tuple(
+        VenueFault(6.0 + 6.0 * n, venues[(pick + n) % len(venues)], faults[(pick + 3 * n) % len(faults)], 4.0)
+        for n in range(max(0, count))
+    )

@@ -1,0 +1,346 @@
+"""One websocket connection of one feed, from dialling to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import aiohttp
+
+from keeper.adapters.budget import LIMITING, retry_after_s
+from keeper.adapters.intake import Intake, Order
+from keeper.adapters.liveness import judge_silence
+from keeper.adapters.polling import RestClient
+from keeper.adapters.tuning import FeedTuning
+from keeper.domain.ids import SourceId, source_id
+from keeper.domain.quote import Depth, Observation, Quote
+from keeper.errors import FeedDisconnected, FeedProtocolError, RateLimited
+from keeper.ports.clock import Clock
+from keeper.ports.venue import Frame, StreamVenue, VenueEvent
+
+_STEADY = (Quote, Depth)
+"""Kinds whose silence means something. Nobody owes us trades."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a connection is over. `wait_s` is the venue's own figure, where it gave one."""
+
+    reason: str
+    detail: str = ""
+    wait_s: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """Reads, pings and watches one socket; knows nothing of its successors.
+
+    Until `current` it keeps what it hears to itself, so that a replacement can be warmed up beside the connection it
+    replaces. `changed` is called after each change of `ready`, `leaving`, `delivering` or `ending`.
+    """
+
+    venue: StreamVenue[object]
+    url: str
+    symbols: Sequence[str]
+    session: aiohttp.ClientSession
+    clock: Clock
+    intake: Intake
+    rest: RestClient
+    tuning: FeedTuning
+    changed: Callable[[], None]
+    max_age_s: float | None = None
+
+    current: bool = False
+    delivering: bool = False
+    """Data came on this connection."""
+    leaving: str = ""
+    """Why a replacement is wanted, while this one still works."""
+    ending: Ending | None = None
+    down: bool = False
+    """The venue said that it is in maintenance."""
+    refused: set[SourceId] = field(default_factory=set)
+    stalled: set[SourceId] = field(default_factory=set)
+    """Sources that move by REST while their stream is silent."""
+
+    _order: Order = field(default_factory=Order)
+    _held: dict[tuple[SourceId, type], Observation] = field(default_factory=dict)
+    _heard_at: dict[SourceId, float] = field(default_factory=dict)
+    _checked_at: dict[SourceId, float] = field(default_factory=dict)
+    _unanswered: dict[SourceId, int] = field(default_factory=dict)
+    _state: object = None
+    _leash: asyncio.Timeout | None = None
+    _forced: Ending | None = None
+
+    @property
+    def sources(self) -> tuple[SourceId, ...]:
+        return tuple(source_id(self.venue.name, symbol) for symbol in self.symbols)
+
+    @property
+    def ready(self) -> bool:
+        """Every symbol that was not refused has data."""
+        return self.delivering and all(s in self._heard_at or s in self.refused for s in self.sources)
+
+    async def run(self) -> None:
+        """Ends when the connection does; `ending` then says why."""
+        try:
+            self.ending = await self._talk()
+        finally:
+            self.changed()
+
+    def take_over(self) -> None:
+        """From now on what it hears is emitted, and first what it has heard last."""
+        self.current = True
+        held, self._held = self._held, {}
+        for observation in held.values():
+            last = self.intake.last.get(observation.source)
+            stale = isinstance(observation, Quote) and last is not None and _older(observation, last)
+            if not stale:
+                self.intake.admit(observation, self._order)
+
+    def end(self, reason: str, detail: str = "", wait_s: float | None = None) -> None:
+        """Closes soon; the first reason stands."""
+        if self._forced is None:
+            self._forced = Ending(reason, detail, wait_s)
+        if self._leash is not None:
+            self._leash.reschedule(asyncio.get_running_loop().time())
+
+    async def _talk(self) -> Ending:
+        try:
+            async with asyncio.timeout(self.tuning.connect_timeout_s):
+                socket = await self.session.ws_connect(
+                    self.url,
+                    autoping=True,
+                    heartbeat=self.tuning.protocol_ping_s,
+                    compress=0,
+                    max_msg_size=self.tuning.max_frame_bytes,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=self.tuning.close_timeout_s),
+                    decode_text=False,
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            return self._turned_away(error)
+        except (aiohttp.ClientError, TimeoutError, OSError, FeedDisconnected) as error:
+            return Ending("connect_failed", repr(error))
+        try:
+            return await self._converse(socket)
+        finally:
+            await socket.close()
+
+    def _turned_away(self, error: aiohttp.WSServerHandshakeError) -> Ending:
+        reason = f"http_{error.status}"
+        if error.status not in LIMITING:
+            return Ending(reason, error.message)
+        named = retry_after_s(error.headers or {}, self.clock.now())
+        wait_s = self.rest.budget.status_wait_s(error.status) if named is None else named
+        self.rest.slow_down(wait_s, reason, "websocket handshake")
+        return Ending(reason, error.message, wait_s)
+
+    async def _converse(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> Ending:
+        self.intake.tell("connected", self.sources, self.clock.now(), detail=self.url)
+        try:
+            async with asyncio.timeout(self.tuning.silence_of(self.venue)) as self._leash, asyncio.TaskGroup() as tasks:
+                self._state, opening = self.venue.open(self.symbols)
+                started = asyncio.get_running_loop().time()
+                self._checked_at = dict.fromkeys(self.sources, started)
+                helpers = [
+                    tasks.create_task(self._say(socket, opening)),
+                    tasks.create_task(self._ping(socket)),
+                    tasks.create_task(self._watch()),
+                    tasks.create_task(self._age()),
+                ]
+                try:
+                    await self._read(socket)
+                finally:
+                    for helper in helpers:
+                        helper.cancel()
+        except TimeoutError:
+            return self._forced or Ending("silent", "no frame at all")
+        return self._forced or Ending("closed", f"code {socket.close_code}")
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        loop = asyncio.get_running_loop()
+        silence_s = self.tuning.silence_of(self.venue)
+        while self._forced is None:
+            message = await socket.receive()
+            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                if message.type is aiohttp.WSMsgType.ERROR:
+                    self._forced = Ending("broken", repr(message.data))
+                return
+            if silence_s is not None and self._leash is not None and self._forced is None:
+                self._leash.reschedule(loop.time() + silence_s)
+            await self._hear(socket, message.data, loop.time())
+
+    async def _hear(self, socket: aiohttp.ClientWebSocketResponse[bool], frame: Frame, heard_at: float) -> None:
+        received_at = self.clock.now()
+        try:
+            step = self.venue.step(self._state, frame, received_at)
+        except FeedProtocolError as error:
+            self._misheard(frame, heard_at, str(error))
+            return
+        self._state = step.state
+        if step.observations:
+            self._take(step.observations, heard_at)
+        for quote in step.confirmations:
+            if self.current and not self.down:
+                self.intake.confirm(quote, self._order)
+        for event in step.events:
+            self._obey(event)
+        if step.replies:
+            await self._say(socket, step.replies)
+
+    def _take(self, observations: Sequence[Observation], heard_at: float) -> None:
+        for observation in observations:
+            source = observation.source
+            if source not in self._checked_at:
+                continue
+            if isinstance(observation, _STEADY):
+                self._heard_at[source] = heard_at
+                self._unanswered.pop(source, None)
+                self.stalled.discard(source)
+            self.intake.good((source,), observation.received_at)
+            if self.down:
+                continue
+            if self.current:
+                self.intake.admit(observation, self._order)
+            else:
+                self._held[source, type(observation)] = observation
+        if not self.delivering or not self.current:
+            self.delivering = True
+            self.changed()
+
+    def _misheard(self, frame: Frame, heard_at: float, reason: str) -> None:
+        """A frame that we do not understand is no silence: it counts against the sources that it names, or all."""
+        text = frame if isinstance(frame, str) else frame.decode(errors="replace")
+        named = [s for s in self.symbols if re.search(rf"(?<![\w/-]){re.escape(s)}(?![\w/-])", text)]
+        blamed = tuple(source_id(self.venue.name, symbol) for symbol in named) or self.sources
+        self._heard_at.update(dict.fromkeys((s for s in blamed if s in self._heard_at), heard_at))
+        self._checked_at.update(dict.fromkeys(blamed, heard_at))
+        self.intake.bad(blamed, self.clock.now(), reason)
+
+    def _obey(self, event: VenueEvent) -> None:
+        now = self.clock.now()
+        sources = tuple(source_id(self.venue.name, symbol) for symbol in event.symbols)
+        match event.kind:
+            case "subscribed":
+                self.intake.tell("subscribed", sources or self.sources, now)
+            case "symbol_refused":
+                self._refuse(sources, event.reason)
+            case "reconnect_requested":
+                self.leaving = self.leaving or event.reason
+                self.changed()
+            case "maintenance":
+                self._halt(event.reason)
+            case "online":
+                if self.down:
+                    self.down = False
+                    self.intake.tell("connected", self.sources, now, reason="maintenance_over")
+            case "rate_limited":
+                wait_s = event.retry_in_s or self.rest.budget.status_wait_s(429)
+                self.rest.slow_down(wait_s, "websocket", event.reason)
+                self.end("rate_limited", event.reason, wait_s)
+            case "heartbeat":
+                pass
+
+    def _halt(self, reason: str) -> None:
+        if not self.down:
+            self.down = True
+            self.intake.tell("disconnected", self.sources, self.clock.now(), reason="maintenance", detail=reason)
+
+    def _refuse(self, sources: Iterable[SourceId], reason: str) -> None:
+        fresh = tuple(s for s in sources if s not in self.refused)
+        self.refused.update(fresh)
+        self.intake.tell("symbol_refused", fresh, self.clock.now(), detail=reason)
+        self.changed()
+
+    async def _say(self, socket: aiohttp.ClientWebSocketResponse[bool], frames: Iterable[str]) -> None:
+        """Within the venue's message rate."""
+        pause_s = 1.0 / self.venue.limits.frames_per_s
+        for number, frame in enumerate(frames):
+            if number:
+                await asyncio.sleep(pause_s)
+            try:
+                async with asyncio.timeout(self.tuning.send_timeout_s):
+                    await socket.send_str(frame)
+            except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+                self.end("send_failed", repr(error))
+                return
+
+    async def _ping(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        """Its own task: a reader that waits for a frame must not hold up a ping."""
+        every_s = self.tuning.ping_of(self.venue)
+        while every_s is not None and (frame := self.venue.ping()) is not None:
+            await asyncio.sleep(every_s)
+            await self._say(socket, (frame,))
+
+    async def _age(self) -> None:
+        """Asks for a replacement ahead of the venue's cut."""
+        if self.max_age_s is not None:
+            await asyncio.sleep(self.max_age_s)
+            self.leaving = self.leaving or "rotation"
+            self.changed()
+
+    async def _watch(self) -> None:
+        """Per source: a heartbeat on the line says nothing about the data of one symbol."""
+        quiet_s = self.tuning.quiet_of(self.venue)
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(max(0.02, quiet_s / 5))
+            for symbol, source in zip(self.symbols, self.sources, strict=True):
+                spoke_at = max(self._heard_at.get(source, 0.0), self._checked_at[source])
+                if source in self.refused or self.down or loop.time() - spoke_at < quiet_s:
+                    continue
+                await self._probe(symbol, source)
+                self._checked_at[source] = loop.time()
+
+    async def _probe(self, symbol: str, source: SourceId) -> None:
+        heard, asked_at = self.intake.last.get(source), asyncio.get_running_loop().time()
+        try:
+            answer = await self.rest.fetch(symbol)
+        except RateLimited:
+            return
+        except (FeedDisconnected, FeedProtocolError) as error:
+            self._no_answer(source, str(error))
+            return
+        if answer is None:
+            self._no_answer(source, "no REST to ask")
+        elif isinstance(answer, VenueEvent):
+            self._refuse((source,), answer.reason)
+        elif self._heard_at.get(source, 0.0) < asked_at:
+            self._unanswered.pop(source, None)
+            await self._compare(source, heard, answer)
+
+    async def _compare(self, source: SourceId, heard: Quote | None, answer: Quote) -> None:
+        asked_at = asyncio.get_running_loop().time()
+        verdict = judge_silence(heard, answer, self.venue.trade_driven)
+        self.intake.tell("probed", (source,), answer.received_at, reason=verdict)
+        if self.current:
+            self.intake.admit(replace(answer, sequence=None), self._order)
+        if verdict == "stalled":
+            await asyncio.sleep(self.tuning.confirm_s)
+            if self._heard_at.get(source, 0.0) < asked_at:
+                self._stall(source, f"{source} moved while its stream was silent")
+
+    def _no_answer(self, source: SourceId, reason: str) -> None:
+        """Silence that nobody can explain ends the connection: a new one costs little."""
+        self._unanswered[source] = self._unanswered.get(source, 0) + 1
+        if self._unanswered[source] >= self.tuning.unanswered_probes:
+            self._stall(source, f"{source} is silent and cannot be checked: {reason}")
+
+    def _stall(self, source: SourceId, detail: str) -> None:
+        """A line that is wholly silent is cut; one that still carries other symbols is replaced while it goes on."""
+        now, quiet_s = asyncio.get_running_loop().time(), self.tuning.quiet_of(self.venue)
+        if all(now - at >= quiet_s for at in self._heard_at.values()):
+            self.end("stalled", detail)
+            return
+        if source not in self.stalled and self.current:
+            self.intake.tell("disconnected", (source,), self.clock.now(), "stalled", detail, retry_in_s=0.0)
+        self.stalled.add(source)
+        self.leaving = self.leaving or "stalled"
+        self.changed()
+
+
+def _older(held: Quote, last: Quote) -> bool:
+    if held.observed_at is not None and last.observed_at is not None:
+        return held.observed_at < last.observed_at
+    return held.received_at < last.received_at

@@ -1,0 +1,116 @@
+"""The gate before the boards: order within a connection, no future, no benched source, and `changed_at`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from keeper.adapters.bench import FRESH, Bench, BenchRules, judge
+from keeper.adapters.liveness import unchanged
+from keeper.domain.ids import SourceId
+from keeper.domain.quote import Observation, Quote
+from keeper.domain.time import SECOND, Timestamp
+from keeper.ports.feed import Emit, FeedNotice, NoticeKind, Notify
+
+
+@dataclass(slots=True)
+class Order:
+    """How far one connection has come, by source and kind. A new connection starts anew."""
+
+    reached: dict[tuple[SourceId, type], tuple[Timestamp | None, int | None]] = field(default_factory=dict)
+
+    def advance(self, observation: Observation) -> bool:
+        """False when something newer already came. Decided by the venue's time, by its sequence where it has none."""
+        key = (observation.source, type(observation))
+        at = observation.observed_at
+        sequence = None if not isinstance(observation, Quote) else observation.sequence
+        last_at, last_sequence = self.reached.get(key, (None, None))
+        if at is not None and last_at is not None:
+            older = at < last_at
+        else:
+            untimed = at is None and last_at is None
+            older = untimed and sequence is not None and last_sequence is not None and sequence < last_sequence
+        if older:
+            return False
+        self.reached[key] = (at or last_at, sequence if sequence is not None else last_sequence)
+        return True
+
+
+@dataclass(slots=True)
+class Intake:
+    """Written by the connections of one feed. `last` is what was emitted last, across connections."""
+
+    venue: str
+    emit: Emit
+    notify: Notify
+    max_future_s: float
+    rules: BenchRules
+    last: dict[SourceId, Quote] = field(default_factory=dict)
+    records: dict[SourceId, Bench] = field(default_factory=dict)
+
+    def admit(self, observation: Observation, order: Order) -> bool:
+        """Emits unless refused. A refused future stamp leaves no trace, so that it cannot mute its source."""
+        at = observation.observed_at
+        if at is not None and at - observation.received_at > self.max_future_s * SECOND:
+            ahead_s = (at - observation.received_at) / SECOND
+            self.tell("future_refused", (observation.source,), observation.received_at, detail=f"{ahead_s:.3f} s ahead")
+            return False
+        if self.records and self.is_benched(observation.source):
+            return False
+        if not order.advance(observation):
+            return False
+        if isinstance(observation, Quote):
+            observation = self._dated(observation)
+            self.last[observation.source] = observation
+        self.emit(observation)
+        return True
+
+    def confirm(self, quote: Quote, order: Order) -> None:
+        """A heartbeat found `quote` unchanged: its `received_at` moves, nothing else does."""
+        last = self.last.get(quote.source)
+        if last is not None and last.observed_at == quote.observed_at:
+            self.admit(replace(last, received_at=quote.received_at), order)
+
+    def is_benched(self, source: SourceId) -> bool:
+        return self.records.get(source, FRESH).benched
+
+    def good(self, sources: Iterable[SourceId], at: Timestamp) -> None:
+        """Counts a good frame; costs nothing while no source has a bad one on record."""
+        for source in sources if self.records else ():
+            if (record := self.records.get(source)) is not None:
+                self._settle(source, judge(record, True, at, self.rules), record.benched, at)
+
+    def bad(self, sources: Iterable[SourceId], at: Timestamp, reason: str) -> None:
+        """Counts a bad frame against those it concerns."""
+        concerned = tuple(sources)
+        self.tell("frame_dropped", concerned, at, reason="protocol", detail=reason)
+        for source in concerned:
+            record = self.records.get(source, FRESH)
+            self._settle(source, judge(record, False, at, self.rules), record.benched, at, reason)
+
+    def tell(
+        self,
+        kind: NoticeKind,
+        sources: tuple[SourceId, ...],
+        at: Timestamp,
+        reason: str = "",
+        detail: str = "",
+        retry_in_s: float | None = None,
+    ) -> None:
+        self.notify(FeedNotice(kind, self.venue, sources, at, reason, detail[:200], retry_in_s))
+
+    def _dated(self, quote: Quote) -> Quote:
+        last = self.last.get(quote.source)
+        if last is None or not unchanged(last, quote):
+            return quote
+        return replace(quote, changed_at=last.changed_at)
+
+    def _settle(self, source: SourceId, record: Bench, before: bool, at: Timestamp, reason: str = "") -> None:
+        if record.bad_bits or record.benched:
+            self.records[source] = record
+        else:
+            self.records.pop(source, None)
+        if record.benched and not before:
+            self.tell("benched", (source,), at, reason="protocol", detail=reason)
+        elif before and not record.benched:
+            self.tell("readmitted", (source,), at)

@@ -1,0 +1,90 @@
+"""Binance's websocket streams and REST ticker: https://developers.binance.com/docs/binance-spot-api-docs"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import ClassVar
+
+from aiohttp import web
+
+from keeper.devnet.venues.pricing import Listing, Manner
+from keeper.devnet.venues.server import Client, Handler, VenueServer
+from keeper.devnet.venues.tape import Tick
+from keeper.domain.time import MILLISECOND
+
+
+class BinanceServer(VenueServer):
+    """Combined streams. An unknown but well-formed stream is acknowledged and stays silent, as at the venue."""
+
+    name = "binance"
+    ws_path = "/stream"
+    listings: ClassVar[Mapping[str, Listing]] = {
+        "BTCUSDT": Listing("BTC", "USDT", Decimal("0.01")),
+        "ETHUSDT": Listing("ETH", "USDT", Decimal("0.01")),
+    }
+    manner = Manner(spread_bps=0.2, noise_bps=0.2, lag_s=0.02)
+
+    def rest_routes(self) -> Mapping[str, Handler]:
+        return {"/api/v3/ticker/bookTicker": self._book_ticker}
+
+    async def hear(self, client: Client, text: str) -> None:
+        try:
+            request = json.loads(text)
+            streams = [str(stream) for stream in request["params"]]
+        except (ValueError, KeyError, TypeError):
+            await self.say(client, ('{"error":{"code":3,"msg":"Invalid JSON"},"id":null}',))
+            return
+        if any("@" not in stream for stream in streams):
+            error = {"code": 2, "msg": "Invalid request: invalid stream"}
+            await self.say(client, (_compact({"error": error, "id": request["id"]}),))
+            return
+        await self.say(client, (_compact({"result": None, "id": request["id"]}),))
+        for stream in streams:
+            symbol, _, channel = stream.partition("@")
+            if channel == "bookTicker" and symbol.upper() in self.listings:
+                client.channels[symbol.upper()] = stream
+
+    def ticker(self, client: Client, tick: Tick) -> Iterable[str]:
+        book = {
+            "u": tick.sequence,
+            "s": tick.symbol,
+            "b": _padded(tick.bid),
+            "B": _padded(tick.bid_size),
+            "a": _padded(tick.ask),
+            "A": _padded(tick.ask_size),
+        }
+        yield _compact({"stream": client.channels[tick.symbol], "data": book})
+
+    def drifted(self, frame: str) -> str:
+        return frame.replace('"b":', '"bp":').replace('"a":', '"ap":')
+
+    def farewell(self, _client: Client) -> Iterable[str]:
+        yield _compact({"e": "serverShutdown", "E": self.market.clock.now() // MILLISECOND})
+
+    def limited_body(self) -> str:
+        return '{"code":-1003,"msg":"Too much request weight used; please use WebSocket Streams for live updates."}'
+
+    async def _book_ticker(self, request: web.Request) -> web.Response:
+        symbol = request.query.get("symbol", "")
+        if symbol not in self.listings:
+            return web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)
+        tick = self.rest_tick(symbol)
+        return web.json_response(
+            {
+                "symbol": symbol,
+                "bidPrice": _padded(tick.bid),
+                "bidQty": _padded(tick.bid_size),
+                "askPrice": _padded(tick.ask),
+                "askQty": _padded(tick.ask_size),
+            }
+        )
+
+
+def _padded(value: Decimal) -> str:
+    return f"{value:.8f}"
+
+
+def _compact(message: object) -> str:
+    return json.dumps(message, separators=(",", ":"))

@@ -18,7 +18,10 @@ Keccak = Callable[[bytes], bytes]
 
 def canonical_json(document: Mapping[str, Any]) -> str:
     """The one spelling of `document`. Raises ValueError on a float, which has none, and on anything JSON cannot say."""
-    return json.dumps(_spelled(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(_spelled(document))
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 
 
 def _spelled(value: Any) -> Any:

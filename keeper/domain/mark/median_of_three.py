@@ -46,13 +46,14 @@ class MedianOfThree(BasisOptions):
         if last is not None:
             components.append(("last", last))
         if after.average_e18 is None:
-            price, more = (fair + index) // 2, (MarkFlag.NO_BOOK,)
+            choice: Choice = ((fair + index) // 2, (MarkFlag.NO_BOOK,))
         else:
             shifted = plus_basis(index, after.average_e18)
             components += [("basis", after.average_e18), ("index_plus_basis", shifted)]
-            price, more = self._choose(fair, shifted, last, basis.is_warm(after))
+            choice = self._choose(fair, shifted, last, basis.is_warm(after))
             flags = flags if sample is not None else (*flags, MarkFlag.KEPT_BASIS)
-        return after, marked(self.name, inputs, price, self.max_basis_bps, tuple(components), (*flags, *more))
+        flags = (*flags, *choice[1])
+        return after, marked(self.name, inputs, choice[0], self.max_basis_bps, tuple(components), flags)
 
     def _choose(self, fair: int, shifted: int, last: int | None, warm: bool) -> Choice:
         """Cold average: the funding-fair price. No trade: the mean of the two left, or the basis price if they are apart."""

@@ -30,7 +30,7 @@ class FundingEstimate:
 
 @dataclass(frozen=True, slots=True)
 class MarkInputs:
-    """`book` and `trade` are the perp's own, not a spot venue's."""
+    """`book` and `trade` are the perp's own, not a spot venue's. `funding` is the running interval's estimate."""
 
     market: MarketId
     index: IndexPrice

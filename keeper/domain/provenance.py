@@ -1,0 +1,158 @@
+"""The record behind one market's prices: enough to compute them again bit for bit, and why each refused quote was refused.
+
+It is written straight into its canonical spelling (`keeper.domain.evidence`: sorted keys, no spaces, numbers as texts), since
+every due market writes one on the way to the chain. `keeper.domain.recall` reads it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from json.encoder import encode_basestring
+from typing import Any
+
+from keeper.domain.evidence import canonical_json
+from keeper.domain.ids import IndexId
+from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
+from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain
+from keeper.domain.premium import CarriedPremium, ImpactPrices
+from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
+from keeper.domain.report import MarketPrice
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that one market's entry in a batch was decided from, and the entry.
+
+    `indices`: the market's own index first, then those that convert for it, each with its votes and refusals. `quotes` is
+    the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
+    before the step, `impact` the impact prices (None: the book was not deep enough), `carried` the premium that stands in
+    for a missing one, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
+    can say.
+    """
+
+    entry: MarketPrice
+    config_hash: str
+    code_version: str
+    indices: tuple[IndexPrice | Withheld, ...]
+    quotes: Quotes
+    last: Mapping[IndexId, int]
+    inputs: MarkInputs
+    mark: MarkPrice
+    mark_state: Plain
+    impact: ImpactPrices | None = None
+    carried: CarriedPremium = field(default_factory=CarriedPremium)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def canonical_record(decision: Decision) -> str:
+    """The record in its one spelling: what is journalled, hashed and handed to co-signers.
+
+    Raises ValueError if the notes or the state before the step cannot be spelled.
+    """
+    inputs, entry = decision.inputs, decision.entry
+    indices = ",".join([_index(index, decision) for index in decision.indices])
+    return (
+        f'{{"book":{_depth(inputs.book)},"carried":{_carried(decision.carried)},"code":{_text(decision.code_version)},"config":{_text(decision.config_hash)},'
+        f'"entry":{{"index":"{entry.index_e18}","mark":"{entry.mark_e18}","no":"{entry.market_no}",'
+        f'"premium":"{entry.premium_e18}"}},"format":"{FORMAT}","funding":{_funding(inputs.funding)},'
+        f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
+        f'"market":{_text(entry.market)},"notes":{canonical_json(decision.notes)},"now":"{inputs.now}",'
+        f'"trade":{_trade(inputs.trade)}}}'
+    )
+
+
+def _text(text: str | None) -> str:
+    return "null" if text is None else encode_basestring(text)
+
+
+def _number(number: int | None) -> str:
+    return "null" if number is None else f'"{number}"'
+
+
+def _index(index: IndexPrice | Withheld, decision: Decision) -> str:
+    detail, price, reason = (
+        (index.detail, None, index.reason.value) if isinstance(index, Withheld) else (None, index.price_e18, None)
+    )
+    votes = ",".join([_vote(vote) for vote in index.inputs])
+    refused = ",".join([_rejection(rejection, decision.quotes) for rejection in index.rejected])
+    return (
+        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"id":{_text(index.index)},"inputs":[{votes}],'
+        f'"last":{_number(decision.last.get(index.index))},"price":{_number(price)},"rejected":[{refused}],'
+        f'"withheld":{_text(reason)}}}'
+    )
+
+
+def _vote(vote: PricedQuote) -> str:
+    quote = vote.quote
+    return (
+        f'{{"ask":{_number(quote.ask_e18)},"bid":{_number(quote.bid_e18)},"changed":"{quote.changed_at}",'
+        f'"frame":{_text(quote.frame_hash)},"last":{_number(quote.last_e18)},"observed":{_number(quote.observed_at)},'
+        f'"price":"{vote.price_e18}","rate":{_number(vote.rate_e18)},"received":"{quote.received_at}",'
+        f'"sequence":{_number(quote.sequence)},"source":{_text(quote.source)},"weight":"{vote.spec.weight}"}}'
+    )
+
+
+def _rejection(rejection: Rejection, quotes: Quotes) -> str:
+    quote = quotes.get(rejection.source)
+    return (
+        f'{{"detail":{_text(rejection.detail)},"price":{_number(rejection.price_e18)},'
+        f'"quote":{"null" if quote is None else _quote(quote)},"reason":"{rejection.reason.value}",'
+        f'"source":{_text(rejection.source)}}}'
+    )
+
+
+def _quote(quote: Quote) -> str:
+    return (
+        f'{{"ask":{_number(quote.ask_e18)},"bid":{_number(quote.bid_e18)},"changed":"{quote.changed_at}",'
+        f'"frame":{_text(quote.frame_hash)},"last":{_number(quote.last_e18)},"observed":{_number(quote.observed_at)},'
+        f'"received":"{quote.received_at}","sequence":{_number(quote.sequence)},"source":{_text(quote.source)}}}'
+    )
+
+
+def _depth(book: Depth | None) -> str:
+    if book is None:
+        return "null"
+    return (
+        f'{{"asks":[{_side(book.asks)}],"bids":[{_side(book.bids)}],"frame":{_text(book.frame_hash)},'
+        f'"observed":{_number(book.observed_at)},"received":"{book.received_at}","sequence":{_number(book.sequence)},'
+        f'"source":{_text(book.source)}}}'
+    )
+
+
+def _side(levels: Sequence[Level]) -> str:
+    return ",".join([f'["{level.price_e18}","{level.size_e18}"]' for level in levels])
+
+
+def _trade(trade: Trade | None) -> str:
+    if trade is None:
+        return "null"
+    return (
+        f'{{"id":{_text(trade.trade_id)},"observed":{_number(trade.observed_at)},"price":"{trade.price_e18}",'
+        f'"received":"{trade.received_at}","size":"{trade.size_e18}","source":{_text(trade.source)}}}'
+    )
+
+
+def _funding(funding: FundingEstimate | None) -> str:
+    if funding is None:
+        return "null"
+    return f'{{"boundary":"{funding.boundary_s}","interval":"{funding.interval_s}","rate":"{funding.rate_e18}"}}'
+
+
+def _impact(impact: ImpactPrices | None) -> str:
+    return "null" if impact is None else f'{{"ask":"{impact.ask_e18}","bid":"{impact.bid_e18}"}}'
+
+
+def _carried(carried: CarriedPremium) -> str:
+    return f'{{"sampled":{_number(carried.sampled_at)},"value":"{carried.value_e18}"}}'
+
+
+def _mark(mark: MarkPrice, state: Plain) -> str:
+    components = ",".join([f'{_text(name)}:"{value}"' for name, value in sorted(mark.components)])
+    flags = ",".join([f'"{flag.value}"' for flag in mark.flags])
+    return (
+        f'{{"components":{{{components}}},"flags":[{flags}],"method":{_text(mark.method)},"price":"{mark.price_e18}",'
+        f'"state_before":{canonical_json(state)}}}'
+    )

@@ -1,0 +1,123 @@
+"""Reads a decision's record back: what a co-signer needs to compute the same prices, and `keeper replay` to check them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keeper.domain.ids import IndexId, MarketId, SourceId
+from keeper.domain.mark.method import FundingEstimate, Plain
+from keeper.domain.premium import CarriedPremium
+from keeper.domain.provenance import FORMAT
+from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
+from keeper.domain.time import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a record says went in: arguments for `price_component` and for the mark's step (whose index comes from it)."""
+
+    market: MarketId
+    now: Timestamp
+    quotes: Quotes
+    last: Mapping[IndexId, int]
+    mark_state: Plain
+    carried: CarriedPremium
+    book: Depth | None
+    trade: Trade | None
+    funding: FundingEstimate | None
+    index_e18: int
+    mark_e18: int
+    premium_e18: int
+
+
+def recall(document: Mapping[str, Any]) -> Recalled:
+    """Reads a record, parsed from its canonical JSON. Raises KeyError or ValueError on anything else."""
+    if int(document["format"]) != FORMAT:
+        raise ValueError(f"record format {document['format']} is not {FORMAT}")
+    indices = document["indices"]
+    found = [vote for index in indices for vote in index["inputs"]]
+    found += [refused["quote"] for index in indices for refused in index["rejected"] if refused["quote"] is not None]
+    quotes = {quote.source: quote for quote in map(_quote_of, found)}
+    last = {IndexId(index["id"]): int(index["last"]) for index in indices if index["last"] is not None}
+    entry = document["entry"]
+    return Recalled(
+        MarketId(document["market"]),
+        Timestamp(int(document["now"])),
+        quotes,
+        last,
+        document["mark"]["state_before"],
+        CarriedPremium(int(document["carried"]["value"]), _instant(document["carried"]["sampled"])),
+        _depth_of(document["book"]),
+        _trade_of(document["trade"]),
+        _funding_of(document["funding"]),
+        int(entry["index"]),
+        int(entry["mark"]),
+        int(entry["premium"]),
+    )
+
+
+def _number(text: Any) -> int | None:
+    return None if text is None else int(text)
+
+
+def _instant(text: Any) -> Timestamp | None:
+    return None if text is None else Timestamp(int(text))
+
+
+def _quote_of(document: Mapping[str, Any]) -> Quote:
+    return Quote(
+        SourceId(document["source"]),
+        Timestamp(int(document["received"])),
+        Timestamp(int(document["changed"])),
+        _instant(document["observed"]),
+        bid_e18=_number(document["bid"]),
+        ask_e18=_number(document["ask"]),
+        last_e18=_number(document["last"]),
+        sequence=_number(document["sequence"]),
+        frame_hash=document["frame"],
+    )
+
+
+def _depth_of(document: Mapping[str, Any] | None) -> Depth | None:
+    return (
+        None
+        if document is None
+        else Depth(
+            SourceId(document["source"]),
+            Timestamp(int(document["received"])),
+            _instant(document["observed"]),
+            _levels(document["bids"]),
+            _levels(document["asks"]),
+            _number(document["sequence"]),
+            document["frame"],
+        )
+    )
+
+
+def _levels(side: Sequence[Sequence[Any]]) -> tuple[Level, ...]:
+    return tuple(Level(int(price), int(size)) for price, size in side)
+
+
+def _trade_of(document: Mapping[str, Any] | None) -> Trade | None:
+    return (
+        None
+        if document is None
+        else Trade(
+            SourceId(document["source"]),
+            Timestamp(int(document["received"])),
+            _instant(document["observed"]),
+            int(document["price"]),
+            int(document["size"]),
+            document["id"],
+        )
+    )
+
+
+def _funding_of(document: Mapping[str, Any] | None) -> FundingEstimate | None:
+    return (
+        None
+        if document is None
+        else FundingEstimate(int(document["rate"]), int(document["boundary"]), int(document["interval"]))
+    )

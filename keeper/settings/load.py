@@ -19,7 +19,7 @@ from keeper.errors import ConfigError
 from keeper.settings.base import Model
 from keeper.settings.document import Document, parse
 from keeper.settings.explain import faults_of
-from keeper.settings.faults import Fault, SettingsRefused
+from keeper.settings.faults import Fault, SettingsRefused, field_path
 from keeper.settings.market import MarketSettings
 from keeper.settings.models import CommonSettings, GlobalFile, Settings
 from keeper.settings.options import Registries
@@ -49,7 +49,7 @@ class _Loader:
         markets = self._markets(document, common)
         if self.faults:
             raise SettingsRefused(self.faults)
-        return _joined(common, markets, self.path, self.environ)
+        return _joined(common, markets, document, self.path, self.environ)
 
     def _document(self, path: Path) -> Document | None:
         try:
@@ -122,7 +122,7 @@ def _shown(path: Path) -> str:
 
 
 def _joined(
-    common: GlobalFile, markets: tuple[MarketSettings, ...], path: Path, environ: Mapping[str, str]
+    common: GlobalFile, markets: tuple[MarketSettings, ...], document: Document, path: Path, environ: Mapping[str, str]
 ) -> Settings:
     base = path.parent.absolute()
     state = common.state_dir or Path(_first(environ, "STATE_DIRECTORY") or "state")
@@ -130,8 +130,14 @@ def _joined(
     runtime = Path(_first(environ, "RUNTIME_DIRECTORY") or state_dir)
     fields: dict[str, Any] = {name: getattr(common, name) for name in CommonSettings.model_fields}
     fields["signers"] = common.signers.located(base)
+    places = {field_path(keys): f"{document.file}:{line}:{column}" for keys, (line, column) in document.places.items()}
     return Settings(
-        **fields, markets=markets, file=path.absolute(), state_dir=state_dir, admin_socket=runtime / common.admin.socket
+        **fields,
+        markets=markets,
+        file=path.absolute(),
+        state_dir=state_dir,
+        admin_socket=runtime / common.admin.socket,
+        places=places,
     )
 
 

@@ -79,16 +79,19 @@ class MarkSettings(Chosen):
 
 
 class FundingSettings(Model):
-    """How the premium is sampled. The rate itself is the chain's."""
+    """What is reported as premium. The rate itself is the chain's."""
 
-    premium: Literal["impact", "mid", "derived"] = Field(
-        default="impact", description="What is compared with the index."
+    premium: Literal["impact", "derived"] = Field(
+        default="impact",
+        description="`impact`: the own book's impact prices against the index; `derived`: the chain takes mark against index.",
     )
-    sample_s: Seconds = Field(default=5.0, description="Distance of two samples.")
     impact_notional_e18: PositiveE18 = Field(
         default=10_000 * ONE,
         alias="impact_notional",
         description="Quote currency that an impact price fills on each side.",
+    )
+    sample_s: Seconds = Field(
+        default=5.0, description="Expected distance of two usable books; the last sample is carried for three of these."
     )
 
 
@@ -123,6 +126,10 @@ class GateSettings(Model):
 
     max_mark_age_s: Seconds = Field(default=10.0, description="Oldest mark to act on.")
     min_sources: Count = Field(default=3, description="Fewest accepted quotes to act on.")
+    max_dispersion_bps: Bps = Field(default=200, ge=1, description="Accepted quotes further apart are not acted on.")
+    max_move_bps: Bps = Field(
+        default=200, ge=1, description="A larger move within a minute must be confirmed as by `guard`."
+    )
 
 
 class LiquidationSettings(Model):
@@ -136,6 +143,7 @@ class BookSettings(Model):
 
     kind: Name = Field(description="The venue that serves it, e.g. `perp`.")
     symbol: Symbol = Field(description="The book's spelling of the market.")
+    max_age_s: Seconds = Field(default=5.0, description="An older book counts as none.")
 
     @property
     def id(self) -> SourceId:

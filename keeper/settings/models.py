@@ -12,7 +12,7 @@ from pydantic import Field
 
 from keeper.domain.ids import ChainId, DeploymentId, MarketId
 from keeper.settings.base import Chosen, Model
-from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, WebSocketUrl, Whole
+from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, WebSocketUrl
 from keeper.settings.market import MarketSettings
 
 
@@ -51,7 +51,6 @@ class DeploymentSettings(Chosen):
     """One protocol's contracts. Every other key is an option of the protocol, e.g. the addresses."""
 
     protocol: Name = Field(description="Protocol adapter, e.g. `reference`.")
-    from_block: Whole = Field(default=0, description="Block of the deployment: nothing is read before it.")
 
 
 def _located(base: Path, key: str, value: Any) -> Any:
@@ -147,6 +146,11 @@ class Settings(CommonSettings):
     file: Path
     state_dir: Path
     admin_socket: Path
+    places: Mapping[str, str] = Field(default_factory=dict, repr=False)
+
+    def where(self, field: str) -> str:
+        """`ops.port`, and where in keeper.yaml it stands if it is written there: for messages."""
+        return f"{self.places[field]}: {field}" if field in self.places else field
 
     @property
     def perps(self) -> tuple[MarketSettings, ...]:
@@ -162,7 +166,7 @@ class Settings(CommonSettings):
 
     def public(self) -> dict[str, Any]:
         """All settings by their names in YAML, without URLs' keys, signers and directories."""
-        hidden = {"file", "state_dir", "admin_socket", "signers"}
+        hidden = {"file", "state_dir", "admin_socket", "signers", "places"}
         return self.model_dump(mode="json", by_alias=True, exclude=hidden)
 
     @property

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from keeper.domain.aggregation import INDEX_METHODS
+from keeper.domain.mark import MARK_METHODS
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
-from keeper.settings.market import MarketSettings
+from keeper.settings.market import MarketSettings, PublishSettings
 from keeper.settings.models import CommonSettings
 from keeper.settings.options import Complaint, Registries, examine
-from keeper.settings.specs import guard, index_spec
+from keeper.settings.specs import gate, guard, index_spec, publish_policy
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
@@ -34,6 +35,12 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
     if market.index.method in INDEX_METHODS:
         yield from _refusal(("index",), lambda: index_spec(market))
     yield from _refusal(("guard",), lambda: guard(market))
+    if market.publish:
+        yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
+    if market.mark:
+        yield from _under(("mark",), examine(MARK_METHODS, market.mark.method, market.mark.options, "method"))
+    if market.liquidation:
+        yield from _refusal(("liquidation", "gate"), lambda: gate(market))
 
 
 def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:
@@ -86,8 +93,6 @@ def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]
             yield Complaint((), f"{key} is missing: a market with a deployment needs {', '.join(PERP_KEYS)}")
     if market.deployment not in common.deployments:
         yield Complaint(("deployment",), f"unknown deployment{suggestion(str(market.deployment), common.deployments)}")
-    if market.publish and market.publish.heartbeat_s <= market.publish.min_interval_s:
-        yield Complaint(("publish", "heartbeat_s"), "heartbeat_s must be longer than min_interval_s")
     if market.index.max_age_s >= common.report.ttl_s:
         yield Complaint(
             ("index", "max_age_s"), "quotes must grow stale before a report expires: max_age_s < report.ttl_s"
@@ -136,22 +141,18 @@ def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
 def _deployments(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     if known.protocols is None:
         return
-    given = known.given.get("protocols", frozenset())
     for name, deployment in common.deployments.items():
-        found = examine(known.protocols, deployment.protocol, deployment.options, given, "protocol")
+        found = examine(known.protocols, deployment.protocol, deployment.options, "protocol", chain_id=common.chain.id)
         yield from _under(("deployments", name), found)
 
 
 def _signers(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     if known.signers is None:
         return
-    given = known.given.get("signers", frozenset())
     for number, signer in enumerate(common.signers.reports):
-        yield from _under(
-            ("signers", "reports", number), examine(known.signers, signer.kind, signer.options, given, "kind")
-        )
+        yield from _under(("signers", "reports", number), examine(known.signers, signer.kind, signer.options, "kind"))
     if sender := common.signers.sender:
-        yield from _under(("signers", "sender"), examine(known.signers, sender.kind, sender.options, given, "kind"))
+        yield from _under(("signers", "sender"), examine(known.signers, sender.kind, sender.options, "kind"))
 
 
 def _under(keys: tuple[str | int, ...], found: list[Complaint]) -> Iterator[Complaint]:

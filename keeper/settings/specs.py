@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from keeper.domain.confirmation import Confirmation
+from keeper.domain.gate import Gate
 from keeper.domain.guard import Guard
 from keeper.domain.ids import IndexId
 from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
+from keeper.domain.mark import MARK_METHODS
+from keeper.domain.market import LiquidationRules, MarketPlan
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.time import nanos
-from keeper.settings.market import MarketSettings, PublishSettings, SourceSettings
+from keeper.settings.market import (
+    FundingSettings,
+    GateSettings,
+    MarketSettings,
+    PublishSettings,
+    SourceSettings,
+)
+from keeper.settings.options import build
+
+_SAMPLES_CARRIED = 3
+_BOOK_MAX_AGE_S = 5.0
 
 
 def index_spec(market: MarketSettings) -> IndexSpec:
@@ -48,13 +61,14 @@ def _source_spec(source: SourceSettings, max_age_s: float) -> SourceSpec:
     )
 
 
+def _confirmation(market: MarketSettings) -> Confirmation:
+    rules = market.guard
+    return Confirmation(nanos(rules.confirm_s), rules.confirm_sources, rules.confirm_quote_groups, rules.agree_bps)
+
+
 def guard(market: MarketSettings) -> Guard:
     """Raises ValueError when its parts contradict each other."""
-    rules = market.guard
-    confirmation = Confirmation(
-        nanos(rules.confirm_s), rules.confirm_sources, rules.confirm_quote_groups, rules.agree_bps
-    )
-    return Guard(rules.max_jump_bps, confirmation)
+    return Guard(market.guard.max_jump_bps, _confirmation(market))
 
 
 def publish_policy(rules: PublishSettings) -> PublishPolicy:
@@ -65,4 +79,40 @@ def publish_policy(rules: PublishSettings) -> PublishPolicy:
         nanos(rules.min_interval_s),
         rules.ride_along_bps,
         rules.ride_along_heartbeat_pct,
+    )
+
+
+def gate(market: MarketSettings) -> Gate:
+    """Raises ValueError when its parts contradict each other."""
+    rules = market.liquidation.gate if market.liquidation else GateSettings()
+    return Gate(
+        min_sources=rules.min_sources,
+        max_mark_age_ns=nanos(rules.max_mark_age_s),
+        max_dispersion_bps=rules.max_dispersion_bps,
+        max_move_bps=rules.max_move_bps,
+        confirmation=_confirmation(market),
+    )
+
+
+def market_plan(market: MarketSettings) -> MarketPlan:
+    """The whole of one perpetual. Raises ValueError for an index without a deployment, ConfigError for a mark's options."""
+    if market.deployment_id is None or market.market_no is None or market.mark is None or market.publish is None:
+        raise ValueError(f"{market.market} is an index alone")
+    funding, book, liquidation = market.funding or FundingSettings(), market.book, market.liquidation
+    return MarketPlan(
+        market=market.id,
+        market_no=market.market_no,
+        deployment=market.deployment_id,
+        spec=index_spec(market),
+        mark=build(MARK_METHODS, market.mark.method, market.mark.options, f"{market.market}: mark"),
+        policy=publish_policy(market.publish),
+        guard=guard(market),
+        gate=gate(market),
+        book=book.id if book else None,
+        impact_notional_e18=funding.impact_notional_e18 if funding.premium == "impact" else 0,
+        premium_carry_ns=nanos(_SAMPLES_CARRIED * funding.sample_s),
+        book_max_age_ns=nanos(book.max_age_s if book else _BOOK_MAX_AGE_S),
+        liquidation=LiquidationRules(liquidation.enabled, liquidation.max_batch)
+        if liquidation
+        else LiquidationRules(False),
     )

@@ -1,0 +1,76 @@
+"""Every metric that the keeper exports: its kind, its labels and what it means. docs/metrics.md shows this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
+BLOCKS = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 50.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Labels take values from the configuration or from an enumeration: never an account, a hash or an error's text."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = SECONDS
+
+
+def _metric(kind: Kind, name: str, labels: str, meaning: str, buckets: tuple[float, ...] = SECONDS) -> Metric:
+    return Metric(f"keeper_{name}", kind, tuple(labels.split()), meaning, buckets)
+
+
+TABLE: tuple[Metric, ...] = (
+    _metric("gauge", "build_info", "version commit", "Always 1; says which build runs."),
+    _metric(
+        "gauge", "config_info", "sha256", "Always 1; the hash of the configuration in force, as evidence names it."
+    ),
+    _metric("gauge", "ready", "", "1 while /readyz says ready."),
+    _metric("gauge", "service_last_beat_timestamp_seconds", "service", "When a loop last went round."),
+    _metric("gauge", "event_loop_lag_seconds", "", "How late the event loop last was."),
+    _metric("gauge", "mailbox_depth", "name", "Acts waiting in a bounded queue."),
+    _metric("gauge", "feed_connected", "source", "1 while the venue's channel of this source is up."),
+    _metric("counter", "feed_reconnects_total", "source reason", "Connections that ended, by why."),
+    _metric("counter", "frames_dropped_total", "source reason", "Messages not understood or refused."),
+    _metric("counter", "quotes_received_total", "source", "Quotes understood."),
+    _metric("counter", "quotes_rejected_total", "market source reason", "Quotes that an index did not use."),
+    _metric("gauge", "quote_age_seconds", "market source", "Age of the newest quote when the index was computed."),
+    _metric("gauge", "index_price", "market", "Our spot price, in quote currency."),
+    _metric("gauge", "index_sources", "market", "Quotes that the index used."),
+    _metric("counter", "index_withheld_total", "market reason", "Times that there was no index."),
+    _metric("gauge", "mark_price", "market", "Our perp price, in quote currency."),
+    _metric("gauge", "oracle_price", "market", "Mark that the chain holds."),
+    _metric("gauge", "oracle_deviation_ratio", "market", "Distance of our mark from the chain's, as a fraction."),
+    _metric("gauge", "oracle_age_seconds", "market", "Age of the chain's price."),
+    _metric("gauge", "breaker_open", "market reason", "1 while a jump waits for confirmation or a market is halted."),
+    _metric(
+        "counter", "reports_total", "market trigger outcome", "Prices decided for the chain, by what came of them."
+    ),
+    _metric("gauge", "report_last_success_timestamp_seconds", "market", "When the chain last took our price."),
+    _metric("histogram", "publish_seconds", "", "From a quote's arrival to its confirmed report."),
+    _metric("gauge", "funding_next_timestamp_seconds", "market", "The next funding boundary."),
+    _metric("counter", "funding_settlements_total", "market outcome", "Funding settlements seen on chain."),
+    _metric("gauge", "funding_last_success_timestamp_seconds", "market", "The last boundary settled."),
+    _metric("histogram", "funding_late_blocks", "market", "Blocks between a boundary and its settlement.", BLOCKS),
+    _metric("gauge", "accounts_indexed", "protocol", "Accounts in the mirror."),
+    _metric("gauge", "account_index_lag_blocks", "protocol", "Blocks that the mirror is behind."),
+    _metric("gauge", "accounts_liquidatable", "market", "Accounts below maintenance now."),
+    _metric("counter", "liquidations_total", "market outcome", "Liquidations asked for, by what came of them."),
+    _metric("counter", "tx_total", "purpose outcome", "Transactions that reached an end."),
+    _metric("gauge", "tx_pending", "signer", "Transactions under way."),
+    _metric("counter", "tx_bumps_total", "purpose", "Replacements with a higher fee."),
+    _metric("counter", "tx_fee_wei_total", "purpose", "Fees paid."),
+    _metric("gauge", "signer_balance_wei", "signer", "What the sending key can pay with."),
+    _metric("counter", "rpc_requests_total", "endpoint method outcome", "JSON-RPC requests."),
+    _metric("histogram", "rpc_seconds", "endpoint", "Time that an endpoint took to answer."),
+    _metric("counter", "unhandled_exceptions_total", "", "Defects that were caught at a fence; each is logged."),
+    _metric("counter", "series_refused_total", "", "Metric series not opened because a metric had too many."),
+)
+
+METRICS = {metric.name: metric for metric in TABLE}

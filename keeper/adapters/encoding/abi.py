@@ -163,6 +163,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Tuple:
+    names: tuple[str, ...]
     items: tuple[Codec, ...]
     heads: int
     """Bytes of all heads together."""
@@ -179,8 +180,18 @@ class Tuple:
         return decode_sequence(self.items, self.heads, data, at)
 
 
-def tuple_of(items: Sequence[Codec]) -> Tuple:
-    return Tuple(tuple(items), sum(item.head for item in items), any(item.dynamic for item in items))
+def tuple_of(items: Sequence[Codec], names: Sequence[str] = ()) -> Tuple:
+    heads = sum(item.head for item in items)
+    return Tuple(tuple(names), tuple(items), heads, any(item.dynamic for item in items))
+
+
+def named(codec: Codec, value: Any) -> Any:
+    """A decoded value with each named tuple in it as a dict."""
+    if isinstance(codec, Array):
+        return [named(codec.item, item) for item in value]
+    if isinstance(codec, Tuple):
+        return {name: named(item, part) for name, item, part in zip(codec.names, codec.items, value, strict=True)}
+    return value
 
 
 def encode_sequence(items: Sequence[Codec], values: Sequence[Any]) -> bytes:

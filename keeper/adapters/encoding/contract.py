@@ -18,6 +18,7 @@ from keeper.adapters.encoding.abi import (
     Integer,
     Tuple,
     decode_all,
+    named,
     tuple_of,
 )
 from keeper.adapters.encoding.keccak import keccak
@@ -45,11 +46,16 @@ class FunctionPlan:
         """Raises ValueError for arguments that the types cannot hold."""
         return self.selector + self.inputs.encode(arguments)
 
-    def result(self, data: bytes) -> Any:
+    def result(self, data: bytes) -> tuple[Any, ...]:
         """The returned values. Raises AbiMismatch."""
         if not data:
             raise AbiMismatch(f"{self.name} returned nothing: there is no contract at that address")
-        return decode_all(self.outputs, data)
+        values: tuple[Any, ...] = decode_all(self.outputs, data)
+        return values
+
+    def named_result(self, data: bytes) -> tuple[Any, ...]:
+        """The returned values, structs among them as dicts by the ABI's names. Raises AbiMismatch."""
+        return tuple(named(codec, value) for codec, value in zip(self.outputs.items, self.result(data), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,6 @@ class EventPlan:
 class ErrorPlan:
     name: str
     selector: bytes
-    fields: tuple[str, ...]
     inputs: Tuple
 
 
@@ -136,7 +141,8 @@ def topic_bytes(topic: str) -> bytes:
 
 
 def _tuple(parameters: Sequence[Mapping[str, Any]]) -> Tuple:
-    return tuple_of([codec_of(part["type"], part.get("components", ())) for part in parameters])
+    codecs = [codec_of(part["type"], part.get("components", ())) for part in parameters]
+    return tuple_of(codecs, [part["name"] for part in parameters])
 
 
 def _hash(entry: Mapping[str, Any]) -> bytes:
@@ -148,8 +154,7 @@ def _function(entry: Mapping[str, Any]) -> FunctionPlan:
 
 
 def _error(entry: Mapping[str, Any]) -> ErrorPlan:
-    names = tuple(part["name"] for part in entry["inputs"])
-    return ErrorPlan(entry["name"], _hash(entry)[:4], names, _tuple(entry["inputs"]))
+    return ErrorPlan(entry["name"], _hash(entry)[:4], _tuple(entry["inputs"]))
 
 
 def _event(entry: Mapping[str, Any]) -> EventPlan:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from keeper.adapters.encoding.eip712 import domain_separator, type_hash
 from keeper.adapters.encoding.keccak import keccak
@@ -67,6 +68,7 @@ class BatchPlan:
         )
 
 
+@lru_cache(maxsize=64)
 def batch_plan(chain_id: int, oracle: Address) -> BatchPlan:
     return BatchPlan(b"\x19\x01" + domain_separator("PerpPriceOracle", "1", chain_id, oracle))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from keeper.adapters.journal_database import Database
 from keeper.domain.time import Timestamp
 from keeper.ports.clock import Clock
+from keeper.ports.journal import DecisionRecord
 
 
 class SqliteDecisions:
@@ -14,12 +17,13 @@ class SqliteDecisions:
         self._database = database
         self._clock = clock
 
-    def record(self, leaf: str, kind: str, market: str, canonical_json: str) -> None:
-        """Durable when it returns; the same decision again changes nothing."""
+    def record(self, records: Sequence[DecisionRecord]) -> None:
+        """Durable when it returns, all in one write; the same decision again changes nothing."""
+        now = self._clock.now()
         with self._database.write() as connection:
-            connection.execute(
+            connection.executemany(
                 "INSERT INTO decision VALUES (?, ?, ?, ?, ?) ON CONFLICT(leaf) DO NOTHING",
-                (leaf, kind, market, canonical_json, self._clock.now()),
+                [(*record, now) for record in records],
             )
 
     def find(self, leaf: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
 from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Query, Receipt
@@ -46,3 +47,17 @@ class ChainWriter(Protocol):
     async def nonce(self, account: Address, at: At) -> int: ...
 
     async def fees(self) -> FeeMarket: ...
+
+
+class PageOfLogs(Protocol):
+    """All matching logs of a run of blocks that ends with `last`, in order."""
+
+    @property
+    def last(self) -> int: ...
+
+    @property
+    def logs(self) -> tuple[Log, ...]: ...
+
+
+Pages = Callable[[LogFilter, int, int], AsyncIterator[PageOfLogs]]
+"""Pages of blocks first…last without gap or overlap, as large as the node allows."""

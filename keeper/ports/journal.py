@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class DecisionRecord(NamedTuple):
+    """`leaf` is the 0x-hexadecimal hash of `canonical_json`, by which a batch's evidence refers to it."""
+
+    leaf: str
+    kind: str
+    market: str
+    canonical_json: str
 
 
 class Decisions(Protocol):
-    """Durable before the act: the canonical JSON of a decision, found again by the hash that is its evidence leaf."""
+    """What each decision saw, durable before the act."""
 
-    def record(self, leaf: str, kind: str, market: str, canonical_json: str) -> None: ...
+    def record(self, records: Sequence[DecisionRecord]) -> None:
+        """All of them in one durable write; a record that is known already changes nothing."""
+        ...
 
     def find(self, leaf: str) -> str | None: ...
 

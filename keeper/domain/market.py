@@ -1,0 +1,168 @@
+"""One market's tick: index in, mark, premium, guard and gate out. Pure; the service only carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keeper.domain.exchange import ChainState
+from keeper.domain.funding import predict
+from keeper.domain.gate import Gate, GateInputs, GateState, Open, Shut
+from keeper.domain.guard import Guard, GuardState, Held, Pass
+from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
+from keeper.domain.index import IndexPrice, IndexSpec, Withheld
+from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
+from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
+from keeper.domain.publishing import PublishPolicy
+from keeper.domain.quote import Depth, Quotes, Trade
+from keeper.domain.report import MarketPrice
+from keeper.domain.time import SECOND, Timestamp, to_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationRules:
+    enabled: bool = True
+    max_batch: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class MarketPlan:
+    """What an operator chose for one perpetual. `spec` is its index; `book` its own order book's source, if it has one."""
+
+    market: MarketId
+    market_no: int
+    deployment: DeploymentId
+    spec: IndexSpec
+    mark: MarkMethod[Any]
+    policy: PublishPolicy
+    guard: Guard
+    gate: Gate
+    book: SourceId | None = None
+    impact_notional_e18: int = 0
+    premium_carry_ns: int = 15 * SECOND
+    book_max_age_ns: int = 5 * SECOND
+    liquidation: LiquidationRules = field(default_factory=LiquidationRules)
+
+
+@dataclass(frozen=True, slots=True)
+class MarketFold:
+    """What one market remembers from tick to tick. `guard` is None until the chain's price is known."""
+
+    mark: Any
+    guard: GuardState | None = None
+    premium: CarriedPremium = field(default_factory=CarriedPremium)
+    gate: GateState = field(default_factory=GateState)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a tick looks at: snapshots taken at one instant."""
+
+    quotes: Quotes
+    indices: Mapping[IndexId, IndexPrice | Withheld]
+    last: Mapping[IndexId, int]
+    book: Depth | None
+    trade: Trade | None
+    chain: ChainState | None
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A mark with everything that it and the entry in a report were computed from."""
+
+    mark: MarkPrice
+    inputs: MarkInputs
+    state_before: Plain
+    impact: ImpactPrices | None
+    carried_before: CarriedPremium
+    entry: MarketPrice
+
+
+@dataclass(frozen=True, slots=True)
+class PricedMarket:
+    """One market at one instant. `marked` and `guard` are None while the index is withheld."""
+
+    plan: MarketPlan
+    as_of: Timestamp
+    index: IndexPrice | Withheld
+    marked: Marked | None
+    guard: Pass | Held | None
+    gate: Open | Shut
+    gate_shut_ns: int
+    seen: Seen
+
+    @property
+    def publishable(self) -> Marked | None:
+        """What may go on chain now: a mark whose index the guard lets pass."""
+        return self.marked if isinstance(self.guard, Pass) else None
+
+    def conversions(self) -> tuple[IndexPrice | Withheld, ...]:
+        """The indices that convert for this one, in the order of their names."""
+        wanted = {peg.index for peg in self.plan.spec.conversions.values()}
+        return tuple(self.seen.indices[index] for index in sorted(wanted))
+
+
+def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:
+    """Guard, mark, premium and gate of one market at `now`."""
+    index = seen.indices[plan.spec.id]
+    guard_state, verdict = _guarded(plan, fold, seen, index, now)
+    mark_state, premium, marked = fold.mark, fold.premium, None
+    if isinstance(index, IndexPrice):
+        mark_state, premium, marked = _mark(plan, fold, seen, index, now)
+    inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused)
+    gate_state, gate = plan.gate.step(fold.gate, inputs, now)
+    after = MarketFold(mark_state, guard_state, premium, gate_state)
+    return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen)
+
+
+def _guarded(
+    plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice | Withheld, now: Timestamp
+) -> tuple[GuardState | None, Pass | Held | None]:
+    """The first price is measured against the chain's: a restart must not let a jump through."""
+    state = fold.guard
+    if state is None:
+        if seen.chain is None:
+            return None, None
+        feed = seen.chain.feeds.get(plan.market_no)
+        state = plan.guard.start(feed.index_e18 if feed is not None else None)
+    if isinstance(index, Withheld):
+        return plan.guard.skip(state), None
+    return plan.guard.step(state, index, now)
+
+
+def _mark(
+    plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice, now: Timestamp
+) -> tuple[Any, CarriedPremium, Marked]:
+    book = seen.book if readable(seen.book, now, plan.book_max_age_ns) else None
+    inputs = MarkInputs(plan.market, index, book, seen.trade, _funding(plan, seen.chain, now), now)
+    state, mark = plan.mark.step(fold.mark, inputs)
+    impact = impact_prices(book, plan.impact_notional_e18) if book is not None and plan.impact_notional_e18 else None
+    sample = None if impact is None else premium_of(impact, index.price_e18)
+    carried, premium = fold.premium.step(sample, now, plan.premium_carry_ns)
+    entry = MarketPrice(plan.market, plan.market_no, index.price_e18, mark.price_e18, premium)
+    return state, carried, Marked(mark, inputs, fold.mark.to_plain(), impact, fold.premium, entry)
+
+
+def _funding(plan: MarketPlan, chain: ChainState | None, now: Timestamp) -> FundingEstimate | None:
+    """The chain's own rate for the running interval, as far as it is known now."""
+    if chain is None or plan.market_no not in chain.markets or plan.market_no not in chain.feeds:
+        return None
+    now_s = max(chain.at.timestamp_s, min(to_seconds(now), chain.at.timestamp_s + 60))
+    found = predict(chain.markets[plan.market_no], chain.feeds[plan.market_no], now_s)
+    return FundingEstimate(found.rate_e18, found.boundary_s, found.interval_s)
+
+
+def _observed_at_s(plan: MarketPlan, chain: ChainState | None) -> int | None:
+    feed = None if chain is None else chain.feeds.get(plan.market_no)
+    return feed.observed_at_s if feed is not None and feed.round_id else None
+
+
+def by_component(
+    groups: Sequence[Sequence[IndexSpec]], plans: Sequence[MarketPlan]
+) -> tuple[tuple[tuple[IndexSpec, ...], tuple[MarketPlan, ...]], ...]:
+    """Each conversion component with the markets that are priced by one of its indices."""
+    return tuple(
+        (tuple(group), tuple(plan for plan in plans if plan.spec.id in {spec.id for spec in group})) for group in groups
+    )

@@ -1,0 +1,225 @@
+"""Quotes to prices, one loop per component of the conversion graph: one snapshot, same-tick conversion."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from keeper.domain.exchange import ChainState
+from keeper.domain.guard import Held, Pass
+from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
+from keeper.domain.index import IndexPrice, IndexSpec, Withheld
+from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
+from keeper.domain.numbers import decimal_of, text_of
+from keeper.domain.pricing import price_component
+from keeper.domain.quote import Depth, Quote, Trade
+from keeper.domain.time import SECOND, Timestamp, to_seconds
+from keeper.ports.clock import Clock
+from keeper.ports.journal import StateStore
+from keeper.ports.log import EventLog
+from keeper.ports.meter import Meter
+from keeper.runtime.board import Board, first_change
+from keeper.runtime.pulse import Pulse
+
+_SAVE_EVERY_NS = 5 * SECOND
+_METER_EVERY_NS = SECOND
+_LOOK_EVERY_S = 0.25
+"""Without a quote we look all the same: staleness is noticed when quotes stop."""
+
+
+@dataclass(slots=True)
+class Folds:
+    """What one component remembers. Written by its service alone."""
+
+    markets: dict[MarketId, MarketFold] = field(default_factory=dict)
+    last: dict[IndexId, int] = field(default_factory=dict)
+    halted: set[MarketId] = field(default_factory=set)
+    told: dict[str, str] = field(default_factory=dict)
+    saved_at: int = 0
+    metered_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Boards:
+    """What pricing reads and what it writes (`indices`, `prices`)."""
+
+    quotes: Board[SourceId, Quote]
+    books: Board[SourceId, Depth]
+    trades: Board[SourceId, Trade]
+    states: Board[DeploymentId, ChainState]
+    paused: Board[MarketId, str]
+    indices: Board[IndexId, IndexPrice | Withheld]
+    prices: Board[MarketId, PricedMarket]
+
+
+@dataclass(frozen=True, slots=True)
+class PricingService:
+    """`specs` in the order of their conversion. A market whose step fails is halted; the others go on."""
+
+    specs: tuple[IndexSpec, ...]
+    plans: tuple[MarketPlan, ...]
+    boards: Boards
+    store: StateStore
+    clock: Clock
+    pulse: Pulse
+    meter: Meter
+    log: EventLog
+    min_interval_s: float = 0.02
+    folds: Folds = field(default_factory=Folds)
+
+    @property
+    def name(self) -> str:
+        return f"pricing:{self.specs[-1].id}"
+
+    async def run(self) -> None:
+        self.pulse.expect(self.name, 10)
+        self._restore()
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                seen, began = self.boards.quotes.version, loop.time()
+                self.tick(self.clock.now())
+                self.pulse.beat(self.name)
+                await asyncio.sleep(max(0.0, self.min_interval_s - (loop.time() - began)))
+                await first_change((self.boards.quotes, seen), timeout_s=_LOOK_EVERY_S)
+        finally:
+            self._save(self.clock.now())
+
+    def tick(self, now: Timestamp) -> None:
+        """Prices everything once, from one snapshot. Synchronous: nothing can change meanwhile."""
+        quotes = self.boards.quotes.snapshot()
+        last = dict(self.folds.last)
+        indices = price_component(self.specs, quotes, last, now)
+        for index, priced in indices.items():
+            if isinstance(priced, IndexPrice):
+                self.folds.last[index] = priced.price_e18
+            self.boards.indices.put(index, priced)
+        for plan in self.plans:
+            if plan.market not in self.folds.halted:
+                self._market(plan, self._seen(plan, quotes, indices, last), now)
+        self._report(indices, now)
+        if now - self.folds.saved_at >= _SAVE_EVERY_NS:
+            self._save(now)
+
+    def _seen(
+        self,
+        plan: MarketPlan,
+        quotes: Mapping[SourceId, Quote],
+        indices: Mapping[IndexId, IndexPrice | Withheld],
+        last: Mapping[IndexId, int],
+    ) -> Seen:
+        book = self.boards.books.get(plan.book) if plan.book is not None else None
+        trade = self.boards.trades.get(plan.book) if plan.book is not None else None
+        chain = self.boards.states.get(plan.deployment)
+        return Seen(quotes, indices, last, book, trade, chain, self.boards.paused.get(plan.market) is not None)
+
+    def _market(self, plan: MarketPlan, seen: Seen, now: Timestamp) -> None:
+        """The fence of one market: its failure halts it and nothing else."""
+        fold = self.folds.markets.get(plan.market) or MarketFold(plan.mark.start())
+        try:
+            after, priced = step(plan, fold, seen, now)
+        except Exception as error:  # noqa: BLE001  (the per-market fence: docs/decisions/0003-crash-only.md)
+            self.folds.halted.add(plan.market)
+            self.boards.prices.drop(plan.market)
+            self.meter.gauge("keeper_breaker_open", 1, market=plan.market, reason="halted")
+            self.log.critical(
+                "market.halted",
+                market=plan.market,
+                error=repr(error),
+                advice="a defect in this market's computation: it is not published or liquidated until a restart",
+                exc_info=True,
+            )
+            return
+        self.folds.markets[plan.market] = after
+        self.boards.prices.put(plan.market, priced)
+        self._tell_market(priced)
+
+    def _tell_market(self, priced: PricedMarket) -> None:
+        """Changes of the guard, once each."""
+        market, verdict = priced.plan.market, priced.guard
+        word = "held" if isinstance(verdict, Held) else "pass"
+        before = self.folds.told.get(f"guard:{market}", "pass")
+        self.folds.told[f"guard:{market}"] = word
+        self.meter.gauge("keeper_breaker_open", 1 if word == "held" else 0, market=market, reason="jump")
+        if isinstance(verdict, Held) and before != "held":
+            self.log.warning(
+                "breaker.tripped", market=market, reason=verdict.reason.value, price=text_of(verdict.price_e18),
+                jump_bps=verdict.jump_bps, detail=verdict.detail,
+            )  # fmt: skip
+        elif isinstance(verdict, Pass) and before == "held":
+            self.log.warning(
+                "breaker.reset", market=market, price=text_of(verdict.price_e18), confirmed=verdict.confirmed
+            )
+
+    def _report(self, indices: Mapping[IndexId, IndexPrice | Withheld], now: Timestamp) -> None:
+        """Changes between computed and withheld, and of each refusal's reason; numbers once a second."""
+        for index, priced in indices.items():
+            self._tell_index(index, priced)
+            for refused in priced.rejected:
+                key = f"quote:{index}:{refused.source}"
+                if self.folds.told.get(key) != refused.reason.value:
+                    self.folds.told[key] = refused.reason.value
+                    self.meter.count(
+                        "keeper_quotes_rejected_total", source=refused.source, market=index, reason=refused.reason.value
+                    )
+                    self.log.info(
+                        "quote.rejected", market=index, source=refused.source, reason=refused.reason.value,
+                        detail=refused.detail,
+                    )  # fmt: skip
+            for vote in priced.inputs:
+                if self.folds.told.pop(f"quote:{index}:{vote.source}", None) is not None:
+                    self.log.info("quote.accepted", market=index, source=vote.source)
+        if now - self.folds.metered_at >= _METER_EVERY_NS:
+            self.folds.metered_at = now
+            self._gauges(indices, now)
+
+    def _tell_index(self, index: IndexId, priced: IndexPrice | Withheld) -> None:
+        word = priced.reason.value if isinstance(priced, Withheld) else "computed"
+        before = self.folds.told.get(f"index:{index}")
+        if word == before:
+            return
+        self.folds.told[f"index:{index}"] = word
+        if isinstance(priced, Withheld):
+            self.meter.count("keeper_index_withheld_total", market=index, reason=word)
+            self.log.warning("index.withheld", market=index, reason=word, detail=priced.detail)
+        else:
+            self.log.info("index.computed", market=index, price=text_of(priced.price_e18), sources=len(priced.inputs))
+
+    def _gauges(self, indices: Mapping[IndexId, IndexPrice | Withheld], now: Timestamp) -> None:
+        for index, priced in indices.items():
+            self.meter.gauge("keeper_index_sources", len(priced.inputs), market=index)
+            if isinstance(priced, IndexPrice):
+                self.meter.gauge("keeper_index_price", float(decimal_of(priced.price_e18)), market=index)
+            for vote in priced.inputs:
+                age = (now - (vote.quote.observed_at or vote.quote.received_at)) / SECOND
+                self.meter.gauge("keeper_quote_age_seconds", age, source=vote.source, market=index)
+        for plan in self.plans:
+            priced_market = self.boards.prices.get(plan.market)
+            if priced_market is not None and priced_market.marked is not None:
+                mark = priced_market.marked.mark.price_e18
+                self.meter.gauge("keeper_mark_price", float(decimal_of(mark)), market=plan.market)
+
+    def _save(self, now: Timestamp) -> None:
+        """The moving states, so that a restart goes on where this process stopped."""
+        self.folds.saved_at = now
+        marks = {market: fold.mark.to_plain() for market, fold in sorted(self.folds.markets.items())}
+        document = {"at_s": to_seconds(now), "marks": marks, "last": self.folds.last}
+        self.store.save(self.name, json.dumps(document, sort_keys=True))
+
+    def _restore(self) -> None:
+        text = self.store.load(self.name)
+        if text is None:
+            return
+        try:
+            document = json.loads(text)
+            for plan in self.plans:
+                if plan.market in document["marks"]:
+                    state = plan.mark.restore(document["marks"][plan.market])
+                    self.folds.markets[plan.market] = MarketFold(state)
+            known = {spec.id for spec in self.specs}
+            self.folds.last.update({IndexId(name): int(last) for name, last in document["last"].items() if name in known})
+        except (ValueError, KeyError, TypeError) as error:
+            self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
+            self.folds.markets.clear()

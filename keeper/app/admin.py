@@ -151,14 +151,14 @@ def _answers(path: Path) -> bool:
         return True
 
 
-def order(sockets: Sequence[Path], verb: str, timeout_s: float = VERB_TIMEOUT_S, **words: str) -> Any:
-    """The running keeper's answer. Blocks; for the command line.
+def order(sockets: Sequence[Path], words: Mapping[str, str], timeout_s: float = VERB_TIMEOUT_S) -> Any:
+    """The running keeper's answer to `words`, which hold at least `verb`. Blocks; for the command line.
 
     Raises Refused (it said no, or nobody answers) and KeyPermissionError (the socket belongs to another user).
     """
     for path in sockets:
         if path.exists():
-            return _asked(path, {"verb": verb, **words}, timeout_s)
+            return _asked(path, words, timeout_s)
     places = ", ".join(map(str, sockets))
     raise Refused(f"no keeper runs here: there is no socket at {places}; start `keeper run`, or name its --config")
 

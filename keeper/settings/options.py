@@ -51,7 +51,7 @@ def build(registry: Mapping[str, type[T]], kind: str, options: Mapping[str, Any]
         raise ConfigError("\n".join(lines))
     try:
         return _made(registry[kind], options, given)
-    except ValueError as error:
+    except (ValueError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from None
 
 
@@ -64,7 +64,7 @@ def examine(
         return complaints
     try:
         _made(registry[kind], options, given)
-    except ValueError as error:
+    except (ValueError, ConfigError) as error:
         return [Complaint((), str(error))]
     return []
 

@@ -1,0 +1,204 @@
+"""What the chain itself says: its id, the contracts, who may sign, the rules that a market file restates."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from keeper.adapters.clock import SystemClock
+from keeper.adapters.prometheus import PrometheusMeter
+from keeper.adapters.protocols import PROTOCOLS
+from keeper.adapters.rpc import RpcChain
+from keeper.adapters.rpc_http import RpcEndpoint
+from keeper.app.endpoints import rpc_endpoints
+from keeper.app.exitcodes import NO_PERMISSION
+from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
+from keeper.domain.chain import BlockRef
+from keeper.domain.exchange import ChainState
+from keeper.domain.feed import PREMIUM_DERIVED, PREMIUM_REPORTED
+from keeper.domain.ids import Address, DeploymentId
+from keeper.domain.numbers import E18, decimal_of
+from keeper.domain.time import to_seconds
+from keeper.errors import KeeperError, Reverted
+from keeper.ports.protocol import PerpProtocol
+from keeper.settings.market import AssertSettings, MarketSettings
+from keeper.settings.models import Settings
+from keeper.settings.options import build
+
+_OLD_HEAD_S = 60
+
+
+class _Quiet:
+    """An EventLog for a table that says it all."""
+
+    def debug(self, event: str, **keys: Any) -> None:
+        """Says nothing."""
+
+    info = warning = error = exception = critical = debug
+
+
+async def check_chain(settings: Settings, addresses: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
+    """`addresses` of the signers by their place in keeper.yaml."""
+    try:
+        endpoints = rpc_endpoints(settings, environ)
+    except KeeperError:
+        return []  # check_files has said so
+    findings = [await _endpoint(settings, endpoint) for endpoint in endpoints]
+    if all(finding.status == "fail" for finding in findings):
+        return findings
+    async with _chain(settings, *endpoints) as chain:
+        try:
+            head = await chain.head()
+            findings += await _sender(chain, addresses, head)
+            for name in settings.deployments:
+                findings += await _Deployment(settings, name, chain, head).findings(addresses)
+        except KeeperError as error:
+            findings.append(failed_by("chain", "reads", error))
+    return findings
+
+
+def _chain(settings: Settings, *endpoints: RpcEndpoint) -> RpcChain:
+    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=_Quiet())
+
+
+async def _endpoint(settings: Settings, endpoint: RpcEndpoint) -> Finding:
+    subject = f"rpc {endpoint.name}"
+    try:
+        async with _chain(settings, endpoint) as chain:
+            head = await chain.head()
+    except KeeperError as error:
+        return failed_by(subject, "chain id", error)
+    age_s = to_seconds(SystemClock().now()) - head.timestamp_s
+    detail = f"chain {settings.chain.id}, block {head.number}, {age_s} s old"
+    return warn(subject, "chain id", detail) if age_s > _OLD_HEAD_S else ok(subject, "chain id", detail)
+
+
+async def _sender(chain: RpcChain, addresses: Mapping[str, str], head: BlockRef) -> list[Finding]:
+    sender = addresses.get("signers.sender")
+    if sender is None:
+        return []
+    balance = await chain.balance(Address(sender), head)
+    if not balance:
+        return [fail("signers.sender", "balance", f"{sender} has nothing to pay gas with")]
+    return [ok("signers.sender", "balance", f"{decimal_of(balance).normalize():f} coins")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployment:
+    settings: Settings
+    name: str
+    chain: RpcChain
+    head: BlockRef
+
+    async def findings(self, addresses: Mapping[str, str]) -> list[Finding]:
+        protocol = self._protocol()
+        found = [await self._code(option, address) for option, address in _contracts(protocol)]
+        if any(finding.status == "fail" for finding in found):
+            return found
+        markets = self.settings.markets_of(DeploymentId(self.name))
+        known: dict[str, ChainState] = {}
+        for market in markets.values():
+            state = await self._state(protocol, market)
+            if isinstance(state, Finding):
+                found.append(state)
+            else:
+                known[market.market] = state
+        if known:
+            found += self._oracle(next(iter(known.values())), addresses)
+        for name, state in known.items():
+            found += market_findings(self.settings.market(name), state)
+        return found
+
+    def _protocol(self) -> PerpProtocol:
+        chosen = self.settings.deployments[self.name]
+        where = f"deployments.{self.name}"
+        return build(PROTOCOLS, chosen.protocol, chosen.options, where, chain_id=self.settings.chain.id)
+
+    async def _code(self, option: str, address: Address) -> Finding:
+        subject = f"deployments.{self.name}.{option}"
+        code = await self.chain.code(address, self.head)
+        if code:
+            return ok(subject, "code", f"{len(code)} bytes at {address}")
+        return misconfigured(subject, "code", f"no contract at {address} on chain {self.settings.chain.id}")
+
+    async def _state(self, protocol: PerpProtocol, market: MarketSettings) -> ChainState | Finding:
+        number = market.market_no or 0
+        try:
+            state = await self.chain.ask(protocol.state(self.head, [number]), self.head)
+        except Reverted as error:
+            what = protocol.explain_revert(error.data)
+            return misconfigured(market.market, "market_no", f"{self.name} has no market {number}: {what.name}")
+        if number not in state.markets or number not in state.feeds:
+            return misconfigured(market.market, "market_no", f"{self.name} has no market {number}")
+        return state
+
+    def _oracle(self, state: ChainState, addresses: Mapping[str, str]) -> Iterator[Finding]:
+        subject, oracle = f"deployments.{self.name}", state.oracle
+        ours = [address for place, address in addresses.items() if place.startswith("signers.reports")]
+        for address in ours:
+            if address in oracle.signers:
+                yield ok(subject, "signer", f"{address} may sign")
+            else:
+                yield fail(subject, "signer", f"{address} is not one of the oracle's signers", NO_PERMISSION)
+        if ours and len(ours) < oracle.quorum:
+            yield warn(
+                subject, "quorum", f"{len(ours)} keys here, {oracle.quorum} signatures needed: others must co-sign"
+            )
+        if self.settings.report.ttl_s > oracle.max_validity_s:
+            limit = f"the oracle allows {oracle.max_validity_s} s"
+            yield misconfigured(subject, "report.ttl_s", f"{self.settings.report.ttl_s} s, but {limit}")
+        if oracle.paused:
+            yield warn(subject, "paused", "the oracle is paused: nothing can be published")
+
+
+def _contracts(protocol: PerpProtocol) -> Iterator[tuple[str, Address]]:
+    """Those options of a protocol that are addresses."""
+    hints = typing.get_type_hints(type(protocol))
+    for found in fields(protocol):  # type: ignore[arg-type]  # registries hold dataclasses
+        if hints[found.name] is Address:
+            yield found.name, getattr(protocol, found.name)
+
+
+def market_findings(market: MarketSettings, state: ChainState) -> Iterator[Finding]:
+    """One market's file against the chain's rules."""
+    number = market.market_no or 0
+    feed, rules = state.feeds[number], state.markets[number].parameters
+    yield ok(market.market, "market_no", f"market {number}, last price at {feed.observed_at_s or 'never'}")
+    if feed.frozen:
+        yield warn(market.market, "frozen", "the feed is frozen: its prices are skipped")
+    if market.publish and market.publish.heartbeat_s >= rules.max_price_age_s:
+        stale = f"prices count as stale on chain after {rules.max_price_age_s} s"
+        yield warn(market.market, "publish.heartbeat_s", f"{market.publish.heartbeat_s:g} s, but {stale}")
+    wanted = PREMIUM_REPORTED if market.funding and market.funding.premium == "impact" else PREMIUM_DERIVED
+    if market.funding and feed.premium_kind != wanted:
+        kind = "the batch's premium" if feed.premium_kind == PREMIUM_REPORTED else "mark against index"
+        yield misconfigured(market.market, "funding.premium", f"{market.funding.premium}, but the chain takes {kind}")
+    if market.asserts:
+        yield from _asserted(market.market, market.asserts, {**_plain(feed), **_plain(rules)})
+
+
+def _plain(noun: Any) -> dict[str, Any]:
+    return {found.name: getattr(noun, found.name) for found in fields(noun)}
+
+
+def _asserted(subject: str, asserts: AssertSettings, chain: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, field in type(asserts).model_fields.items():
+        said = getattr(asserts, name)
+        if said is None:
+            continue
+        if name == "tiers":
+            said = tuple((tier.floor_units, tier.mmr_bps) for tier in said)
+            is_ = tuple((tier.floor_units, tier.mmr_bps) for tier in chain["tiers"])
+        else:
+            is_ = chain[name]
+        check = f"assert.{field.alias or name}"
+        if said == is_:
+            yield ok(subject, check)
+        else:
+            yield misconfigured(subject, check, f"the file says {_shown(name, said)}, the chain {_shown(name, is_)}")
+
+
+def _shown(name: str, value: Any) -> str:
+    return f"{decimal_of(value)}" if name.endswith("_e18") and abs(value) % E18 != value else str(value)

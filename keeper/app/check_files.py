@@ -1,0 +1,67 @@
+"""What files alone can show: keys, endpoints, directories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from keeper.adapters.signers import open_signer
+from keeper.adapters.signers.key_signer import KeySigner
+from keeper.app.endpoints import rpc_endpoints
+from keeper.app.exitcodes import NO_PERMISSION
+from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
+from keeper.errors import KeeperError
+from keeper.settings.models import Settings, SignerSettings
+
+
+def check_files(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    sources = sum(len(market.sources) for market in settings.markets)
+    counts = f"{len(settings.perps)} perps, {len(settings.markets)} indices, {sources} sources"
+    yield ok("configuration", "files", f"{counts}; hash {settings.hash[:16]}")
+    yield _state_dir(settings)
+    try:
+        endpoints = rpc_endpoints(settings, environ)
+        yield ok("chain", "endpoints", ", ".join(endpoint.name for endpoint in endpoints))
+    except KeeperError as error:
+        yield failed_by("chain", "endpoints", error)
+
+
+def _state_dir(settings: Settings) -> Finding:
+    place = settings.state_dir
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return ok("state_dir", "writable", str(settings.state_dir))
+    return misconfigured("state_dir", "writable", f"user {os.geteuid()} cannot write to {place}")
+
+
+def open_signers(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str, KeySigner], list[Finding]]:
+    """Every key by its place in keeper.yaml, and what is wrong with them. A keystore takes its second."""
+    found: dict[str, KeySigner] = {}
+    findings: list[Finding] = []
+    for place, signer in _places(settings):
+        try:
+            where = settings.where(place)
+            found[place] = open_signer(signer.kind, signer.options, settings.chain.id, where, environ=environ)
+            findings.append(ok(place, "key", found[place].address))
+        except KeeperError as error:
+            findings.append(failed_by(place, "key", error))
+    return found, [*findings, *_together(settings, found)]
+
+
+def _places(settings: Settings) -> Iterator[tuple[str, SignerSettings]]:
+    for number, signer in enumerate(settings.signers.reports):
+        yield f"signers.reports[{number}]", signer
+    if settings.signers.sender:
+        yield "signers.sender", settings.signers.sender
+
+
+def _together(settings: Settings, found: Mapping[str, KeySigner]) -> Iterator[Finding]:
+    owners: dict[str, str] = {}
+    for place, signer in found.items():
+        other = owners.setdefault(signer.address, place)
+        if other != place:
+            why = "a report key must hold no funds and a key signs once for a quorum"
+            yield fail(place, "key apart", f"the same key as {other}: {why}", NO_PERMISSION)
+    if not settings.signers.reports or settings.signers.sender is None:
+        yield warn("signers", "present", "without report keys and a sender only `keeper run --dry-run` works")

@@ -1,0 +1,114 @@
+"""Every symbol asked of its venue: is it listed, and does its price make sense beside the others?"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from keeper.adapters.bench import BenchRules
+from keeper.adapters.budget import Budget
+from keeper.adapters.clock import SystemClock
+from keeper.adapters.intake import Intake
+from keeper.adapters.polling import RestClient
+from keeper.adapters.sources import STREAM_VENUES
+from keeper.app.findings import Finding, fail, misconfigured, ok, warn
+from keeper.domain.numbers import E18, text_of
+from keeper.domain.quote import Quote
+from keeper.errors import DataError, TransientError
+from keeper.ports.venue import StreamVenue
+from keeper.settings.market import BookSettings, MarketSettings, SourceSettings
+from keeper.settings.models import Settings
+
+TIMEOUT_S = 10.0
+_MAX_BODY = 1 << 20
+FAR_BPS = 2_000
+"""A price further from the other venues' median than this is in another unit, not on another market."""
+
+Answer = Quote | str | None
+"""The ticker, why there is none, or None where the venue has no REST ticker."""
+
+
+async def check_venues(settings: Settings, session: aiohttp.ClientSession) -> list[Finding]:
+    """Each venue is asked in its own order and pace, all venues at once."""
+    clients = {kind: client(settings, kind, session) for kind in _kinds(settings)}
+    asked = await asyncio.gather(*(_asked(settings, kind, found) for kind, found in clients.items()))
+    answers = {source: answer for group in asked for source, answer in group.items()}
+    return [finding for market in settings.markets for finding in _market(market, answers)]
+
+
+def venue(settings: Settings, kind: str) -> StreamVenue[Any]:
+    """The venue with the operator's addresses instead of its own."""
+    found = settings.venues.get(kind)
+    options = {} if found is None else {"url": found.url, "rest_url": found.rest_url}
+    return STREAM_VENUES[kind](**{name: value for name, value in options.items() if value is not None})
+
+
+def client(settings: Settings, kind: str, session: aiohttp.ClientSession) -> RestClient:
+    described = venue(settings, kind)
+    intake = Intake(kind, lambda _seen: None, lambda _notice: None, 2.0, BenchRules())
+    return RestClient(described, session, SystemClock(), Budget(described.limits), intake, TIMEOUT_S, _MAX_BODY)
+
+
+def _kinds(settings: Settings) -> list[str]:
+    return sorted({source.kind for source in _sources(settings)})
+
+
+def _sources(settings: Settings) -> list[SourceSettings | BookSettings]:
+    books = [market.book for market in settings.markets if market.book]
+    return [*(source for market in settings.markets for source in market.sources), *books]
+
+
+async def _asked(settings: Settings, kind: str, rest: RestClient) -> Mapping[str, Answer]:
+    wanted = {source.id: source.symbol for source in _sources(settings) if source.kind == kind}
+    return {source: await _ticker(rest, symbol) for source, symbol in wanted.items()}
+
+
+async def _ticker(rest: RestClient, symbol: str) -> Answer:
+    try:
+        found = await rest.fetch(symbol)
+    except TransientError as error:
+        return f"~{error}"
+    except DataError as error:
+        return str(error)
+    if found is None or isinstance(found, Quote):
+        return found
+    return f"not listed: {found.reason or found.kind}"
+
+
+def _market(market: MarketSettings, answers: Mapping[str, Answer]) -> list[Finding]:
+    prices = {source.id: price for source in market.sources if (price := _price_e18(answers[source.id], source))}
+    middle = round(statistics.median(prices.values())) if prices else 0
+    found = [_source(market, source.id, answers[source.id], prices.get(source.id), middle) for source in market.sources]
+    if market.book:
+        found.append(_source(market, market.book.id, answers[market.book.id], None, 0))
+    return found
+
+
+def _price_e18(answer: Answer, source: SourceSettings) -> int | None:
+    if not isinstance(answer, Quote):
+        return None
+    raw = (answer.bid_e18 + answer.ask_e18) // 2 if answer.bid_e18 and answer.ask_e18 else answer.last_e18
+    return raw * source.multiplier_e18 // E18 if raw else None
+
+
+def _source(market: MarketSettings, source: str, answer: Answer, price: int | None, middle: int) -> Finding:
+    if answer is None:
+        return ok(market.market, source, "the venue has no ticker to ask")
+    if isinstance(answer, str):
+        if answer.startswith("~"):
+            return fail(market.market, source, f"the venue did not answer: {answer[1:]}")
+        return misconfigured(market.market, source, answer)
+    if price is None:
+        return (
+            ok(market.market, source, "listed")
+            if not middle
+            else warn(market.market, source, "listed, without a price")
+        )
+    if abs(price - middle) * 10_000 > FAR_BPS * middle:
+        far = f"{text_of(price)} beside a median of {text_of(middle)}: is `symbol` or `multiplier` wrong?"
+        return misconfigured(market.market, source, far)
+    return ok(market.market, source, text_of(price))

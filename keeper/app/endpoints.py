@@ -1,0 +1,31 @@
+"""RPC endpoints with their keys, which may stand in files or credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keeper.adapters.rpc_http import RpcEndpoint
+from keeper.adapters.signers.secret_file import Environment, read_secret
+from keeper.errors import ConfigError
+from keeper.settings.fields import endpoint_fault, is_plain
+from keeper.settings.models import Settings
+
+
+def rpc_endpoints(settings: Settings, environ: Mapping[str, str]) -> tuple[RpcEndpoint, ...]:
+    """In order of preference. Raises ConfigError, KeyPermissionError."""
+    return tuple(_endpoint(settings, number, environ) for number in range(len(settings.chain.rpc)))
+
+
+def _endpoint(settings: Settings, number: int, environ: Mapping[str, str]) -> RpcEndpoint:
+    text = settings.chain.rpc[number].get_secret_value()
+    if not text.startswith(("file:", "cred:")):
+        return RpcEndpoint(text)
+    where = settings.where(f"chain.rpc[{number}]")
+    file = str(settings.file.parent / text.removeprefix("file:")) if text.startswith("file:") else text
+    url = read_secret(file, where, Environment(environ)).reveal().decode(errors="replace").strip()
+    fault = endpoint_fault(url)
+    if not fault and is_plain(url) and not settings.chain.plain_http:
+        fault = "http:// to another machine; use https://, or set chain.plain_http"
+    if fault:
+        raise ConfigError(f"{where}: the file holds no usable URL: {fault}")
+    return RpcEndpoint(url)

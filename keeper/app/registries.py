@@ -1,0 +1,10 @@
+"""Everything that this build knows by a name an operator may write."""
+
+from __future__ import annotations
+
+from keeper.adapters.protocols import PROTOCOLS
+from keeper.adapters.signers import SIGNERS
+from keeper.adapters.sources import STREAM_VENUES
+from keeper.settings.options import Registries
+
+REGISTRIES = Registries(venues=STREAM_VENUES, protocols=PROTOCOLS, signers=SIGNERS)

@@ -1,0 +1,225 @@
+"""The command line. Each verb imports what it needs when it runs, so that `keeper version` answers at once.
+
+Data goes to standard output, words to standard error. Every failure leaves through `main`, which maps it to the exit
+code of `keeper.app.exitcodes`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keeper import __version__
+
+app = typer.Typer(
+    name="keeper",
+    help="Prices, funding and liquidations for a perpetual-futures protocol.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config_app = typer.Typer(no_args_is_help=True, help="What may be configured, and what is.")
+ctl_app = typer.Typer(no_args_is_help=True, help="Orders to the keeper that runs on this machine.")
+app.add_typer(config_app, name="config")
+app.add_typer(ctl_app, name="ctl")
+
+DEFAULT_CONFIG = Path("config/keeper.yaml")
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="KEEPER_CONFIG", help="The global file.", show_default=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@app.command()
+def run(
+    config: Config = DEFAULT_CONFIG,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide everything, sign and send nothing.")] = False,
+) -> None:
+    """Run the keeper until it is told to stop."""
+    from keeper.app import live
+
+    live.run(_settings(config), dry_run)
+
+
+@app.command()
+def check(
+    config: Config = DEFAULT_CONFIG,
+    offline: Annotated[bool, typer.Option("--offline", help="Read files only.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check configuration and keys, then every id against venues and chain."""
+    from keeper.app.check import check as examine
+    from keeper.app.check_table import show
+
+    findings = examine(_settings(config), offline=offline, environ=os.environ)
+    raise typer.Exit(show(findings, as_json=as_json))
+
+
+@app.command()
+def price(
+    market: Annotated[str, typer.Argument(help="E.g. BTC-USD.")],
+    config: Config = DEFAULT_CONFIG,
+    trace: Annotated[bool, typer.Option("--trace", help="Show everything that the price was computed from.")] = False,
+) -> None:
+    """Show the running keeper's price of one market."""
+    _print(_order(config, "price", market=market, trace="yes" if trace else "no"))
+
+
+@app.command()
+def accounts(
+    config: Config = DEFAULT_CONFIG,
+    at_risk: Annotated[bool, typer.Option("--at-risk", help="Only those near or below maintenance margin.")] = False,
+) -> None:
+    """List accounts that the running keeper mirrors."""
+    _print(_order(config, "accounts", at_risk="yes" if at_risk else "no"))
+
+
+@app.command()
+def demo(
+    for_: Annotated[str | None, typer.Option("--for", help="Stop after this time, e.g. 60s or 5m.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Print lines instead of a live table.")] = False,
+    sabotage: Annotated[str | None, typer.Option(help="Break one thing on purpose and see the keeper cope.")] = None,
+) -> None:
+    """Run everything on this machine: chain, protocol, exchanges, traders and the keeper."""
+    from keeper.devnet.demo import main as play
+
+    raise typer.Exit(play(for_s=_seconds(for_), headless=headless, sabotage=sabotage))
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """Print the version."""
+    sys.stdout.write(json.dumps({"version": __version__}) + "\n" if as_json else f"{__version__}\n")
+
+
+@config_app.command("schema")
+def config_schema(
+    market: Annotated[bool, typer.Option("--market", help="Of a market file instead of keeper.yaml.")] = False,
+) -> None:
+    """Print the JSON Schema, for editors."""
+    from keeper.settings.market import MarketSettings
+    from keeper.settings.models import GlobalFile
+
+    _print((MarketSettings if market else GlobalFile).model_json_schema(by_alias=True))
+
+
+@config_app.command("show")
+def config_show(config: Config = DEFAULT_CONFIG) -> None:
+    """Print the configuration in force, defaults included, without secrets."""
+    settings = _settings(config)
+    _print({**settings.public(), "hash": settings.hash})
+
+
+@config_app.command("reference")
+def config_reference() -> None:
+    """Print config/README.md."""
+    from keeper.settings.reference import reference
+
+    sys.stdout.write(reference())
+
+
+@ctl_app.command("status")
+def ctl_status(config: Config = DEFAULT_CONFIG) -> None:
+    """Show what /status shows."""
+    _print(_order(config, "status"))
+
+
+@ctl_app.command("pause")
+def ctl_pause(market: str, config: Config = DEFAULT_CONFIG) -> None:
+    """Stop publishing and liquidating in one market."""
+    _print(_order(config, "pause", market=market))
+
+
+@ctl_app.command("resume")
+def ctl_resume(market: str, config: Config = DEFAULT_CONFIG) -> None:
+    """Take a paused or halted market up again."""
+    _print(_order(config, "resume", market=market))
+
+
+@ctl_app.command("reload")
+def ctl_reload(config: Config = DEFAULT_CONFIG) -> None:
+    """Read the configuration again. Fails, and changes nothing, when it has a fault or needs a restart."""
+    _print(_order(config, "reload"))
+
+
+def main() -> None:
+    """Entry point: every exception becomes an exit code and a sentence here."""
+    from click.exceptions import Abort, ClickException
+    from click.exceptions import Exit as Leave
+
+    from keeper.app.exitcodes import INTERRUPTED, USAGE, exit_code
+    from keeper.errors import KeeperError
+
+    try:
+        code = app(standalone_mode=False) or 0
+    except Leave as leave:
+        code = leave.exit_code
+    except ClickException as error:
+        error.show()
+        code = USAGE
+    except (Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except KeeperError as error:
+        sys.stderr.write(f"keeper: {_safe(error)}\n")
+        code = exit_code(error)
+    except Exception as error:  # noqa: BLE001  # house rule: one of three fences; a defect ends with its traceback, without locals
+        code = _crashed(error)
+    sys.exit(code)
+
+
+def _safe(error: BaseException) -> str:
+    """Its sentence, line by line, without control characters or the secrets in URLs."""
+    from keeper.app.scrub import text
+
+    return "\n".join(text(line) for line in str(error).split("\n"))
+
+
+def _crashed(error: Exception) -> int:
+    from keeper.app.exitcodes import FAILED, exit_code
+    from keeper.app.logs import traceback_of
+    from keeper.app.scrub import text
+
+    code = exit_code(error)
+    lines = traceback_of(error) if code == FAILED else [f"keeper: {part}" for part in _leaves(error)]
+    sys.stderr.write("".join(f"{text(line)}\n" for line in lines))
+    return code
+
+
+def _leaves(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [str(error)]
+
+
+def _settings(config: Path) -> Any:
+    from keeper.app.registries import REGISTRIES
+    from keeper.settings.load import load
+
+    return load(config, REGISTRIES)
+
+
+def _order(config: Path, verb: str, **words: str) -> Any:
+    from keeper.app.admin import order
+    from keeper.settings.load import admin_sockets
+
+    return order(admin_sockets(config), {"verb": verb, **words})
+
+
+def _print(answer: Any) -> None:
+    """JSON, and text as it is. A terminal gets the same: it can be piped and read."""
+    sys.stdout.write(answer.rstrip("\n") + "\n" if isinstance(answer, str) else json.dumps(answer, indent=2) + "\n")
+
+
+def _seconds(text: str | None) -> float | None:
+    """`60s`, `5m` or `60` in seconds. Raises a usage error."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h") else (text, "s")
+    if not number.isdigit() or not int(number):
+        raise typer.BadParameter("write a time like 60s or 5m", param_hint="--for")
+    return float(int(number) * {"s": 1, "m": 60, "h": 3600}[unit])

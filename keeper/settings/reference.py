@@ -1,0 +1,117 @@
+"""config/README.md, made from the models, so that it cannot say anything else than they do."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from keeper.domain.numbers import text_of
+from keeper.settings.base import Chosen
+from keeper.settings.market import MarketSettings
+from keeper.settings.models import GlobalFile
+
+_HEAD = """\
+# Configuration
+
+<!-- Written by `python -m keeper config reference > config/README.md`. Change the models, not this file. -->
+
+One global file, `keeper.yaml`, and one file per market under `markets/`. The files here are commented examples.
+`keeper check --offline` judges them all at once and names file, line and column of every fault; `keeper config schema`
+prints a JSON Schema for editors.
+
+- YAML 1.2 without tags, anchors, aliases or duplicate keys; at most 256 KiB and 12 levels. `no` is text, not false.
+- Units stand in the names: `_s` seconds, `_bps` hundredths of a percent, `_units` smallest units of the quote token.
+- Prices, sizes and rates are decimal texts, exact to 18 digits: `"0.98"`.
+- Secrets stand in files of their own (mode 0600) or in systemd credentials (`cred:NAME`); a private key in a settings
+  file is refused. File names are relative to `keeper.yaml`.
+- `STATE_DIRECTORY`, `RUNTIME_DIRECTORY` and `CREDENTIALS_DIRECTORY` are read from the environment, as systemd sets them;
+  `KEEPER_CONFIG` replaces `--config`. Nothing else is.
+"""
+
+
+def reference() -> str:
+    """The whole file."""
+    parts = [_HEAD, "\n## keeper.yaml\n\n", *_table(GlobalFile, ""), "\n## A market file\n\n"]
+    parts.append(
+        "A file without `deployment` is an index alone: it has `market`, `sources`, `index`, perhaps `guard`.\n\n"
+    )
+    return "".join([*parts, *_table(MarketSettings, "")])
+
+
+def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """One row for each field; nested models follow their own row."""
+    yield "| key | value | default | meaning |\n|---|---|---|---|\n"
+    yield from _rows(model, prefix)
+
+
+def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if issubclass(model, Chosen) and name == "options":
+            yield f"| `{prefix}…` | | | every other key: an option of the kind chosen |\n"
+            continue
+        key = f"{prefix}{field.alias or name}"
+        inner, repeated = _inner(field.annotation)
+        meaning = field.description or (inner.__doc__ or "").split("\n")[0] if inner else field.description or ""
+        yield f"| `{key}{repeated}` | {_kind(field)} | {_default(field)} | {meaning} |\n"
+        if inner is not None:
+            yield from _rows(inner, f"{key}{repeated}.")
+
+
+def _inner(hint: Any) -> tuple[type[BaseModel] | None, str]:
+    """The model inside a hint, and how it repeats: `[]` in lists, `.NAME` in mappings."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        return hint, ""
+    if origin in (types.UnionType, typing.Union):
+        return next((found for found in map(_inner, args) if found[0]), (None, ""))
+    if origin is tuple:
+        return _inner(args[0])[0], "[]"
+    if origin is Mapping:
+        found = _inner(args[1])[0]
+        return found, ".NAME" if found else ""
+    if origin is typing.Annotated:
+        return _inner(args[0])
+    return None, ""
+
+
+def _kind(field: FieldInfo) -> str:
+    """What to write, in a word or two."""
+    alias = field.alias or ""
+    hint = field.annotation
+    if field.validation_alias or alias:
+        return "decimal" if _base(hint) is int else ""
+    base = _base(hint)
+    if typing.get_origin(base) is typing.Literal:
+        return " or ".join(f"`{choice}`" for choice in typing.get_args(base))
+    words = {int: "whole number", float: "number", bool: "true/false", str: "text", Path: "file name", SecretStr: "URL"}
+    return words.get(base, "")
+
+
+def _base(hint: Any) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _base(next(part for part in args if part is not type(None)))
+    if origin is tuple:
+        return _base(args[0])
+    return _base(args[0]) if origin is typing.Annotated else hint
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value is PydanticUndefined:
+        return "" if field.default_factory else "**required**"
+    if value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int) and field.alias and _base(field.annotation) is int:
+        return f"`{text_of(value)}`"
+    return f"`{value.value if isinstance(value, Enum) else f'{value:g}' if isinstance(value, float) else value}`"

@@ -5,6 +5,7 @@ https://www.sqlite.org/wal.html · https://www.sqlite.org/pragma.html#pragma_syn
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from keeper.domain.time import Timestamp, nanos
 from keeper.ports.clock import Clock
 
 _DAY_S = 86_400
+_REAP_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,12 @@ class JournalLimits:
 
 
 class Journal:
-    """`ledger` (intents and transactions), `decisions` and `snapshots` in one file. Use `with`, or open() and close()."""
+    """`ledger` (intents and transactions), `decisions` and `snapshots` in one file. Use `with`, or open() and close().
+
+    `run` is a service that keeps the file bounded.
+    """
+
+    name = "journal"
 
     def __init__(self, database: Database, clock: Clock, limits: JournalLimits) -> None:
         self._database = database
@@ -66,8 +73,13 @@ class Journal:
     ) -> None:
         self.close()
 
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_REAP_EVERY_S)
+            self.reap()
+
     def reap(self) -> None:
-        """Forgets what is past its limits, so that the file stays bounded. Call it every hour or so."""
+        """Forgets what is past its limits."""
         now = self._clock.now()
         self.ledger.reap(Timestamp(now - nanos(self._limits.keep_settled_s)))
         self.decisions.reap(Timestamp(now - nanos(self._limits.keep_decisions_s)), self._limits.max_decisions)

@@ -19,9 +19,9 @@ class Nonces:
         return self.vacant[0] if self.vacant else self.next
 
 
-def opening(mined: int, journal_next: int | None, pending: int) -> Nonces:
+def opening(mined: int, pending: int, journal_next: int | None, vacant: tuple[int, ...] = ()) -> Nonces:
     """At start. Without a journal, what the node holds pending for this wallet is not ours to replace."""
-    return Nonces(mined, max(mined, pending if journal_next is None else journal_next))
+    return Nonces(mined, max(mined, pending) if journal_next is None else journal_next, vacant)
 
 
 def taken(nonces: Nonces, nonce: int) -> Nonces:

@@ -204,15 +204,8 @@ class TxRecord:
     @property
     def levels(self) -> tuple[Fees, ...]:
         """Fee levels that a pool may hold or ask to be exceeded; one that the wallet could not pay is not among them."""
-        return tuple(each.fees for each in self.attempts if each.answer is not SendAnswer.INSUFFICIENT_FUNDS)
+        return tuple(each.fees for each in self.attempts if each.answer not in _NEVER_POOLED)
 
 
-_WORTHLESS = frozenset(
-    {
-        SendAnswer.REPLACEMENT_UNDERPRICED,
-        SendAnswer.UNDERPRICED,
-        SendAnswer.TIP_ABOVE_CAP,
-        SendAnswer.INSUFFICIENT_FUNDS,
-        SendAnswer.FATAL,
-    }
-)
+_NEVER_POOLED = frozenset({SendAnswer.INSUFFICIENT_FUNDS, SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP})
+_WORTHLESS = _NEVER_POOLED | {SendAnswer.REPLACEMENT_UNDERPRICED, SendAnswer.UNDERPRICED}

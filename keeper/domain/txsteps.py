@@ -13,6 +13,7 @@ from keeper.domain.ids import Hash
 from keeper.domain.time import Timestamp
 from keeper.domain.transaction import (
     INCLUDED,
+    SETTLED,
     UNMINED,
     Attempt,
     Expectation,
@@ -56,7 +57,7 @@ def _firmer(before: SendAnswer | None, now: SendAnswer) -> SendAnswer:
 
 
 def mined(tx: TxRecord, receipt: Receipt) -> TxRecord:
-    _require(tx, tx.state in UNMINED or tx.state in INCLUDED, "mined")
+    _require(tx, tx.state not in SETTLED, "mined")
     _require(tx, any(each.hash == receipt.tx_hash for each in tx.attempts), "mined by one of its attempts")
     return replace(tx, state=TxState.MINED, receipt=receipt, missing_since=None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from keeper.domain.ids import Address
-from keeper.domain.time import Timestamp
 from keeper.domain.transaction import IntentRecord, Outcome, TxRecord
 
 
@@ -28,8 +27,4 @@ class Ledger(Protocol):
 
     def next_nonce(self, chain_id: int, wallet: Address) -> int | None:
         """One more than the highest nonce ever signed for; None for a wallet without history."""
-        ...
-
-    def reap(self, before: Timestamp) -> int:
-        """Forgets what was settled before; returns how many transactions."""
         ...

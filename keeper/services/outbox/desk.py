@@ -1,0 +1,79 @@
+"""What one wallet's outbox has on its desk. Changed only between awaits, so that each step sees the newest state."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+
+from keeper.domain.chain import FeeMarket
+from keeper.domain.fees import Fees, highest
+from keeper.domain.heads import Head
+from keeper.domain.nonces import Nonces
+from keeper.domain.transaction import INCLUDED, UNMINED, Intent, IntentState, Lane, TxRecord, TxState
+from keeper.runtime.board import Board
+
+NO_FEES = Fees(0, 0)
+
+
+@dataclass(slots=True)
+class Desk:
+    """`open`: every nonce that is not settled. `queue`: intents that wait for one, the most urgent first.
+
+    `paused`: why the wallet starts nothing new until it can again; `stopped`: why it never will in this process.
+    `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
+    we hold may be void. `nudges`: something to look at before the next head.
+    """
+
+    open: dict[int, TxRecord] = field(default_factory=dict)
+    nonces: Nonces | None = None
+    market: FeeMarket | None = None
+    head: Head | None = None
+    queue: list[tuple[Lane, int, Intent]] = field(default_factory=list)
+    arrivals: int = 0
+    deferred: set[str] = field(default_factory=set)
+    resend: set[int] = field(default_factory=set)
+    limited: set[int] = field(default_factory=set)
+    paused: str = ""
+    stopped: str = ""
+    draining: bool = False
+    recheck: bool = True
+    nudges: Board[str, int] = field(default_factory=Board)
+    counts: Counter[tuple[Lane, IntentState]] = field(default_factory=Counter)
+    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def block(self) -> int:
+        return 0 if self.head is None else self.head.ref.number
+
+    def unmined(self) -> list[TxRecord]:
+        """By rising nonce."""
+        return [tx for _, tx in sorted(self.open.items()) if tx.state in UNMINED]
+
+    def included(self) -> list[TxRecord]:
+        return [tx for _, tx in sorted(self.open.items()) if tx.state in INCLUDED]
+
+    def vacant(self) -> list[TxRecord]:
+        return [tx for _, tx in sorted(self.open.items()) if tx.state is TxState.VACANT]
+
+    def is_active(self, intent_id: str) -> bool:
+        """Whether the intent is what some nonce that is not mined is wanted for."""
+        return any(tx.intent is not None and tx.intent.id == intent_id for tx in self.unmined())
+
+    def push(self, intent: Intent) -> None:
+        self.arrivals += 1
+        heapq.heappush(self.queue, (intent.lane, self.arrivals, intent))
+
+    def remove(self, intent_id: str) -> None:
+        self.queue = [entry for entry in self.queue if entry[2].id != intent_id]
+        heapq.heapify(self.queue)
+        self.deferred.discard(intent_id)
+
+    def is_queued(self, intent_id: str) -> bool:
+        return any(entry[2].id == intent_id for entry in self.queue)
+
+
+def level(tx: TxRecord) -> Fees:
+    """What a replacement at this nonce has to exceed."""
+    return highest(tx.levels) if tx.levels else NO_FEES

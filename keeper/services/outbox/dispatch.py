@@ -1,0 +1,145 @@
+"""Which intent goes next: the most urgent lane first, a price only as the newest there is, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from keeper.domain.ids import DeploymentId
+from keeper.domain.transaction import Intent, IntentState, Lane, may_start
+from keeper.errors import DataError, Reverted, TransientError, WrongChain
+from keeper.runtime.board import Board
+from keeper.services.outbox.sender import Sender
+from keeper.services.outbox.steps import is_expired
+from keeper.services.outbox.wallet import Wallet
+
+_URGENT = frozenset({Lane.SAFETY, Lane.PRICE})
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """`prices` is read when a price is about to be signed, so that a newer one supersedes an older one by itself."""
+
+    wallet: Wallet
+    sender: Sender
+    prices: Board[DeploymentId, Intent]
+
+    def accept(self, intent: Intent) -> bool:
+        """Queues an intent; False when it is queued, under way or settled already, here or before a restart."""
+        desk = self.wallet.desk
+        if desk.is_queued(intent.id) or not self._is_wanted(intent):
+            self.wallet.log.debug("intent.repeated", wallet=self.wallet.name, intent_id=intent.id, key=intent.key)
+            return False
+        desk.push(intent)
+        return True
+
+    async def pump(self) -> None:
+        """Starts whatever may start now, one after the other."""
+        desk = self.wallet.desk
+        while (intent := self._next()) is not None:
+            if self.wallet.rules.dry_run:
+                self._withhold(intent)
+                continue
+            ready = await self._with_gas(intent)
+            if ready is None:
+                continue
+            async with desk.preparing:
+                if self._next_is(intent):
+                    if await self.sender.start(ready):
+                        desk.remove(intent.id)
+                    else:
+                        desk.deferred.add(intent.id)
+
+    def newer_price(self, intent: Intent | None) -> Intent | None:
+        """What should take the place of this price, if it is one and there is a newer one."""
+        if intent is None or intent.lane is not Lane.PRICE:
+            return None
+        newest = self.prices.get(intent.deployment)
+        if newest is None or newest.id == intent.id or newest.created_at < intent.created_at:
+            return None
+        return newest if self._is_wanted(newest) and not is_expired(newest, self.wallet.clock.now()) else None
+
+    def expire(self) -> None:
+        """Drops what waited too long."""
+        now = self.wallet.clock.now()
+        for _, _, intent in list(self.wallet.desk.queue):
+            if is_expired(intent, now):
+                self._expire(intent)
+
+    def _next(self) -> Intent | None:
+        desk, wallet = self.wallet.desk, self.wallet
+        if desk.draining or desk.stopped:
+            return None
+        ready = wallet.rules.dry_run or (
+            desk.nonces is not None and desk.market is not None and not desk.paused and not wallet.forbidden()
+        )
+        return next(self._candidates(), None) if ready else None
+
+    def _next_is(self, intent: Intent) -> bool:
+        """Whether the intent may still start, now that we hold the pen: another loop may have been quicker."""
+        found = self._next()
+        return found is not None and found.id == intent.id
+
+    def _candidates(self) -> Iterator[Intent]:
+        desk, now = self.wallet.desk, self.wallet.clock.now()
+        waiting = [intent for _, _, intent in sorted(desk.queue, key=lambda entry: entry[:2])]
+        newest = sorted(self.prices.snapshot().values(), key=lambda intent: intent.created_at)
+        for intent in sorted([*newest, *waiting], key=lambda each: each.lane):
+            if intent.id in desk.deferred or not self._has_room(intent.lane):
+                continue
+            if is_expired(intent, now):
+                self._expire(intent)
+            elif self._is_wanted(intent):
+                yield intent
+
+    def _has_room(self, lane: Lane) -> bool:
+        unmined = self.wallet.desk.unmined()
+        if lane is Lane.PRICE and any(tx.lane is Lane.PRICE for tx in unmined):
+            return False
+        rules = self.wallet.rules
+        slots = rules.max_in_flight if lane in _URGENT else max(1, rules.max_in_flight - rules.reserved_slots)
+        return len(unmined) < slots
+
+    def _is_wanted(self, intent: Intent) -> bool:
+        wallet = self.wallet
+        if wallet.desk.is_active(intent.id):
+            return False
+        told = wallet.outcomes.get(intent.id)
+        if told is not None and told.state is IntentState.WITHHELD:
+            return False
+        return may_start(wallet.ledger.intent(intent.id), wallet.clock.now())
+
+    def _expire(self, intent: Intent) -> None:
+        self.wallet.desk.remove(intent.id)
+        told = self.wallet.outcomes.get(intent.id)
+        if told is None or told.state is not IntentState.EXPIRED:
+            self.wallet.log.warning("tx.expired", wallet=self.wallet.name, intent_id=intent.id, key=intent.key)
+            self.wallet.settle(intent, IntentState.EXPIRED, "not sent in time")
+
+    def _withhold(self, intent: Intent) -> None:
+        self.wallet.desk.remove(intent.id)
+        self.wallet.log.info(
+            "tx.withheld", wallet=self.wallet.name, intent_id=intent.id, lane=intent.lane.name, key=intent.key
+        )
+        self.wallet.withhold(intent)
+
+    async def _with_gas(self, intent: Intent) -> Intent | None:
+        """The intent with a gas limit: its own, or an estimate with a margin. None when it cannot or need not be sent."""
+        wallet = self.wallet
+        if intent.call.gas_limit is not None:
+            return intent
+        try:
+            estimate = await wallet.ask(wallet.chain.estimate_gas(intent.call, wallet.address))
+        except Reverted as error:
+            revert = wallet.explain(intent, error.data)
+            wallet.desk.remove(intent.id)
+            wallet.settle(intent, IntentState.LOST_RACE if revert.benign else IntentState.REJECTED, revert.name)
+            return None
+        except WrongChain:
+            raise
+        except (TransientError, DataError) as error:
+            wallet.log.warning("tx.unestimated", wallet=wallet.name, intent_id=intent.id, error=str(error))
+            wallet.desk.deferred.add(intent.id)
+            return None
+        gas_limit = estimate * (100 + wallet.rules.gas_margin_percent) // 100
+        return replace(intent, call=replace(intent.call, gas_limit=gas_limit))

@@ -1,0 +1,235 @@
+"""What the chain says about our nonces. Any attempt may have won; a receipt counts only in a canonical block."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from keeper.domain.chain import BlockRef, Receipt
+from keeper.domain.nonces import observed
+from keeper.domain.time import SECOND
+from keeper.domain.transaction import SETTLED, UNMINED, Attempt, IntentState, Lane, TxRecord, TxState
+from keeper.domain.txsteps import confirmed, displaced, effect, final, found_again, mined, missing, orphaned, taken_back
+from keeper.errors import DataError, Reverted, TransientError
+from keeper.ports.protocol import Revert
+from keeper.services.outbox.steps import is_expired, is_refused_nonce
+from keeper.services.outbox.wallet import Wallet
+
+_UNEXPLAINED = Revert("unexplained", "the call succeeds when it is replayed", benign=False)
+_OUT_OF_GAS = Revert("out_of_gas", "the gas limit was used up", benign=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """Each step first asks, then changes the record as it is after the answer. Raises what the chain's reads raise."""
+
+    wallet: Wallet
+
+    def observe(self, mined_count: int) -> None:
+        """The chain's nonce count; more than we ever signed for means that the key is used elsewhere."""
+        wallet, desk = self.wallet, self.wallet.desk
+        assert desk.nonces is not None
+        desk.nonces, foreign = observed(desk.nonces, mined_count)
+        if foreign:
+            self._alarm(f"{foreign} nonces below {mined_count} were used by somebody else", mined_count - 1)
+        wallet.meter.gauge("keeper_tx_nonce", mined_count, signer=wallet.name, kind="mined")
+        wallet.meter.gauge("keeper_tx_nonce", desk.nonces.next, signer=wallet.name, kind="next")
+
+    async def recheck(self) -> None:
+        """After a reorganisation, or a restart: whether what was mined still is."""
+        desk = self.wallet.desk
+        desk.recheck = False
+        for tx in desk.included():
+            await self._recheck(tx)
+
+    async def find(self, mined_count: int) -> None:
+        """Receipts of all nonces that the chain has consumed."""
+        desk = self.wallet.desk
+        for tx in [*desk.unmined(), *desk.vacant()]:
+            if tx.nonce >= mined_count:
+                if tx.missing_since is not None:
+                    self.wallet.store(found_again(tx))
+                continue
+            receipt = await self._canonical_receipt(tx)
+            if receipt is not None:
+                await self._include(tx.nonce, receipt)
+            elif desk.open[tx.nonce].state in UNMINED or tx.state is TxState.VACANT:
+                self._miss(desk.open[tx.nonce])
+
+    async def confirm(self) -> None:
+        """Promotes what is deep enough, after one more look at its block."""
+        rules, desk = self.wallet.rules, self.wallet.desk
+        for tx in desk.included():
+            if tx.receipt is None:
+                continue
+            depth = desk.block - tx.receipt.block_number + 1
+            wanted = rules.confirmations if tx.state is TxState.MINED else rules.finality_blocks
+            if depth < wanted:
+                continue
+            block = await self._block(tx.receipt.block_number)
+            if block is None or block.hash != tx.receipt.block_hash:
+                desk.recheck = True
+            elif desk.open.get(tx.nonce) == tx:
+                self._promote(tx)
+
+    async def _recheck(self, tx: TxRecord) -> None:
+        desk, old = self.wallet.desk, tx.receipt
+        receipt = await self._canonical_receipt(tx)
+        if receipt is not None:
+            if old is None or receipt.block_hash != old.block_hash or self._is_unjudged(tx):
+                await self._include(tx.nonce, receipt)
+            return
+        block = None if old is None else await self._block(old.block_number)
+        if desk.open.get(tx.nonce) != tx:
+            return
+        shorter = block is None and old is not None and desk.block < old.block_number
+        if shorter or (block is not None and old is not None and block.hash != old.block_hash):
+            self._take_back(tx)
+        else:
+            desk.recheck = True  # the node knows the block and not the receipt, or not yet the block: no evidence
+
+    def _is_unjudged(self, tx: TxRecord) -> bool:
+        """A crash came between the receipt and its judgement."""
+        intent = None if tx.winner is None else tx.winner.intent
+        record = None if intent is None else self.wallet.ledger.intent(intent.id)
+        return intent is not None and (record is None or record.state in (IntentState.QUEUED, IntentState.ACTIVE))
+
+    async def _canonical_receipt(self, tx: TxRecord) -> Receipt | None:
+        wallet = self.wallet
+        asked = [wallet.ask(wallet.chain.receipt(each.hash)) for each in tx.attempts]
+        found = next((each for each in await asyncio.gather(*asked) if each is not None), None)
+        if found is None:
+            return None
+        block = await self._block(found.block_number)
+        return found if block is not None and block.hash == found.block_hash else None
+
+    async def _block(self, number: int) -> BlockRef | None:
+        return await self.wallet.ask(self.wallet.chain.block(number))
+
+    async def _include(self, nonce: int, receipt: Receipt) -> None:
+        desk = self.wallet.desk
+        winner = next(each for each in desk.open[nonce].attempts if each.hash == receipt.tx_hash)
+        revert = await self._explain(winner, receipt) if receipt.status != 1 else None
+        tx = desk.open[nonce]
+        if tx.state in SETTLED:
+            return
+        tx = mined(tx, receipt)
+        self.wallet.store(tx)
+        desk.limited.discard(nonce)
+        desk.resend.discard(nonce)
+        self._account(winner, receipt)
+        self._settle(tx, winner, receipt, revert)
+
+    def _settle(self, tx: TxRecord, winner: Attempt, receipt: Receipt, revert: Revert | None) -> None:
+        wallet, intent = self.wallet, winner.intent
+        state = effect(tx)
+        if state is IntentState.REVERTED and revert is not None and revert.benign:
+            state = IntentState.LOST_RACE
+        keys = {"wallet": wallet.name, "nonce": tx.nonce, "tx_hash": receipt.tx_hash, "block": receipt.block_number}
+        if intent is None:
+            wallet.log.warning("tx.cancelled", **keys)
+        elif state in (IntentState.MINED, IntentState.LOST_RACE):
+            wallet.log.info("tx.mined", **keys, intent_id=intent.id, lane=intent.lane.name, outcome=str(state))
+        else:
+            wallet.log.error(
+                "tx.reverted",
+                **keys,
+                intent_id=intent.id,
+                lane=intent.lane.name,
+                reason=str(state) if revert is None else f"{revert.name}: {revert.detail}",
+                advice="the contract refused what the keeper expected to work; see the reason and the market's status",
+            )
+        if intent is not None:
+            wallet.settle(intent, state, "" if revert is None else revert.name, receipt)
+        for other in displaced(tx):
+            late = intent is None and is_expired(other, wallet.clock.now())
+            ended = IntentState.EXPIRED if late else IntentState.SUPERSEDED
+            wallet.settle(other, ended, f"nonce {tx.nonce} went to another attempt", tx=receipt.tx_hash)
+
+    async def _explain(self, winner: Attempt, receipt: Receipt) -> Revert:
+        """Replays the call on the state after its block, then before it: a lost race shows only after."""
+        wallet = self.wallet
+        if winner.intent is None:
+            return _UNEXPLAINED
+        if receipt.gas_used >= winner.gas_limit:
+            return _OUT_OF_GAS
+        for number in (receipt.block_number, receipt.block_number - 1):
+            try:
+                block = await self._block(number)
+                if block is not None:
+                    await wallet.ask(wallet.chain.simulate(winner.intent.call, wallet.address, block))
+            except Reverted as error:
+                return wallet.explain(winner.intent, error.data)
+            except (TransientError, DataError):
+                continue
+        return _UNEXPLAINED
+
+    def _promote(self, tx: TxRecord) -> None:
+        wallet = self.wallet
+        receipt, winner = tx.receipt, tx.winner
+        if tx.state is TxState.CONFIRMED or wallet.rules.finality_blocks <= wallet.rules.confirmations:
+            wallet.store(final(tx))
+            del wallet.desk.open[tx.nonce]
+        else:
+            wallet.store(confirmed(tx))
+        intent = None if winner is None else winner.intent
+        if tx.state is not TxState.MINED or intent is None or receipt is None:
+            return
+        record = wallet.ledger.intent(intent.id)
+        if record is not None and record.state is IntentState.MINED:
+            wallet.log.info(
+                "tx.confirmed", wallet=wallet.name, nonce=tx.nonce, tx_hash=receipt.tx_hash, intent_id=intent.id
+            )
+            wallet.settle(intent, IntentState.CONFIRMED, "", receipt)
+
+    def _take_back(self, tx: TxRecord) -> None:
+        wallet = self.wallet
+        receipt, winner = tx.receipt, tx.winner
+        wallet.store(taken_back(tx))
+        wallet.desk.resend.add(tx.nonce)
+        wallet.meter.count("keeper_tx_reorged_total", signer=wallet.name)
+        wallet.log.warning(
+            "tx.reorged", wallet=wallet.name, nonce=tx.nonce, tx_hash=None if receipt is None else receipt.tx_hash
+        )
+        if winner is not None and winner.intent is not None:
+            wallet.settle(winner.intent, IntentState.ACTIVE, "reorged")
+
+    def _miss(self, tx: TxRecord) -> None:
+        """The nonce is consumed, and no attempt of ours has a receipt: soon or later that means somebody else's."""
+        desk, rules = self.wallet.desk, self.wallet.rules
+        if tx.state in UNMINED:
+            tx = missing(tx, desk.block)
+            self.wallet.store(tx)
+        waited = desk.block - (tx.missing_since or desk.block)
+        if tx.state is TxState.VACANT or is_refused_nonce(tx) or waited >= rules.orphan_after_blocks:
+            self._orphan(tx)
+
+    def _orphan(self, tx: TxRecord) -> None:
+        wallet, intent = self.wallet, tx.intent
+        wallet.store(orphaned(tx))
+        del wallet.desk.open[tx.nonce]
+        self._alarm("a transaction that is not ours consumed the nonce", tx.nonce)
+        if intent is None or tx.state is TxState.VACANT or tx.state is TxState.CANCELLING:
+            return
+        wallet.settle(intent, IntentState.QUEUED, "nonce used elsewhere")
+        if intent.lane is not Lane.PRICE and not is_expired(intent, wallet.clock.now()):
+            wallet.desk.push(intent)
+
+    def _account(self, winner: Attempt, receipt: Receipt) -> None:
+        wallet = self.wallet
+        lane = "safety" if winner.intent is None else winner.intent.lane.name.lower()
+        wallet.meter.count(
+            "keeper_tx_fee_wei_total", float(receipt.gas_used * receipt.effective_gas_price_wei), purpose=lane
+        )
+        wallet.meter.observe("keeper_tx_mined_seconds", (wallet.clock.now() - winner.signed_at) / SECOND, purpose=lane)
+
+    def _alarm(self, reason: str, nonce: int) -> None:
+        wallet = self.wallet
+        wallet.meter.count("keeper_tx_nonce_used_elsewhere_total", signer=wallet.name)
+        wallet.log.critical(
+            "wallet.used_elsewhere",
+            wallet=wallet.name,
+            nonce=nonce,
+            reason=reason,
+            advice="another program signs with this wallet's key: stop it, or give the keeper a key of its own",
+        )

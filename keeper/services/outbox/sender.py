@@ -1,0 +1,233 @@
+"""Nonce → fees → signature → journal → broadcast. The journal has the bytes before any node does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from keeper.domain.chain import Call
+from keeper.domain.fees import TRANSFER_GAS, FeeLimit, Fees, bump, opening
+from keeper.domain.ids import Hash
+from keeper.domain.nonces import given_back, taken
+from keeper.domain.transaction import UNMINED, Attempt, Intent, IntentState, Purpose, TxRecord, TxState
+from keeper.domain.txerrors import SendAnswer, classify, is_taken
+from keeper.domain.txsteps import sent, signed
+from keeper.errors import RpcError, SignerRefused, SignerUnavailable, TransientError
+from keeper.ports.signer import UnsignedTransaction
+from keeper.services.outbox.desk import level
+from keeper.services.outbox.steps import is_unpaid
+from keeper.services.outbox.wallet import Wallet
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """`start`, `replace` and `fill` are called under `desk.preparing`: one preparer per wallet."""
+
+    wallet: Wallet
+
+    async def start(self, intent: Intent) -> bool:
+        """A new nonce for an intent. False when nothing was signed: it may be tried again."""
+        desk, wallet = self.wallet.desk, self.wallet
+        assert desk.nonces is not None
+        assert desk.market is not None
+        nonce = desk.nonces.first_free
+        tx = desk.open.get(nonce) or TxRecord(wallet.chain_id, wallet.address, nonce)
+        attempt = await self._prepare(tx, Purpose.CALL, intent, opening(desk.market, wallet.rules.fees))
+        if attempt is None:
+            return False
+        desk.nonces = taken(desk.nonces, nonce)
+        await self.send(nonce, attempt)
+        return True
+
+    async def fill(self, nonce: int) -> None:
+        """Closes a gap, for which everything above it waits."""
+        desk = self.wallet.desk
+        assert desk.nonces is not None
+        assert desk.market is not None
+        fees = opening(desk.market, self.wallet.rules.fees)
+        attempt = await self._prepare(desk.open[nonce], Purpose.CANCEL, None, fees)
+        if attempt is not None:
+            desk.nonces = taken(desk.nonces, nonce)
+            await self.send(nonce, attempt)
+
+    async def replace(self, nonce: int, purpose: Purpose, intent: Intent | None) -> None:
+        """Another attempt at the same nonce for at least the pool's threshold; the same bytes when the limit forbids."""
+        wallet, desk = self.wallet, self.wallet.desk
+        for _ in range(2):  # a pool may hold a dearer one than we know of: once more at once, then with the next head
+            tx = desk.open.get(nonce)
+            if tx is None or tx.state not in UNMINED or desk.market is None:
+                return
+            fees = bump(level(tx), desk.market, wallet.rules.fees)
+            if isinstance(fees, FeeLimit):
+                self._tell_limit(tx, fees)
+                await self.send(nonce, tx.best)
+                return
+            attempt = await self._prepare(tx, purpose, intent, fees)
+            if attempt is None:
+                return
+            wallet.meter.count("keeper_tx_bumps_total", purpose=tx.lane.name.lower())
+            wallet.log.info("tx.bumped", wallet=wallet.name, nonce=nonce, purpose=str(purpose), tx_hash=attempt.hash)
+            if await self.send(nonce, attempt) is not SendAnswer.REPLACEMENT_UNDERPRICED:
+                return
+
+    async def send(self, nonce: int, attempt: Attempt) -> SendAnswer | None:
+        """Hands signed bytes to the node, once. None when sending is forbidden now."""
+        wallet = self.wallet
+        if wallet.forbidden():
+            return None
+        answer, words = await self._broadcast(attempt)
+        wallet.meter.count("keeper_tx_attempts_total", purpose=_lane(attempt), answer=answer)
+        tx = wallet.desk.open.get(nonce)
+        if tx is not None and tx.state in UNMINED:
+            tx = sent(tx, attempt.hash, answer, wallet.clock.now())
+            wallet.store(tx)
+            self._tell(tx, attempt, answer, words)
+            self._act(tx, answer, words)
+        return answer
+
+    async def _prepare(self, tx: TxRecord, purpose: Purpose, intent: Intent | None, fees: Fees) -> Attempt | None:
+        """Signed and durable, or None when it is neither."""
+        wallet, desk = self.wallet, self.wallet.desk
+        call, gas_limit = self._payload(tx, purpose, intent)
+        unsigned = UnsignedTransaction(wallet.chain_id, tx.nonce, call, gas_limit, fees.max_fee_wei, fees.tip_wei)
+        try:
+            async with asyncio.timeout(wallet.rules.send_timeout_s):
+                done = await wallet.signer.sign_transaction(unsigned)
+        except SignerRefused as error:
+            self._stop(str(error), intent)
+            return None
+        except (SignerUnavailable, TimeoutError) as error:
+            wallet.log.warning("signer.unavailable", wallet=wallet.name, error=str(error) or "timed out")
+            return None
+        attempt = Attempt(
+            hash=Hash(done.hash.lower()),
+            raw=done.raw,
+            purpose=purpose,
+            intent=intent,
+            fees=fees,
+            gas_limit=gas_limit,
+            signed_at=wallet.clock.now(),
+            signed_block=desk.block,
+        )
+        return self._journal(desk.open.get(tx.nonce, tx), attempt)
+
+    def _journal(self, tx: TxRecord, attempt: Attempt) -> Attempt | None:
+        """`tx` as it is after the signer's answer: it may have been mined meanwhile."""
+        wallet = self.wallet
+        others = tuple(each for each in tx.attempts if each.hash != attempt.hash)
+        if tx.state is TxState.VACANT:
+            tx = replace(tx, attempts=others)  # refused bytes may be tried again, and then count as new
+        elif tx.state not in UNMINED:
+            return None
+        elif len(others) < len(tx.attempts):
+            return attempt
+        tx = signed(tx, attempt)
+        try:
+            wallet.ledger.save(tx)
+        except TransientError as error:
+            wallet.unwritable(error)
+            return None
+        wallet.desk.open[tx.nonce] = tx
+        wallet.log.info(
+            "tx.signed",
+            wallet=wallet.name,
+            nonce=tx.nonce,
+            purpose=str(attempt.purpose),
+            attempt=len(tx.attempts),
+            tx_hash=attempt.hash,
+            intent_id=None if attempt.intent is None else attempt.intent.id,
+            max_fee_wei=attempt.fees.max_fee_wei,
+            tip_wei=attempt.fees.tip_wei,
+        )
+        return attempt
+
+    def _payload(self, tx: TxRecord, purpose: Purpose, intent: Intent | None) -> tuple[Call, int]:
+        if purpose is Purpose.CANCEL or intent is None:
+            return Call(self.wallet.address, b"", 0, TRANSFER_GAS), TRANSFER_GAS
+        gas_limit = intent.call.gas_limit or max((each.gas_limit for each in tx.attempts), default=0)
+        return intent.call, gas_limit
+
+    async def _broadcast(self, attempt: Attempt) -> tuple[SendAnswer, str]:
+        try:
+            async with asyncio.timeout(self.wallet.rules.send_timeout_s):
+                answered = await self.wallet.chain.broadcast(attempt.raw)
+        except RpcError as error:
+            return classify(str(error)), str(error)
+        except (TransientError, TimeoutError) as error:
+            return SendAnswer.UNKNOWN, str(error) or "timed out"
+        if answered != attempt.hash:
+            return SendAnswer.UNKNOWN, f"the node names another hash: {answered}"
+        return SendAnswer.ACCEPTED, ""
+
+    def _tell(self, tx: TxRecord, attempt: Attempt, answer: SendAnswer, words: str) -> None:
+        wallet = self.wallet
+        keys = {"wallet": wallet.name, "nonce": tx.nonce, "tx_hash": attempt.hash, "answer": str(answer)}
+        if is_taken(answer):
+            wallet.log.info("tx.broadcast", **keys, duration_ms=(wallet.clock.now() - attempt.signed_at) // 10**6)
+        else:
+            wallet.log.warning("tx.refused", **keys, error=words)
+
+    def _act(self, tx: TxRecord, answer: SendAnswer, words: str) -> None:
+        desk = self.wallet.desk
+        if tx.state is TxState.VACANT:
+            self._give_up(tx, words)
+        if answer is SendAnswer.NONCE_TOO_LOW:
+            desk.nudges.put("nonce", tx.nonce)
+        self.judge_pause()
+
+    def _give_up(self, tx: TxRecord, words: str) -> None:
+        """No node will ever take what was signed for this nonce: the nonce is free, the intent is rejected."""
+        desk = self.wallet.desk
+        assert desk.nonces is not None
+        desk.nonces = given_back(desk.nonces, tx.nonce)
+        if tx.last.intent is not None:
+            self.wallet.settle(tx.last.intent, IntentState.REJECTED, words)
+
+    def judge_pause(self) -> None:
+        """A wallet that cannot pay starts nothing new; it resumes by itself when a node takes what was signed."""
+        wallet, desk = self.wallet, self.wallet.desk
+        unpaid = next((tx for tx in desk.unmined() if is_unpaid(tx)), None)
+        reason = "" if unpaid is None else str(unpaid.last.answer)
+        if reason and not desk.paused:
+            wallet.log.error(
+                "wallet.paused",
+                wallet=wallet.name,
+                reason=reason,
+                nonce=None if unpaid is None else unpaid.nonce,
+                advice=f"send funds to {wallet.address}; sending goes on by itself",
+            )
+        elif desk.paused and not reason:
+            wallet.log.info("wallet.resumed", wallet=wallet.name, reason=desk.paused)
+        desk.paused = reason
+        wallet.meter.gauge("keeper_wallet_paused", float(bool(reason or desk.stopped)), signer=wallet.name)
+
+    def _stop(self, reason: str, intent: Intent | None) -> None:
+        wallet = self.wallet
+        wallet.desk.stopped = "signer_refused"
+        wallet.log.critical(
+            "signer.refused",
+            wallet=wallet.name,
+            error=reason,
+            intent_id=None if intent is None else intent.id,
+            advice="the signing policy does not allow what the keeper wanted; the wallet is stopped until a restart",
+        )
+        if intent is not None:
+            wallet.settle(intent, IntentState.REJECTED, "signer_refused")
+
+    def _tell_limit(self, tx: TxRecord, limit: FeeLimit) -> None:
+        wallet = self.wallet
+        wallet.meter.count("keeper_tx_fee_limit_total", purpose=tx.lane.name.lower())
+        if tx.nonce not in wallet.desk.limited:
+            wallet.desk.limited.add(tx.nonce)
+            wallet.log.error(
+                "tx.fee_limited",
+                wallet=wallet.name,
+                nonce=tx.nonce,
+                wanted_wei=limit.wanted_wei,
+                limit_wei=limit.limit_wei,
+                advice="the fee ceiling keeps this transaction from being replaced; raise it or wait for a cheaper market",
+            )
+
+
+def _lane(attempt: Attempt) -> str:
+    return "safety" if attempt.intent is None else attempt.intent.lane.name.lower()

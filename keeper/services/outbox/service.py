@@ -1,0 +1,256 @@
+"""Everything between an intent and a mined transaction, for one wallet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from keeper.domain.heads import Head
+from keeper.domain.ids import DeploymentId
+from keeper.domain.nonces import opening
+from keeper.domain.transaction import UNMINED, Intent, Purpose, TxRecord, TxState
+from keeper.domain.txerrors import SendAnswer
+from keeper.errors import DataError, TransientError, WrongChain
+from keeper.runtime.board import Board, first_change
+from keeper.runtime.mailbox import Mailbox
+from keeper.runtime.pulse import Pulse
+from keeper.services.outbox.dispatch import Dispatch
+from keeper.services.outbox.receipts import Receipts
+from keeper.services.outbox.rules import PendingTx, WalletStatus
+from keeper.services.outbox.sender import Sender
+from keeper.services.outbox.steps import Step, is_unpaid, next_step
+from keeper.services.outbox.wallet import Wallet
+
+_HEAD = "head"
+_REPLACING = frozenset({Step.BUMP, Step.SUPERSEDE, Step.CANCEL})
+_FIRST_READ_PAUSE_S = 1.0
+_DRAIN_LOOK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """One worker per wallet: three loops (prices, other intents, heads) that never prepare two transactions at once.
+
+    Prices come from `prices`, which holds the newest per deployment; everything else from `inbox`. Results are on
+    `wallet.outcomes`.
+    """
+
+    wallet: Wallet
+    prices: Board[DeploymentId, Intent]
+    inbox: Mailbox[Intent]
+    heads: Board[str, Head]
+    pulse: Pulse
+    sender: Sender = field(init=False)
+    dispatch: Dispatch = field(init=False)
+    receipts: Receipts = field(init=False)
+
+    def __post_init__(self) -> None:
+        sender = Sender(self.wallet)
+        object.__setattr__(self, "sender", sender)
+        object.__setattr__(self, "dispatch", Dispatch(self.wallet, sender, self.prices))
+        object.__setattr__(self, "receipts", Receipts(self.wallet))
+
+    @property
+    def name(self) -> str:
+        return f"outbox:{self.wallet.name}"
+
+    async def run(self) -> None:
+        """Heals whatever nodes and signers do; ends with WrongChain, StateCorrupt and defects of its own."""
+        self.pulse.expect(self.name, 6 * self.wallet.rules.tick_s)
+        await self._reconcile()
+        await _together(self._follow_heads(), self._follow_prices(), self._follow_inbox())
+
+    async def drain(self, grace_s: float) -> tuple[TxRecord, ...]:
+        """Takes on nothing new and waits until what was sent is mined. Returns what is not, after `grace_s`."""
+        desk, outcomes = self.wallet.desk, self.wallet.outcomes
+        desk.draining = True
+        try:
+            async with asyncio.timeout(grace_s):
+                while desk.unmined():
+                    await first_change((outcomes, outcomes.version), timeout_s=_DRAIN_LOOK_S)
+        except TimeoutError:
+            left = tuple(desk.unmined())
+            self.wallet.log.critical(
+                "outbox.undrained",
+                wallet=self.wallet.name,
+                intents=[tx.intent.id for tx in left if tx.intent is not None],
+                advice="these are still pending; the next start finds them in the journal and follows them up",
+            )
+            return left
+        return ()
+
+    def status(self) -> WalletStatus:
+        desk = self.wallet.desk
+        return WalletStatus(
+            name=self.wallet.name,
+            address=self.wallet.address,
+            mined_nonce=0 if desk.nonces is None else desk.nonces.mined,
+            next_nonce=0 if desk.nonces is None else desk.nonces.next,
+            in_flight=len(desk.unmined()),
+            queued=len(desk.queue) + self.inbox.depth,
+            paused=desk.stopped or desk.paused or self.wallet.forbidden(),
+            pending=tuple(_pending(tx) for _, tx in sorted(desk.open.items()) if tx.state is not TxState.CONFIRMED),
+            counts=dict(desk.counts),
+        )
+
+    async def _reconcile(self) -> None:
+        """The journal's unfinished nonces and the chain's count. Waits for a node as long as it takes."""
+        wallet, desk = self.wallet, self.wallet.desk
+        desk.open.update({tx.nonce: tx for tx in wallet.ledger.unfinished(wallet.chain_id, wallet.address)})
+        journal_next = wallet.ledger.next_nonce(wallet.chain_id, wallet.address)
+        while True:
+            try:
+                mined = await wallet.ask(wallet.chain.nonce(wallet.address, "latest"))
+                pending = await wallet.ask(wallet.chain.nonce(wallet.address, "pending"))
+                break
+            except TransientError as error:
+                wallet.log.warning("outbox.waiting", wallet=wallet.name, error=str(error))
+                self.pulse.beat(self.name)
+                await asyncio.sleep(_FIRST_READ_PAUSE_S)
+        desk.nonces = opening(mined, pending, journal_next, tuple(tx.nonce for tx in desk.vacant()))
+        desk.resend.update(tx.nonce for tx in desk.unmined())
+        self.receipts.observe(mined)
+        wallet.log.info("outbox.reconciled", wallet=wallet.name, nonce=desk.nonces.next, open=len(desk.open))
+
+    async def _follow_prices(self) -> None:
+        seen = 0
+        while True:
+            seen = await self.prices.changed(seen)
+            await self.dispatch.pump()
+
+    async def _follow_inbox(self) -> None:
+        outcomes = self.wallet.outcomes
+        while True:
+            if len(self.wallet.desk.queue) >= self.wallet.rules.queue_limit:
+                await first_change((outcomes, outcomes.version), timeout_s=self.wallet.rules.tick_s)
+                continue
+            self.dispatch.accept(await self.inbox.get())
+            await self.dispatch.pump()
+
+    async def _follow_heads(self) -> None:
+        wallet, desk = self.wallet, self.wallet.desk
+        seen = nudged = 0
+        while True:
+            await first_change((self.heads, seen), (desk.nudges, nudged), timeout_s=wallet.rules.tick_s)
+            seen, nudged = self.heads.version, desk.nudges.version
+            head = self.heads.get(_HEAD)
+            if head is not None:
+                await self._tick(head)
+            self.pulse.beat(self.name)
+
+    async def _tick(self, head: Head) -> None:
+        """Receipts before rebroadcasts: a transaction that was just mined must not be sent again."""
+        wallet, desk = self.wallet, self.wallet.desk
+        if desk.head is not None and head.reorgs != desk.head.reorgs:
+            desk.recheck = True
+        desk.head = head
+        desk.deferred.clear()
+        try:
+            await self._learn()
+        except WrongChain:
+            raise
+        except TransientError as error:
+            wallet.log.warning("outbox.unread", wallet=wallet.name, error=str(error))
+        except DataError as error:
+            self._unreadable(error)
+        else:
+            await self._push()
+        self.dispatch.expire()
+        await self.dispatch.pump()
+        await self._close_gaps()
+        self.sender.judge_pause()
+        wallet.meter.gauge("keeper_tx_pending", len(desk.unmined()), signer=wallet.name)
+
+    def _unreadable(self, error: DataError) -> None:
+        self.wallet.log.error(
+            "outbox.unreadable",
+            wallet=self.wallet.name,
+            error=str(error),
+            advice="the node answers what cannot be used; try another endpoint",
+        )
+
+    async def _learn(self) -> None:
+        wallet, desk = self.wallet, self.wallet.desk
+        mined, market = await asyncio.gather(
+            wallet.ask(wallet.chain.nonce(wallet.address, "latest")), wallet.ask(wallet.chain.fees())
+        )
+        desk.market = market
+        self.receipts.observe(mined)
+        if desk.recheck or any(tx.nonce >= mined for tx in desk.included()):
+            await self.receipts.recheck()
+        await self.receipts.find(mined)
+        await self.receipts.confirm()
+
+    async def _push(self) -> None:
+        """Moves the nonces that are not mined, the lowest first: a higher one cannot be mined before it."""
+        wallet, desk = self.wallet, self.wallet.desk
+        assert desk.nonces is not None
+        replaced = False
+        for tx in desk.unmined():
+            if tx.nonce < desk.nonces.mined or wallet.forbidden():
+                continue
+            newer = self.dispatch.newer_price(tx.intent)
+            step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules)
+            if step in _REPLACING:
+                if replaced and step is not Step.CANCEL:
+                    continue
+                replaced = True
+                async with desk.preparing:
+                    await self._replace(tx.nonce, step, newer)
+            elif step is Step.RESEND or tx.nonce in desk.resend:
+                answer = await self.sender.send(tx.nonce, tx.last if is_unpaid(tx) else tx.best)
+                if answer is SendAnswer.UNKNOWN:
+                    return  # the node does not answer: the rest waits for the next head
+            desk.resend.discard(tx.nonce)
+
+    async def _replace(self, nonce: int, step: Step, newer: Intent | None) -> None:
+        tx = self.wallet.desk.open.get(nonce)
+        if tx is None or tx.state not in UNMINED:
+            return
+        if step is Step.SUPERSEDE:
+            await self.sender.replace(nonce, Purpose.SUPERSEDE, newer)
+        elif step is Step.CANCEL or tx.last.purpose is Purpose.CANCEL:
+            await self.sender.replace(nonce, Purpose.CANCEL, None)
+        else:
+            await self.sender.replace(nonce, Purpose.BUMP, tx.intent)
+
+    async def _close_gaps(self) -> None:
+        wallet, desk = self.wallet, self.wallet.desk
+        highest = max((tx.nonce for tx in desk.unmined()), default=-1)
+        if wallet.forbidden() or desk.market is None:
+            return
+        for tx in desk.vacant():
+            if tx.nonce < highest:
+                wallet.log.warning("wallet.gap_filled", wallet=wallet.name, nonce=tx.nonce)
+                async with desk.preparing:
+                    await self.sender.fill(tx.nonce)
+
+
+async def _together(*loops: Coroutine[Any, Any, None]) -> None:
+    """Runs the loops of one service until the first of them fails, and raises what it raised."""
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _pending(tx: TxRecord) -> PendingTx:
+    intent, winner = tx.intent, tx.winner
+    shown = winner or (tx.attempts[-1] if tx.attempts else None)
+    return PendingTx(
+        nonce=tx.nonce,
+        lane=tx.lane,
+        key="" if intent is None else intent.key,
+        intent_id="" if intent is None else intent.id,
+        state=tx.state,
+        attempts=len(tx.attempts),
+        tx_hash=None if shown is None else shown.hash,
+        max_fee_wei=0 if shown is None else shown.fees.max_fee_wei,
+        tip_wei=0 if shown is None else shown.fees.tip_wei,
+        signed_at=tx.attempts[0].signed_at if tx.attempts else None,
+    )

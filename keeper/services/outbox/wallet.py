@@ -1,0 +1,112 @@
+"""One wallet: one key, one owner of its nonces, and everything that its outbox needs to act."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from keeper.domain.chain import Receipt
+from keeper.domain.ids import Address, Hash
+from keeper.domain.transaction import OPEN_INTENTS, Intent, IntentState, Outcome, TxRecord
+from keeper.errors import RpcUnavailable, TransientError
+from keeper.ports.chain import ChainReader, ChainWriter
+from keeper.ports.clock import Clock
+from keeper.ports.ledger import Ledger
+from keeper.ports.log import EventLog
+from keeper.ports.meter import Meter
+from keeper.ports.protocol import Revert
+from keeper.ports.signer import TransactionSigner
+from keeper.runtime.board import Board
+from keeper.services.outbox.desk import Desk
+from keeper.services.outbox.outcomes import OutcomeBoard
+from keeper.services.outbox.rules import OutboxRules
+
+T = TypeVar("T")
+
+
+class Chain(ChainReader, ChainWriter, Protocol):
+    """Both sides of one chain."""
+
+
+def never_halted() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """`explain` understands revert data for an intent's protocol. `halted` is the kill switch: the reason, or ""."""
+
+    name: str
+    chain_id: int
+    chain: Chain
+    signer: TransactionSigner
+    ledger: Ledger
+    explain: Callable[[Intent, bytes], Revert]
+    clock: Clock
+    log: EventLog
+    meter: Meter
+    halted: Callable[[], str] = never_halted
+    rules: OutboxRules = field(default_factory=OutboxRules)
+    outcomes: Board[str, Outcome] = field(default_factory=OutcomeBoard)
+    desk: Desk = field(default_factory=Desk)
+
+    @property
+    def address(self) -> Address:
+        return self.signer.address
+
+    def forbidden(self) -> str:
+        """Why nothing at all may be sent now; the one gate in front of every broadcast."""
+        return "dry_run" if self.rules.dry_run else self.halted()
+
+    async def ask(self, answer: Awaitable[T]) -> T:
+        """A read of the chain that ends. Raises RpcUnavailable also when it takes too long."""
+        try:
+            async with asyncio.timeout(self.rules.read_timeout_s):
+                return await answer
+        except TimeoutError:
+            raise RpcUnavailable(f"no answer within {self.rules.read_timeout_s:g} s") from None
+
+    def store(self, tx: TxRecord) -> None:
+        """On the desk at once and in the journal if that can be written: the chain will tell again what it did not take."""
+        self.desk.open[tx.nonce] = tx
+        try:
+            self.ledger.save(tx)
+        except TransientError as error:
+            self.unwritable(error)
+
+    def settle(
+        self,
+        intent: Intent,
+        state: IntentState,
+        reason: str = "",
+        receipt: Receipt | None = None,
+        tx: Hash | None = None,
+    ) -> None:
+        """Publishes and journals what became of an intent, and counts it when that is the end of it."""
+        tx_hash = tx if receipt is None else receipt.tx_hash
+        outcome = Outcome(intent.id, intent.lane, intent.key, state, self.clock.now(), tx_hash, receipt, reason)
+        try:
+            self.ledger.settle(outcome)
+        except TransientError as error:
+            self.unwritable(error)
+        if state not in OPEN_INTENTS:
+            self.desk.counts[intent.lane, state] += 1
+            self.meter.count("keeper_tx_total", purpose=intent.lane.name.lower(), outcome=state)
+        self.outcomes.put(intent.id, outcome)
+
+    def withhold(self, intent: Intent) -> None:
+        """Told, not journalled: what a dry run did not send must not keep a live run from sending it."""
+        self.desk.counts[intent.lane, IntentState.WITHHELD] += 1
+        self.meter.count("keeper_tx_total", purpose=intent.lane.name.lower(), outcome=IntentState.WITHHELD)
+        outcome = Outcome(intent.id, intent.lane, intent.key, IntentState.WITHHELD, self.clock.now(), reason="dry_run")
+        self.outcomes.put(intent.id, outcome)
+
+    def unwritable(self, error: TransientError) -> None:
+        self.log.error(
+            "journal.unwritable",
+            wallet=self.name,
+            error=str(error),
+            advice="free space on the state directory's disk; nothing new is signed while the journal cannot be written",
+        )

@@ -40,10 +40,9 @@ _CATCH_UP_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AccountIndexService:
-    """One per deployment. `from_block` is the block of the deployment: nothing of it lies before."""
+    """One per deployment."""
 
     deployment: Deployment
-    from_block: int
     reader: ChainReader
     pages: Pages
     heads: Board[str, BlockRef]
@@ -101,7 +100,7 @@ class AccountIndexService:
 
     def _fresh(self) -> Mirror:
         """An empty mirror: the block before the deployment, whose hash nobody needs to know."""
-        start = Cursor(self.from_block - 1, Hash("0x" + "0" * 64))
+        start = Cursor(self.deployment.protocol.from_block - 1, Hash("0x" + "0" * 64))
         return Mirror(start, self.deployment.protocol.exchange)
 
     def _loaded(self) -> Mirror:
@@ -117,16 +116,16 @@ class AccountIndexService:
         return mirror
 
     def _save(self, mirror: Mirror) -> None:
-        if mirror.cursor.number >= self.from_block:
+        if mirror.cursor.number >= self.deployment.protocol.from_block:
             self.store.save(self._snapshot, mirror.dump())
 
     async def _on_this_chain(self, mirror: Mirror, head: BlockRef) -> Mirror:
         """The mirror, rewound to the newest of its blocks that the chain still contains."""
         known = (mirror.cursor, *mirror.rewindable)
-        if mirror.cursor.number < self.from_block or mirror.follows(head) and head.number == mirror.cursor.number + 1:
+        if mirror.cursor.number < self.deployment.protocol.from_block or mirror.follows(head) and head.number == mirror.cursor.number + 1:
             return mirror
         for cursor in known:
-            if cursor.number < self.from_block:
+            if cursor.number < self.deployment.protocol.from_block:
                 return self._fresh() if cursor is mirror.cursor else self._rewound(mirror, cursor)
             block = head if cursor.number == head.number else await self._block(cursor.number, head)
             if block is not None and block.hash == cursor.hash:

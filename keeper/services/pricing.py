@@ -103,6 +103,15 @@ class PricingService:
         if now - self.folds.saved_at >= _SAVE_EVERY_NS:
             self._save(now)
 
+    def resume(self, market: MarketId) -> bool:
+        """Takes a halted market up again, from a fresh start of its moving state."""
+        if market not in self.folds.halted:
+            return False
+        self.folds.halted.discard(market)
+        self.folds.markets.pop(market, None)
+        self.meter.gauge("keeper_breaker_open", 0, market=market, reason="halted")
+        return True
+
     def _seen(
         self,
         plan: MarketPlan,

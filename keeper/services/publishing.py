@@ -24,7 +24,7 @@ from keeper.domain.validity import observed_at_s, round_id, valid_until_s
 from keeper.errors import SignerUnavailable
 from keeper.ports.clock import Clock
 from keeper.ports.deployment import Deployment
-from keeper.ports.journal import DecisionRecord, Decisions
+from keeper.ports.journal import DecisionRecord, Decisions, StateStore
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
 from keeper.ports.signer import Attestor, Coordinator
@@ -57,6 +57,7 @@ class Flight:
     prices: dict[MarketId, OnChain] = field(default_factory=dict)
     triggers: dict[MarketId, str] = field(default_factory=dict)
     refused: str = ""
+    last_round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class PublishingService:
     attestor: Attestor
     coordinator: Coordinator
     decisions: Decisions
+    store: StateStore
     keccak: Callable[[bytes], bytes]
     options: PublishOptions
     clock: Clock
@@ -95,8 +97,13 @@ class PublishingService:
     def name(self) -> str:
         return f"publishing:{self.deployment.id}"
 
+    @property
+    def _round(self) -> str:
+        return f"round:{self.deployment.id}"
+
     async def run(self) -> None:
         self.pulse.expect(self.name, 30)
+        self.flight.last_round = int(self.store.load(self._round) or 0)
         while True:
             seen = (self.prices.version, self.states.version, self.outcomes.version)
             state = self.states.get(self.deployment.id)
@@ -108,7 +115,7 @@ class PublishingService:
     async def consider(self, state: ChainState, now: Timestamp) -> None:
         """Decides on every market of the deployment and pushes those that are due, in one batch."""
         self._landed(state)
-        if self._waits(state):
+        if self._waits(state) or round_id(now) <= self.flight.last_round:
             return
         ready = self._ready(state, now)
         dues = {market: self._due(priced, marked, state) for market, (priced, marked) in ready.items()}
@@ -191,6 +198,8 @@ class PublishingService:
         records = [self._record(*ready[market], verdicts[market]) for market in markets]
         report = self._report([ready[market][1] for market in markets], records, state, now)
         self.decisions.record(records)
+        self.store.save(self._round, str(report.round_id))
+        self.flight.last_round = report.round_id
         try:
             need = signatures_for(report, state)
             signed = await self.attestor.collect(report, self.deployment.protocol.digest(report), need)

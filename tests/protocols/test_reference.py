@@ -345,4 +345,4 @@ def test_answers__that_are_missing_or_empty__are_a_mismatch() -> None:
         with pytest.raises(AbiMismatch):
             query.decode(answers)
     assert _PERP.accounts([]).decode([]) == ()
-    assert [len(_PERP.accounts([_ACCOUNT] * n).calls) for n in (1, 200, 201, 401)] == [1, 1, 2, 3]
+    assert [len(_PERP.accounts([_ACCOUNT] * n).calls) for n in (1, 100, 101, 201)] == [1, 1, 2, 3]

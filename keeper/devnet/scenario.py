@@ -12,7 +12,7 @@ Times are seconds after trading opened, as parts of the run: a third of calm, a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keeper.devnet.verify.recording import Requirements
 
@@ -26,9 +26,10 @@ _TABLE = (
 )
 
 
-def requirements(duration_s: float) -> Requirements:
-    """What a run that was watched for `duration_s` must show."""
-    return next(needed for length, needed in _TABLE if duration_s >= length)
+def requirements(duration_s: float, fell: bool = True) -> Requirements:
+    """What a run that was watched for `duration_s` must show; `fell`: the fall, and a moment to deal with it, were in it."""
+    needed = next(needed for length, needed in _TABLE if duration_s >= length)
+    return needed if fell else replace(needed, liquidations=0, bankruptcies=0, deleveragings=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,9 @@ def timeline(length_s: float | None) -> Timeline:
     if length < SHORTEST_CRASH_S:
         return Timeline(length, 0.6 * length, None, length, length, (0.5 * length,))
     crash = min(length / 3, 45.0)
-    return Timeline(length, crash - 5.0, crash, crash - 4.5, crash + 0.5 * (length - crash), (0.2 * length, 0.85 * length))
+    return Timeline(
+        length, crash - 5.0, crash, crash - 4.5, crash + 0.5 * (length - crash), (0.2 * length, 0.85 * length)
+    )
 
 
 def crash(at_s: float, bases: tuple[str, ...]) -> tuple[Move, ...]:
@@ -93,10 +96,27 @@ class VenueFault:
     for_s: float
 
 
-def storm(length_s: float, venues: tuple[str, ...], faults: tuple[str, ...], pick: int) -> tuple[VenueFault, ...]:
-    """Every six seconds another venue with another fault for four: never two at a time, never the same one twice running."""
-    count = int((length_s - 8.0) // 6.0)
+STORM_FAULTS = (
+    "stall",
+    "drop",
+    "bad_json",
+    "wrong_unit",
+    "half_open",
+    "crossed",
+    "close_24h",
+    "rate_limit",
+    "schema_drift",
+    "fat_finger",
+)
+"""Faults after which what the keeper may still use of the venue is what its tape says."""
+
+
+def storm(length_s: float, venues: tuple[str, ...], pick: int) -> tuple[VenueFault, ...]:
+    """Every six seconds another venue with another fault, for four seconds: never two at a time."""
+    count = max(0, int((length_s - 8.0) // 6.0))
     return tuple(
-        VenueFault(6.0 + 6.0 * n, venues[(pick + n) % len(venues)], faults[(pick + 3 * n) % len(faults)], 4.0)
-        for n in range(max(0, count))
+        VenueFault(
+            6.0 + 6.0 * n, venues[(pick + n) % len(venues)], STORM_FAULTS[(pick + 3 * n) % len(STORM_FAULTS)], 4.0
+        )
+        for n in range(count)
     )

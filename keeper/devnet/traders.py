@@ -116,9 +116,7 @@ def _doomed(markets: Sequence[int], timeline: Timeline) -> list[Trader]:
 def _bear(n: int, market_no: int, timeline: Timeline) -> Trader:
     """A large profitable short: first in line when somebody's loss has to be shared."""
     notional = 600_000 * USD
-    clips = tuple(
-        PlannedOrder(timeline.opens_s * part / 10, market_no, SELL, notional // 3) for part in (2, 5, 8)
-    )
+    clips = tuple(PlannedOrder(timeline.opens_s * part / 10, market_no, SELL, notional // 3) for part in (2, 5, 8))
     return Trader(f"bear-{n}", "bear", b"", notional // 8, clips)
 
 

@@ -16,16 +16,16 @@ from keeper.devnet.traders import PlannedOrder, Trader
 LEVELS = 20
 QUOTES_PER_S = 8
 E30, BPS = 10**30, 10_000
+Levels = Sequence[tuple[int, int]]
+"""Price and size, best first."""
 
 
 class Outlet(Protocol):
-    """Where the book and its trades are shown to the world."""
+    """Where the book and its trades are shown to the world. Prices and sizes are scaled by 1e18; must not block."""
 
-    def publish_book(
-        self, symbol: str, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]]
-    ) -> object: ...
+    def show_book(self, symbol: str, bids: Levels, asks: Levels) -> None: ...
 
-    def publish_trade(self, symbol: str, price_e18: int, size_e18: int, taker_side: Side) -> object: ...
+    def show_trade(self, symbol: str, price_e18: int, size_e18: int, taker_side: Side) -> None: ...
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Floor:
         pit.trades += len(fills)
         for fill in fills:
             side: Side = BUY if fill.taker_delta_e18 > 0 else SELL
-            self.outlet.publish_trade(pit.symbol, fill.price_e18, abs(fill.taker_delta_e18), side)
+            self.outlet.show_trade(pit.symbol, fill.price_e18, abs(fill.taker_delta_e18), side)
 
     async def _make_market(self, pit: Pit) -> None:
         makers = [trader.address for trader in self.traders if trader.role == "maker"]
@@ -89,7 +89,7 @@ class Floor:
             drift = 0.97 * drift + rng.gauss(0, 0.3)
             pit.premium_bps = 4 * math.sin((loop.time() - begun) / 15 + pit.market_no) + drift
             self.quote(pit, makers)
-            self.outlet.publish_book(pit.symbol, pit.engine.depth(BUY, LEVELS), pit.engine.depth(SELL, LEVELS))
+            self.outlet.show_book(pit.symbol, pit.engine.depth(BUY, LEVELS), pit.engine.depth(SELL, LEVELS))
             await asyncio.sleep(1 / QUOTES_PER_S)
 
     def quote(self, pit: Pit, makers: Sequence[str]) -> None:

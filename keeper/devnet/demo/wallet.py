@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from eth_account import Account
@@ -15,9 +16,13 @@ MAX_FEE_WEI = 100 * 10**9
 TIP_WEI = 10**8
 """Far below the keeper's tip: in a block, prices and liquidations come before the demo's own traffic."""
 
+Receipt = dict[str, Any]
+Outgoing = tuple[str, str, int]
+"""To whom, with which data, for how much gas."""
+
 
 class Wallet:
-    """One key. Sends one transaction at a time."""
+    """One key. Sends one group of transactions at a time."""
 
     def __init__(self, rpc: JsonRpc, key: bytes, chain_id: int) -> None:
         self._rpc = rpc
@@ -30,31 +35,42 @@ class Wallet:
         text: str = self._account.address.lower()
         return text
 
-    async def send(self, to: str, data: str, gas: int, timeout_s: float = 15.0) -> dict[str, Any]:
+    async def send(self, to: str, data: str, gas: int, timeout_s: float = 15.0) -> Receipt:
         """The receipt, whatever its status. Raises RpcError when the node refuses, TimeoutError without a receipt."""
+        return (await self.send_all([(to, data, gas)], timeout_s))[0]
+
+    async def send_all(self, outgoing: Sequence[Outgoing], timeout_s: float = 30.0) -> list[Receipt]:
+        """All in one go, in order; the receipts, whatever their status. Raises as `send` does."""
         async with self._turn:
             nonce = int(await self._rpc.call("eth_getTransactionCount", self.address, "pending"), 16)
-            transaction: dict[str, Any] = {
-                "type": 2,
-                "chainId": self._chain_id,
-                "nonce": nonce,
-                "to": bytes.fromhex(to[2:]),
-                "data": data,
-                "value": 0,
-                "gas": gas,
-                "maxFeePerGas": MAX_FEE_WEI,
-                "maxPriorityFeePerGas": TIP_WEI,
-            }
-            raw = self._account.sign_transaction(transaction).raw_transaction
-            tx = await self._rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+            raws = [self._signed(nonce + place, *each) for place, each in enumerate(outgoing)]
+            sent = await self._rpc.batch([("eth_sendRawTransaction", [raw]) for raw in raws])
+            refused = next((answer for answer in sent if isinstance(answer, RpcError)), None)
+            if refused is not None:
+                raise refused
             async with asyncio.timeout(timeout_s):
-                return await self._mined(tx)
+                return await self._mined([str(tx) for tx in sent])
 
-    async def _mined(self, tx: str) -> dict[str, Any]:
+    def _signed(self, nonce: int, to: str, data: str, gas: int) -> str:
+        transaction: dict[str, Any] = {
+            "type": 2,
+            "chainId": self._chain_id,
+            "nonce": nonce,
+            "to": bytes.fromhex(to[2:]),
+            "data": data,
+            "value": 0,
+            "gas": gas,
+            "maxFeePerGas": MAX_FEE_WEI,
+            "maxPriorityFeePerGas": TIP_WEI,
+        }
+        return "0x" + self._account.sign_transaction(transaction).raw_transaction.hex()
+
+    async def _mined(self, hashes: Sequence[str]) -> list[Receipt]:
         while True:
-            receipt: dict[str, Any] | None = await self._rpc.call("eth_getTransactionReceipt", tx)
-            if receipt is not None:
-                return receipt
+            receipts = await self._rpc.batch([("eth_getTransactionReceipt", [tx]) for tx in hashes])
+            mined = [receipt for receipt in receipts if isinstance(receipt, dict)]
+            if len(mined) == len(hashes):
+                return mined
             await asyncio.sleep(0.05)
 
 

@@ -1,0 +1,212 @@
+"""The live table: what a keeper says of itself on /status, for people. A missing key leaves a blank, never a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+Status = Mapping[str, Any]
+NONE = "·"
+_RED, _YELLOW, _GREEN, _DIM = "red", "yellow", "green", "dim"
+
+
+def render(status: Status, header: Sequence[str] = (), world: Mapping[str, object] | None = None) -> RenderableType:
+    """The whole screen. `header` are lines of the demo's own, `world` figures that the keeper does not know."""
+    parts: list[RenderableType] = [Text(line, style=_DIM) for line in header]
+    parts.append(_headline(status, world or {}))
+    if not status:
+        parts.append(Text("waiting for the keeper's first words", style=_YELLOW))
+        return Group(*parts)
+    parts += [_markets(status), _sources(status), _transactions(status)]
+    return Group(*parts)
+
+
+def _at(status: Any, *path: str) -> Any:
+    """The value under `path`, or None wherever the way ends."""
+    for key in path:
+        status = status.get(key) if isinstance(status, Mapping) else None
+    return status
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _rows(value: Any) -> list[Mapping[str, Any]]:
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _shown(value: Any, unit: str = "") -> str:
+    return NONE if value is None else f"{value}{unit}"
+
+
+def price_text(value: Any) -> str:
+    """Seven significant digits, at most eight after the point."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return NONE
+    if not number.is_finite():
+        return NONE
+    digits = max(0, min(8, 6 - number.adjusted())) if number else 2
+    return f"{number:,.{digits}f}"
+
+
+def rate_text(value: Any) -> str:
+    """A rate as a percentage with six digits."""
+    try:
+        return f"{Decimal(str(value)) * 100:+.6f} %"
+    except InvalidOperation:
+        return NONE
+
+
+def _headline(status: Status, world: Mapping[str, object]) -> RenderableType:
+    words = [
+        ("keeper ", ""),
+        (_shown(_at(status, "version")), "bold"),
+        ("  mode ", _DIM),
+        (_shown(_at(status, "mode")), ""),
+        ("  block ", _DIM),
+        (_shown(_at(status, "block", "number")), "bold"),
+    ]
+    for name, value in world.items():
+        words += [(f"  {name} ", _DIM), (str(value), "")]
+    return Panel(Text.assemble(*words), padding=(0, 1))
+
+
+def _markets(status: Status) -> RenderableType:
+    """A column a market: it fits a narrow terminal."""
+    markets = {name: _mapping(market) for name, market in _mapping(_at(status, "markets")).items()}
+    table = Table("", *markets, box=box.SIMPLE, padding=(0, 1), expand=True)
+    for label, cell in _ROWS:
+        table.add_row(Text(label, style=_DIM), *(cell(market) for market in markets.values()))
+    return table
+
+
+def _index(market: Status) -> Text:
+    reason = _at(market, "withheld", "reason")
+    return Text(f"withheld: {reason}", style=_RED) if reason else Text(price_text(_at(market, "index")))
+
+
+def _on_chain(market: Status) -> str:
+    price, age = price_text(_at(market, "onchain", "mark")), _shown(_at(market, "onchain", "age_s"), " s")
+    return f"{price}  {age} old, off by {_shown(_at(market, 'onchain', 'deviation_bps'), ' bps')}"
+
+
+def _decision(market: Status) -> str:
+    words = (_at(market, "decision", "kind"), _at(market, "decision", "reason"))
+    return " ".join(str(word) for word in words if word) or NONE
+
+
+def _funding(market: Status) -> str:
+    due = _shown(_at(market, "funding", "in_s"), " s")
+    predicted, last = (rate_text(_at(market, "funding", key)) for key in ("predicted_rate", "last_rate"))
+    return f"in {due} at {predicted}, last {last}"
+
+
+def _accounts(market: Status) -> Text:
+    return Text.assemble(
+        _shown(_at(market, "accounts")),
+        ", ",
+        _count(_at(market, "at_risk"), "at risk", _YELLOW),
+        ", ",
+        _count(_at(market, "liquidatable"), "liquidatable", _RED),
+    )
+
+
+def _state(state: Any, reason: Any) -> Text:
+    if state is None:
+        return Text(NONE)
+    calm = str(state) in ("open", "pass", "ok", "normal", "closed")
+    words = str(state) if calm or not reason else f"{state}: {reason}"
+    return Text(words, style=_GREEN if calm else _YELLOW)
+
+
+def _gate(gate: Mapping[str, Any]) -> Text:
+    if gate.get("open") is None:
+        return Text(NONE)
+    if gate["open"]:
+        return Text("open", style=_GREEN)
+    return Text(f"shut: {gate.get('reason') or 'no reason given'}", style=_YELLOW)
+
+
+def _count(value: Any, noun: str, style: str) -> Text:
+    return Text(f"{_shown(value)} {noun}", style=style if value else "")
+
+
+def _counted(counts: Mapping[str, Any]) -> str:
+    return " ".join(f"{name} {number}" for name, number in sorted(counts.items())) or NONE
+
+
+_ROWS: tuple[tuple[str, Callable[[Status], RenderableType]], ...] = (
+    ("index", _index),
+    ("mark", lambda market: price_text(_at(market, "mark"))),
+    ("on chain", _on_chain),
+    ("decision", _decision),
+    ("guard", lambda market: _state(_at(market, "guard", "state"), _at(market, "guard", "reason"))),
+    ("gate", lambda market: _gate(_mapping(_at(market, "gate")))),
+    ("funding", _funding),
+    ("accounts", _accounts),
+    ("pushes", lambda market: _counted(_mapping(_at(market, "pushes")))),
+)
+
+
+def _sources(status: Status) -> RenderableType:
+    """A line a venue, a column a market: the price it states, or why it is refused."""
+    markets = {name: _rows(_at(market, "sources")) for name, market in _mapping(_at(status, "markets")).items()}
+    feeds: dict[str, list[Mapping[str, Any]]] = {}
+    for feed in _rows(_at(status, "feeds")):
+        feeds.setdefault(str(feed.get("venue")), []).append(feed)
+    venues = sorted({_venue(source) for sources in markets.values() for source in sources} | set(feeds))
+    table = Table("venue", "feed", *markets, box=box.SIMPLE, padding=(0, 1), expand=True)
+    for venue in venues:
+        cells = (Text("\n").join(_source(s) for s in sources if _venue(s) == venue) for sources in markets.values())
+        table.add_row(venue, _feed(feeds.get(venue, [])), *cells)
+    return table
+
+
+def _venue(source: Mapping[str, Any]) -> str:
+    return str(source.get("source", "?")).partition(":")[0]
+
+
+def _feed(feeds: Sequence[Mapping[str, Any]]) -> Text:
+    """One venue's state: what is wrong with any of its symbols comes first."""
+    states = dict.fromkeys(str(feed["state"]) for feed in feeds if feed.get("state") is not None)
+    wrong = [state for state in states if state != "connected"]
+    again = max((int(feed.get("reconnects") or 0) for feed in feeds), default=0)
+    words = ", ".join(wrong or states) or NONE
+    return Text(f"{words} ↻{again}" if again else words, style=_YELLOW if wrong else _GREEN)
+
+
+def _source(source: Mapping[str, Any]) -> Text:
+    age = f" {source['age_ms']} ms" if source.get("age_ms") is not None else ""
+    if source.get("used"):
+        return Text(price_text(source.get("price")) + age)
+    reason = source.get("reason") or source.get("state") or "unused"
+    return Text(f"{price_text(source.get('price'))} {reason}{age}", style=_RED)
+
+
+def _transactions(status: Status) -> RenderableType:
+    table = Table("lane", "outcomes", "pending", box=box.SIMPLE, padding=(0, 1), expand=True)
+    pending = _rows(_at(status, "transactions", "pending"))
+    counts = _mapping(_at(status, "transactions", "counts"))
+    lanes = dict.fromkeys([*counts, *(str(row.get("lane")) for row in pending)])
+    for lane in lanes:
+        waiting = [row for row in pending if str(row.get("lane")) == lane]
+        table.add_row(lane, _counted(_mapping(counts.get(lane))), _pending(waiting))
+    for wallet in _rows(_at(status, "wallets")):
+        table.add_row("wallet", _shown(wallet.get("address")), f"nonce {_shown(wallet.get('nonce'))}")
+    return table
+
+
+def _pending(rows: Sequence[Mapping[str, Any]]) -> str:
+    words = [f"{row.get('key')} #{row.get('nonce')} {row.get('age_ms')} ms ×{row.get('attempts')}" for row in rows[:3]]
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return ", ".join(words) + more or NONE

@@ -7,7 +7,6 @@ code of `keeper.app.exitcodes`.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,7 +55,7 @@ def check(
     from keeper.app.check import check as examine
     from keeper.app.check_table import show
 
-    findings = examine(_settings(config), offline=offline, environ=os.environ)
+    findings = examine(_settings(config), offline=offline)
     raise typer.Exit(show(findings, as_json=as_json))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 
 import aiohttp
@@ -14,8 +15,9 @@ from keeper.app.findings import Finding
 from keeper.settings.models import Settings
 
 
-def check(settings: Settings, *, offline: bool, environ: Mapping[str, str]) -> list[Finding]:
+def check(settings: Settings, *, offline: bool, environ: Mapping[str, str] | None = None) -> list[Finding]:
     """Files first; then, unless `offline`, chain and venues. Blocks; changes nothing anywhere."""
+    environ = os.environ if environ is None else environ
     signers, findings = open_signers(settings, environ)
     findings = [*check_files(settings, environ), *findings]
     if offline:

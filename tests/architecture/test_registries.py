@@ -1,0 +1,45 @@
+"""One new file, one line in a registry, one fixture: an entry without recorded evidence is not finished."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from keeper.adapters.signers import SIGNERS
+from keeper.adapters.sources import STREAM_VENUES
+from keeper.app.registries import REGISTRIES
+from keeper.domain.aggregation import INDEX_METHODS
+from keeper.domain.mark import MARK_METHODS
+from tests.architecture.code import ROOT, tracked
+
+
+@pytest.mark.parametrize("kind", sorted(STREAM_VENUES))
+def test_venue__in_the_registry__has_recorded_frames(kind: str) -> None:
+    frames = ROOT / "tests/venues" / kind / "frames.jsonl"
+    assert frames.is_file(), f"record frames of {kind} into {frames.relative_to(ROOT)}"
+    assert frames.stat().st_size > 0
+
+
+def _tests_under(folder: str) -> str:
+    return "".join((ROOT / name).read_text() for name in tracked() if name.startswith(folder) and name.endswith(".py"))
+
+
+@pytest.mark.parametrize("kind", sorted(MARK_METHODS))
+def test_mark_method__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b({kind}|{MARK_METHODS[kind].__name__})\b", _tests_under("tests/domain"))
+
+
+@pytest.mark.parametrize("kind", sorted(INDEX_METHODS))
+def test_index_method__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b{kind}\b", _tests_under("tests/domain"))
+
+
+@pytest.mark.parametrize("kind", sorted(SIGNERS))
+def test_signer__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b({kind}|{SIGNERS[kind].__name__})\b", _tests_under("tests/signers"))
+
+
+def test_registries__of_the_app__are_those_of_the_adapters() -> None:
+    assert REGISTRIES.venues is STREAM_VENUES
+    assert REGISTRIES.signers is SIGNERS

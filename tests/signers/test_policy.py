@@ -90,10 +90,14 @@ async def test_report_policy__after_a_restart__refuses_what_the_record_forbids(
         await _policy(known).sign_report(report, _digest(report))
 
 
-async def test_report_policy__a_recorded_round_without_its_digest__is_not_signed_again() -> None:
-    report = _report(1, 10)
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+async def test_report_policy__a_recorded_round_without_its_digest__is_not_signed_again(epoch: int) -> None:
+    """Neither under an epoch that the record does not know."""
+    report = _report(epoch, 10)
     with pytest.raises(SignerRefused, match="second report"):
-        await _policy(SignedRound(1, 10)).sign_report(report, _digest(report))
+        await _policy(SignedRound(0, 10)).sign_report(report, _digest(report))
+    later = _report(1, 11)
+    assert await _policy(SignedRound(0, 10)).sign_report(later, _digest(later))
 
 
 async def test_report_policy__deployments__do_not_hold_each_other_back() -> None:

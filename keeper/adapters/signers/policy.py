@@ -18,7 +18,10 @@ _LARGEST_GAS = 2**24
 
 @dataclass(frozen=True, slots=True)
 class SignedRound:
-    """The last report that a key signed for a deployment. `digest` is None where only its round is known."""
+    """The last report that a key signed for a deployment.
+
+    `digest` is None where only the round is known: then nothing more is signed for that round, whatever the epoch.
+    """
 
     epoch: int
     round_id: int
@@ -76,7 +79,7 @@ class RisingRounds:
             return
         if wanted.round_id < last.round_id:
             problem = f"round {wanted.round_id} after round {last.round_id}"
-        elif wanted.epoch <= last.epoch:
+        elif wanted.epoch <= last.epoch or last.digest is None:
             problem = f"a second report with epoch {wanted.epoch}, round {wanted.round_id}"
         else:
             return

@@ -27,11 +27,12 @@ def _metric(kind: Kind, name: str, labels: str, meaning: str, buckets: tuple[flo
 
 
 TABLE: tuple[Metric, ...] = (
-    _metric("gauge", "build_info", "version", "Always 1; says which version runs."),
+    _metric("gauge", "build_info", "version commit", "Always 1; says which build runs."),
     _metric("gauge", "config_info", "sha256", "Always 1; the hash of the configuration in force, as evidence names it."),
+    _metric("counter", "config_reloads_total", "outcome", "Times that the configuration was read again."),
     _metric("gauge", "ready", "", "1 while /readyz says ready."),
     _metric("gauge", "service_last_beat_timestamp_seconds", "service", "When a loop last went round."),
-    _metric("gauge", "event_loop_lag_seconds", "", "How late the event loop last was."),
+    _metric("gauge", "loop_lag_seconds", "", "How late the event loop last was."),
     _metric("gauge", "mailbox_depth", "name", "Acts waiting in a bounded queue."),
     _metric("counter", "series_refused_total", "", "Metric series not opened because a metric had too many."),
     _metric("gauge", "feed_connected", "source", "1 while the venue's channel of this source is up."),

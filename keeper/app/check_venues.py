@@ -14,7 +14,7 @@ from keeper.adapters.budget import Budget
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.intake import Intake
 from keeper.adapters.polling import RestClient
-from keeper.adapters.sources import STREAM_VENUES
+from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.app.findings import Finding, fail, misconfigured, ok, warn
 from keeper.domain.numbers import E18, text_of
 from keeper.domain.quote import Quote
@@ -44,7 +44,9 @@ def venue(settings: Settings, kind: str) -> StreamVenue[Any]:
     """The venue with the operator's addresses instead of its own."""
     found = settings.venues.get(kind)
     options = {} if found is None else {"url": found.url, "rest_url": found.rest_url}
-    return STREAM_VENUES[kind](**{name: value for name, value in options.items() if value is not None})
+    return {**STREAM_VENUES, **BOOK_VENUES}[kind](
+        **{name: value for name, value in options.items() if value is not None}
+    )
 
 
 def client(settings: Settings, kind: str, session: aiohttp.ClientSession) -> RestClient:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keeper.adapters.protocols import PROTOCOLS
 from keeper.adapters.signers import SIGNERS
-from keeper.adapters.sources import STREAM_VENUES
+from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.settings.options import Registries
 
-REGISTRIES = Registries(venues=STREAM_VENUES, protocols=PROTOCOLS, signers=SIGNERS)
+REGISTRIES = Registries(venues=STREAM_VENUES, books=BOOK_VENUES, protocols=PROTOCOLS, signers=SIGNERS)

@@ -23,12 +23,16 @@ _WORDS = {
     "model_type": "write keys and values",
     "model_attributes_type": "write keys and values",
     "tuple_type": "write a list",
+    "too_short": "write at least one",
 }
 
 
 def faults_of(error: ValidationError, model: type[BaseModel], document: Document) -> Iterator[Fault]:
     """One fault for each finding."""
-    for found in error.errors(include_input=False, include_url=False, include_context=False):
+    errors = error.errors(include_input=False, include_url=False, include_context=False)
+    for found in errors:
+        if found["type"] == "too_short" and any(len(other["loc"]) > len(found["loc"]) for other in errors):
+            continue  # pydantic counts the items that are right; the wrong ones have faults of their own
         keys: tuple[Key, ...] = tuple(key for key in found["loc"] if key != "[key]")
         place, message = _worded(found["type"], found["msg"], keys, model)
         yield document.fault(place, message + (_misspelt(keys, document) if found["type"] == "missing" else ""))
@@ -39,7 +43,7 @@ def _worded(kind: str, message: str, keys: tuple[Key, ...], model: type[BaseMode
         return keys, f"unknown key{suggestion(str(keys[-1]), written_names(_model_at(model, keys[:-1])))}"
     if kind == "missing":
         return keys[:-1], f"{keys[-1]} is missing"
-    return keys, _WORDS.get(kind) or message.removeprefix("Value error, ")
+    return keys, _WORDS.get(kind) or message.removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _misspelt(keys: tuple[Key, ...], document: Document) -> str:

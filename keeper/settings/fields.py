@@ -110,6 +110,7 @@ Seconds = Annotated[
     WithJsonSchema({"type": "number"}),
 ]
 Bps = Annotated[int, Field(ge=0, le=10_000)]
+PositiveBps = Annotated[int, Field(ge=1, le=10_000)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 E18 = Annotated[int, BeforeValidator(_e18), PlainSerializer(text_of, return_type=str), _DECIMAL_SCHEMA]

@@ -11,7 +11,19 @@ from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId, source_id
 from keeper.domain.numbers import E18 as ONE
 from keeper.settings.base import Chosen, Model
-from keeper.settings.fields import E18, Bps, Count, Currency, Name, PairName, PositiveE18, Seconds, Symbol, Whole
+from keeper.settings.fields import (
+    E18,
+    Bps,
+    Count,
+    Currency,
+    Name,
+    PairName,
+    PositiveBps,
+    PositiveE18,
+    Seconds,
+    Symbol,
+    Whole,
+)
 
 
 class SourceSettings(Model):
@@ -55,8 +67,8 @@ class IndexSettings(Model):
 
     method: Name = Field(description=f"Index method: {', '.join(f'`{name}`' for name in sorted(INDEX_METHODS))}.")
     max_age_s: Seconds = Field(default=10.0, description="Oldest usable quote.")
-    max_deviation_bps: Bps = Field(default=100, ge=1, description="A quote further from the median is an outlier.")
-    max_dispersion_bps: Bps = Field(default=500, ge=1, description="Widest that this grows while all sources spread.")
+    max_deviation_bps: PositiveBps = Field(default=100, description="A quote further from the median is an outlier.")
+    max_dispersion_bps: PositiveBps = Field(default=500, description="Widest that this grows while all sources spread.")
     clamp_bps: Bps = Field(default=50, description="Band around the median of `clamped_weighted_mean`.")
     max_spread_bps: Bps = Field(default=100, description="A quote whose own bid and ask are further apart is not used.")
     max_skew_s: Seconds = Field(default=2.0, description="A quote stamped further in the future is refused.")
@@ -75,7 +87,7 @@ class IndexSettings(Model):
 class MarkSettings(Chosen):
     """How index and own book become the mark. Every key but `method` is an option of the method."""
 
-    method: Name = Field(description="Mark method, e.g. `median3`, `ema_basis`, `index_only`.")
+    method: Name = Field(description="Mark method, e.g. `median3`, `ema_basis`, `index`.")
 
 
 class FundingSettings(Model):
@@ -98,13 +110,13 @@ class FundingSettings(Model):
 class PublishSettings(Model):
     """When a price goes on chain."""
 
-    deviation_bps: Bps = Field(
-        default=10, ge=1, description="Publish when index or mark moved this far from the chain's."
+    deviation_bps: PositiveBps = Field(
+        default=10, description="Publish when index or mark moved this far from the chain's."
     )
     heartbeat_s: Seconds = Field(default=60.0, description="Publish at the latest after this time.")
     min_interval_s: Seconds = Field(default=1.0, description="Never publish more often.")
-    ride_along_bps: Bps | None = Field(
-        default=None, ge=1, description="Join another market's batch when moved this far. Off by default."
+    ride_along_bps: PositiveBps | None = Field(
+        default=None, description="Join another market's batch when moved this far. Off by default."
     )
     ride_along_heartbeat_pct: Count | None = Field(
         default=None, le=100, description="Join when this much of the heartbeat has passed. Off by default."
@@ -114,7 +126,7 @@ class PublishSettings(Model):
 class GuardSettings(Model):
     """What a price must not do without confirmation."""
 
-    max_jump_bps: Bps = Field(default=200, ge=1, description="A larger move trips the breaker until it is confirmed.")
+    max_jump_bps: PositiveBps = Field(default=200, description="A larger move trips the breaker until it is confirmed.")
     confirm_s: Seconds = Field(default=3.0, description="The new level must hold for this long.")
     confirm_sources: Count = Field(default=3, description="At this many sources.")
     confirm_quote_groups: Count = Field(default=1, description="In this many distinct quote currencies.")
@@ -126,9 +138,9 @@ class GateSettings(Model):
 
     max_mark_age_s: Seconds = Field(default=10.0, description="Oldest mark to act on.")
     min_sources: Count = Field(default=3, description="Fewest accepted quotes to act on.")
-    max_dispersion_bps: Bps = Field(default=200, ge=1, description="Accepted quotes further apart are not acted on.")
-    max_move_bps: Bps = Field(
-        default=200, ge=1, description="A larger move within a minute must be confirmed as by `guard`."
+    max_dispersion_bps: PositiveBps = Field(default=200, description="Accepted quotes further apart are not acted on.")
+    max_move_bps: PositiveBps = Field(
+        default=200, description="A larger move within a minute must be confirmed as by `guard`."
     )
 
 

@@ -31,7 +31,7 @@ class ChainSettings(Model):
     confirmations: Count = Field(default=1, le=1000, description="Blocks after which a transaction counts as final.")
     poll_s: Seconds = Field(default=1.0, description="How often to ask for a new head.")
     max_fee_gwei: Count = Field(default=500, description="Never offer more for a unit of gas.")
-    bump_percent: Count = Field(
+    bump_percent: int = Field(
         default=10, ge=10, le=400, description="Raise of a replacement; nodes demand at least 10."
     )
     bump_blocks: Count = Field(

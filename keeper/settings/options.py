@@ -28,6 +28,9 @@ class Registries:
     """What this build of the program knows beyond the domain. None: not checked."""
 
     venues: Mapping[str, Any] | None = None
+    """Spot venues: what a source may be."""
+    books: Mapping[str, Any] | None = None
+    """Perp exchanges: what a market's own book may be."""
     protocols: Kinds | None = None
     signers: Kinds | None = None
 

@@ -107,8 +107,9 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
         for number, source in enumerate(market.sources):
             if source.kind not in known.venues:
                 yield Complaint(("sources", number, "kind"), f"unknown venue{suggestion(source.kind, known.venues)}")
-        if market.book and market.book.kind not in known.venues:
-            yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, known.venues)}")
+        books = known.venues if known.books is None else known.books
+        if market.book and market.book.kind not in books:
+            yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, books)}")
     if market.index.method not in INDEX_METHODS:
         yield Complaint(("index", "method"), f"unknown method{suggestion(market.index.method, INDEX_METHODS)}")
 
@@ -131,8 +132,9 @@ def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complain
 
 def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     for name, venue in common.venues.items():
-        if known.venues is not None and name not in known.venues:
-            yield Complaint(("venues", name), f"unknown venue{suggestion(name, known.venues)}")
+        every = {**(known.venues or {}), **(known.books or {})}
+        if known.venues is not None and name not in every:
+            yield Complaint(("venues", name), f"unknown venue{suggestion(name, every)}")
         for key in ("url", "rest_url"):
             if is_plain(getattr(venue, key) or "") and not venue.plain_http:
                 yield Complaint(("venues", name, key), "unencrypted to another machine; use wss:// and https://")

@@ -28,7 +28,8 @@ def test_broad_except__whole_package__stands_only_at_the_three_fences() -> None:
         f"{path}:{node.lineno}"
         for path, tree in modules().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ExceptHandler) and (node.type is None or _names(node.type) & {"Exception", "BaseException"})
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or _names(node.type) & {"Exception", "BaseException"})
         if not path.startswith("keeper/devnet/") and not _raises_again(node)
     ]
     assert len(found) <= 3, f"more than three broad excepts: {', '.join(found)}"

@@ -30,7 +30,13 @@ def _named_events() -> set[str]:
     found = set()
     for tree in modules().values():
         for node in tree.body:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AnnAssign)
+                else []
+            )
             if any(isinstance(target, ast.Name) and "EVENT" in target.id for target in targets):
                 found |= {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     return {text for text in found if EVENT.fullmatch(text)}

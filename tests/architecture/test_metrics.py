@@ -19,7 +19,11 @@ def _uses() -> Iterator[tuple[str, str, ast.Call]]:
         for call in calls(tree):
             if isinstance(call.func, ast.Attribute) and call.func.attr in KINDS:
                 owner = dotted(call.func.value).rpartition(".")[2]
-                named = call.args and isinstance(call.args[0], ast.Constant) and str(call.args[0].value).startswith("keeper_")
+                named = (
+                    call.args
+                    and isinstance(call.args[0], ast.Constant)
+                    and str(call.args[0].value).startswith("keeper_")
+                )
                 if owner.endswith("meter") or named:
                     yield f"{path}:{call.lineno}", call.func.attr, call
 

@@ -20,7 +20,8 @@ def test_lock_files__of_python__carry_hashes_and_no_address() -> None:
         lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
         assert not [line for line in lines if "://" in line or line.startswith("-")], name
         pinned = [line for line in lines if re.match(r"[a-z0-9]", line)]
-        assert pinned and all(re.fullmatch(r"[a-z0-9._-]+==[^ ]+ \\", line) for line in pinned), name
+        assert pinned, name
+        assert all(re.fullmatch(r"[a-z0-9._-]+==[^ ]+ \\", line) for line in pinned), name
         assert sum("--hash=sha256:" in line for line in lines) >= len(pinned), name
 
 
@@ -31,14 +32,29 @@ def test_lock_file__of_npm__carries_hashes_and_no_address() -> None:
 
 
 def test_tracked_files__of_any_kind__name_no_path_of_a_machine() -> None:
-    suffixes = (".py", ".md", ".toml", ".yaml", ".yml", ".json", ".mjs", ".sol", ".service", ".lock", "Makefile", "Dockerfile")
+    suffixes = (
+        ".py",
+        ".md",
+        ".toml",
+        ".yaml",
+        ".yml",
+        ".json",
+        ".mjs",
+        ".sol",
+        ".service",
+        ".lock",
+        "Makefile",
+        "Dockerfile",
+    )
     found = {name: hit[0] for name, text in _texts(*suffixes).items() if (hit := MACHINE.search(text))}
     assert found.pop("tests/architecture/test_tree.py", None) is None
     assert not found
 
 
 def test_code__of_the_package__leaves_nothing_for_later() -> None:
-    found = {name for name, text in _texts(".py", ".sol").items() if name.startswith("keeper/") and PROMISES.search(text)}
+    found = {
+        name for name, text in _texts(".py", ".sol").items() if name.startswith("keeper/") and PROMISES.search(text)
+    }
     assert not found
 
 

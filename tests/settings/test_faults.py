@@ -1,0 +1,293 @@
+"""What an operator gets for each mistake, to the letter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keeper.app.registries import REGISTRIES
+from keeper.settings.faults import SettingsRefused
+from keeper.settings.load import load
+from tests.settings.examples import GLOBAL, INDEX, MARKET, written
+
+KEEPER, BTC, USDT = "keeper.yaml", "markets/BTC-USD.yaml", "markets/USDT-USD.yaml"
+KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+
+TABLE: list[tuple[str, str, str, str, str]] = [
+    # id, file, what is written, what stands there instead, what is said
+    ("unknown key", KEEPER, "chain: {id", "chian: {id", "1:1: chian: unknown key; did you mean chain?"),
+    ("missing key", KEEPER, "chain: {id: 31337, ", "chain: {", "1:1: chain: id is missing"),
+    ("wrong type", KEEPER, "id: 31337", "id: mainnet", "1:9: chain.id: write a whole number"),
+    ("bool for number", KEEPER, "id: 31337", "id: true", "1:9: chain.id: write a whole number"),
+    ("float for number", KEEPER, "id: 31337", "id: 1.5", "1:9: chain.id: write a whole number"),
+    (
+        "not a url",
+        KEEPER,
+        "http://127.0.0.1:8545",
+        "127.0.0.1:8545",
+        "1:26: chain.rpc[0]: write a URL that begins with http:// or https://",
+    ),
+    ("user in url", KEEPER, "http://127", "http://user:pass@127", "1:26: chain.rpc[0]: no user or password in a URL"),
+    (
+        "plain http",
+        KEEPER,
+        "http://127.0.0.1",
+        "http://10.0.0.9",
+        "1:26: chain.rpc[0]: http:// to another machine; use https://, or set chain.plain_http",
+    ),
+    (
+        "unknown protocol",
+        KEEPER,
+        "protocol: reference",
+        "protocol: referenz",
+        "3:10: deployments.main.protocol: unknown protocol; did you mean reference?",
+    ),
+    (
+        "unknown option",
+        KEEPER,
+        "lens:",
+        "lense:",
+        "3:141: deployments.main.lense: unknown option of reference; did you mean lens?",
+    ),
+    (
+        "bad address",
+        KEEPER,
+        "0x1111111111111111111111111111111111111111",
+        "0x11",
+        "3:31: deployments.main.oracle: write an address: 0x and 40 hexadecimal digits, in quotes",
+    ),
+    (
+        "unknown signer",
+        KEEPER,
+        "sender: {kind: key_file",
+        "sender: {kind: keyfile",
+        "6:12: signers.sender.kind: unknown kind; did you mean key_file?",
+    ),
+    (
+        "key in file",
+        KEEPER,
+        "report.key",
+        KEY,
+        "5:36: signers.reports[0].file: 32 bytes of hexadecimal look like a private key: name a file instead",
+    ),
+    (
+        "exposed page",
+        KEEPER,
+        "markets: [",
+        "ops: {host: 0.0.0.0}\nmarkets: [",
+        "7:7: ops.host: not a loopback address; set ops.expose: true if this page may be seen by others",
+    ),
+    ("no market file", KEEPER, "markets/*.yaml", "market/*.yaml", "7:11: markets[0]: no such file"),
+    ("duplicate key", BTC, "market_no: 1", "market_no: 1\nmarket_no: 2", "4:1: market_no: the key stands here twice"),
+    ("anchor", BTC, "market: BTC-USD", "market: &name BTC-USD", "1:9: market: anchors and aliases are not allowed"),
+    ("tag", BTC, "market_no: 1", "market_no: !!python/object 1", "3:12: market_no: tags are not allowed"),
+    ("not yaml", BTC, "market_no: 1", "market_no: [1", "4:8: not YAML: expected ',' or ']', but got ':'"),
+    ("norway", BTC, "market_no: 1", "market_no: no", "3:1: market_no: write a whole number"),
+    ("octal", BTC, "market_no: 1", "market_no: 010", "3:1: market_no: write a whole number"),
+    ("unknown venue", BTC, "kind: kraken", "kind: krakn", "7:6: sources[2].kind: unknown venue; did you mean kraken?"),
+    (
+        "unknown source key",
+        BTC,
+        "symbol: BTC-USD",
+        "symbl: BTC-USD",
+        "6:22: sources[1].symbl: unknown key; did you mean symbol?",
+    ),
+    (
+        "same source twice",
+        BTC,
+        "kind: kraken, symbol: BTC/USD",
+        "kind: coinbase, symbol: BTC-USD",
+        "7:5: sources[2]: coinbase:BTC-USD stands here twice: one venue would count double",
+    ),
+    (
+        "no conversion",
+        BTC,
+        "conversions: {USDT: USDT-USD}\n",
+        "",
+        "5:38: sources[0].quote: no conversion from USDT to USD; add it to `conversions`",
+    ),
+    (
+        "conversion without file",
+        BTC,
+        "USDT: USDT-USD",
+        "USDT: USDT-USD.X",
+        "8:15: conversions.USDT: no market file for USDT-USD.X; did you mean USDT-USD?",
+    ),
+    (
+        "empty band",
+        BTC,
+        "USDT: USDT-USD",
+        'USDT: {index: USDT-USD, low: "1.1", high: "0.9"}',
+        "8:15: conversions.USDT: low must be below high",
+    ),
+    (
+        "nineteen digits",
+        BTC,
+        "USDT: USDT-USD",
+        'USDT: {index: USDT-USD, low: "0.9000000000000000001"}',
+        "8:39: conversions.USDT.low: at most 18 digits after the point",
+    ),
+    (
+        "quorum",
+        BTC,
+        "min_sources: 3, min",
+        "min_sources: 4, min",
+        "9:40: index.min_sources: asks for 4 sources of the 3 that the file has",
+    ),
+    (
+        "quote groups",
+        BTC,
+        "min_quote_groups: 2",
+        "min_quote_groups: 3",
+        "9:56: index.min_quote_groups: asks for 3 quote currencies of the 2 that the file has",
+    ),
+    (
+        "pair",
+        USDT,
+        "method: median",
+        "method: median, min_sources: 2",
+        "6:1: index: USDT-USD: min_sources below 3 needs allow_two, and is never below 2",
+    ),
+    (
+        "guard",
+        BTC,
+        "confirm_sources: 3",
+        "confirm_sources: 7",
+        "13:42: guard.confirm_sources: asks for 7 sources of the 3 that the file has",
+    ),
+    (
+        "unknown index method",
+        BTC,
+        "clamped_weighted_mean",
+        "weighted_mean",
+        "9:9: index.method: unknown method; did you mean weighted_median?",
+    ),
+    (
+        "unknown mark method",
+        BTC,
+        "mark: {method: index}",
+        "mark: {method: median}",
+        "10:8: mark.method: unknown method; did you mean median3?",
+    ),
+    (
+        "mark option",
+        BTC,
+        "mark: {method: index}",
+        "mark: {method: median3, basis_windw_s: 30}",
+        "10:25: mark.basis_windw_s: unknown option of median3; did you mean basis_window_s?",
+    ),
+    (
+        "heartbeat",
+        BTC,
+        "heartbeat_s: 60",
+        "heartbeat_s: 1",
+        "12:1: publish: need deviation_bps > 0 and 0 <= min_interval_ns < heartbeat_ns",
+    ),
+    (
+        "freshness",
+        BTC,
+        "method: clamped_weighted_mean",
+        "method: clamped_weighted_mean, max_age_s: 20",
+        "9:40: index.max_age_s: quotes must grow stale before a report expires: max_age_s < report.ttl_s",
+    ),
+    (
+        "no deployment",
+        BTC,
+        "deployment: main",
+        "deployment: mian",
+        "2:1: deployment: unknown deployment; did you mean main?",
+    ),
+    (
+        "index with mark",
+        USDT,
+        "guard:",
+        "mark: {method: index}\nguard:",
+        "7:1: mark: an index without `deployment` has no such part; name the deployment or remove it",
+    ),
+    (
+        "no threshold",
+        BTC,
+        "deviation_bps: 10",
+        "deviation_bps: 0",
+        "12:11: publish.deviation_bps: must be greater than or equal to 1",
+    ),
+    ("second document", USDT, "guard:", "---\nguard:", "7:1: a second YAML document is not allowed"),
+]
+
+
+def _refused(path: Path) -> SettingsRefused:
+    with pytest.raises(SettingsRefused) as refused:
+        load(path, REGISTRIES, {})
+    return refused.value
+
+
+@pytest.mark.parametrize(("file", "old", "new", "said"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_load__one_mistake__names_place_field_and_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = {KEEPER: GLOBAL, BTC: MARKET, USDT: INDEX}
+    assert texts[file].count(old) == 1, "the mistake is made in one place"
+    texts[file] = texts[file].replace(old, new)
+    written(tmp_path, keeper=texts[KEEPER], BTC=texts[BTC], USDT=texts[USDT])
+    assert f"{file}:{said}" in [str(fault) for fault in _refused(Path("keeper.yaml")).faults]
+
+
+def test_load__mistakes_in_every_file__are_all_reported_at_once(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        keeper=GLOBAL.replace("reference", "refrence"),
+        BTC=MARKET.replace("kraken", "krakn").replace("min_sources: 3, min", "min_sources: 9, min"),
+        USDT=INDEX.replace("median", "mediun"),
+    )
+    refused = _refused(path)
+    assert len(refused.faults) == 4
+    assert str(refused).startswith("4 faults in the configuration:\n  ")
+    assert [Path(fault.file).name for fault in refused.faults] == [
+        "keeper.yaml",
+        "BTC-USD.yaml",
+        "BTC-USD.yaml",
+        "USDT-USD.yaml",
+    ]
+
+
+def test_load__conversions_in_a_circle__are_refused_with_the_way(tmp_path: Path) -> None:
+    circle = INDEX.replace("kind: kraken, symbol: USDT/USD", "kind: kraken, symbol: USDT/BTC, quote: BTC")
+    path = written(
+        tmp_path,
+        USDT=circle.replace("index:", "conversions: {BTC: BTC-USD}\nindex:"),
+    )
+    assert any(
+        "conversions run in a circle: BTC-USD → USDT-USD → BTC-USD" in str(fault) for fault in _refused(path).faults
+    )
+
+
+def test_load__a_secret_in_the_wrong_place__is_never_repeated(tmp_path: Path) -> None:
+    """Whatever an operator pastes where, the message shows keys and choices, not what he wrote."""
+    canary = "s3cr3t-canary"
+    for old in ("31337", '"http://127.0.0.1:8545"', "protocol: reference", "kind: key_file, file: sender.key"):
+        refused = _refused(written(tmp_path, keeper=GLOBAL.replace(old, canary)))
+        assert canary not in f"{refused} {refused!r}", old
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5_000, "{a: " * 5_000, "a: &a [1]\nb: [*a, *a]\n", "- " * 5_000, "\x00", "\ufffe", "%YAML 1.1\n---\na: 1\n"],
+)
+def test_load__a_hostile_text__is_refused_with_a_line(tmp_path: Path, text: str) -> None:
+    assert _refused(written(tmp_path, keeper=text)).faults
+
+
+def test_load__a_huge_file__is_refused_unread(tmp_path: Path) -> None:
+    assert "larger than 256 KiB" in str(_refused(written(tmp_path, keeper="a: " + "x" * 300_000)))
+
+
+def test_load__bytes_that_are_no_text__are_refused_with_a_line(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(GLOBAL.encode() + b"\xff\xfe")
+    assert f"{path}:8:1: not UTF-8 text" in str(_refused(path))
+
+
+def test_load__no_file__says_so(tmp_path: Path) -> None:
+    assert "cannot be read: No such file or directory" in str(_refused(tmp_path / "keeper.yaml"))

@@ -115,6 +115,7 @@ class _Running:
             settings=app.settings.public(),
         )
         self.meter.gauge("keeper_build_info", 1, version=__version__, commit=os.environ.get("KEEPER_COMMIT", ""))
+        self.meter.gauge("keeper_config_info", 1, sha256=app.settings.hash)
         self.meter.gauge("keeper_ready", 1)
         notifier.ready(f"{self.mode}, {len(app.plans)} markets")
         try:

@@ -114,7 +114,7 @@ class OpsServer:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not self._host_allowed(request.host):
+        if not host_allowed(self.settings, request.host):
             response: web.StreamResponse = web.Response(status=421, text="unknown Host; see ops.allowed_hosts\n")
         elif self._busy >= MAX_CONCURRENT:
             response = web.Response(status=503, text="busy\n", headers={"Retry-After": "1"})
@@ -131,13 +131,6 @@ class OpsServer:
             return web.Response(status=refusal.status, text=f"{refusal.reason}\n")
         finally:
             self._busy -= 1
-
-    def _host_allowed(self, host: str) -> bool:
-        """Against DNS rebinding: a foreign page's name that resolves to us is not one of ours, an address cannot be one."""
-        name = _without_port(host)
-        if name in (*_LOOPBACK, self.settings.host, *self.settings.allowed_hosts):
-            return True
-        return not is_loopback(self.settings.host) and _is_address(name)
 
     async def _livez(self, _request: web.Request) -> web.Response:
         age = asyncio.get_running_loop().time() - self._ticked
@@ -158,6 +151,14 @@ class OpsServer:
 
     async def _status(self, _request: web.Request) -> web.Response:
         return _json(self.status())
+
+
+def host_allowed(settings: OpsSettings, host: str) -> bool:
+    """Against DNS rebinding: a foreign page's name that resolves to us is not one of ours, an address cannot be one."""
+    name = _without_port(host)
+    if name in (*_LOOPBACK, settings.host, *settings.allowed_hosts):
+        return True
+    return not is_loopback(settings.host) and _is_address(name)
 
 
 def _json(body: Mapping[str, Any], ok: bool = True) -> web.Response:

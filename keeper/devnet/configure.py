@@ -153,10 +153,10 @@ def sabotaged(documents: Sequence[Mapping[str, Any]], sabotage: str | None) -> l
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the keeper finds the world. `venues` are (websocket, REST) by name."""
+    """Where the keeper finds the world. `venues` are options by name: `url`, and `rest_url` where there is REST."""
 
     rpc: str
-    venues: Mapping[str, tuple[str, str]]
+    venues: Mapping[str, Mapping[str, str]]
     ops_port: int
 
 
@@ -194,10 +194,10 @@ def _global_document(
             }
         },
         "signers": {
-            "reports": [{"kind": "key_file", "path": path} for path in reports],
-            "sender": {"kind": "key_file", "path": sender},
+            "reports": [{"kind": "key_file", "file": path} for path in reports],
+            "sender": {"kind": "key_file", "file": sender},
         },
-        "venues": {name: {"url": url, "rest_url": rest} for name, (url, rest) in endpoints.venues.items()},
+        "venues": {name: dict(options) for name, options in endpoints.venues.items()},
         "ops": {"port": endpoints.ops_port},
         "admin": {"socket": str(directory / "keeper.sock")},
         "log": {"level": "info", "format": "json"},

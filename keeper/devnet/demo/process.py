@@ -11,11 +11,13 @@ from typing import IO
 
 import aiohttp
 
+from keeper.errors import KeeperError
+
 PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 START_TIMEOUT_S, STOP_TIMEOUT_S = 40.0, 40.0
 
 
-class KeeperFailedError(Exception):
+class KeeperFailedError(KeeperError):
     """The keeper ended, or was not ready, when it should have been. The message carries the end of what it printed."""
 
 

@@ -21,7 +21,7 @@ from keeper.adapters.clock import SystemClock
 from keeper.devnet import table
 from keeper.devnet.configure import UnknownSabotageError, address_of, sabotaged, write_config
 from keeper.devnet.demo.play import Play
-from keeper.devnet.demo.process import KeeperFailedError, KeeperProcess
+from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.demo.world import World, build, journal_of, save_world, seconds_between
 from keeper.devnet.recorder import Recorder
 from keeper.devnet.scenario import Timeline, crash, requirements, storm, timeline
@@ -75,14 +75,24 @@ async def run(options: Options, console: Console) -> int:
     except UnknownSabotageError as error:
         console.print(Text(str(error), style="red"))
         return 2
-    except (KeeperFailedError, KeeperError) as error:
-        console.print(Text(f"FAILED: {error}", style="bold red"), soft_wrap=True)
+    except (KeeperError, ExceptionGroup) as error:
+        for reason in _reasons(error):
+            console.print(Text(f"FAILED: {reason}", style="bold red"), soft_wrap=True)
         return 1
     finally:
         if options.keep is None:
             shutil.rmtree(directory, ignore_errors=True)
         else:
             console.print(f"everything that was recorded: {directory}", soft_wrap=True)
+
+
+def _reasons(error: Exception) -> list[KeeperError]:
+    """What went wrong, out of the task groups that it passed through. Anything unforeseen is raised again."""
+    if isinstance(error, KeeperError):
+        return [error]
+    if isinstance(error, ExceptionGroup):
+        return [reason for inner in error.exceptions for reason in _reasons(inner)]
+    raise error
 
 
 async def _record(options: Options, directory: Path, console: Console) -> None:

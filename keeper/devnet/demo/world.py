@@ -63,10 +63,8 @@ class World:
 
     def endpoints(self) -> Endpoints:
         """Where a keeper finds all of this, with a free port for its own page."""
-        addresses = {name: (server.ws_url, server.rest_url) for name, server in self.venues.items()}
-        return Endpoints(
-            self.node.url, {**addresses, self.book.name: (self.book.ws_url, self.book.rest_url)}, free_port()
-        )
+        servers = {**self.venues, self.book.name: self.book}
+        return Endpoints(self.node.url, {name: server.options() for name, server in servers.items()}, free_port())
 
     @property
     def addresses(self) -> Mapping[str, str]:

@@ -71,11 +71,17 @@ def replacement(old: Fees, tip_wei: int, base_fee_wei: int, percent: int) -> Fee
 
 
 def bump(old: Fees, market: FeeMarket, rules: FeeRules) -> Fees | FeeLimit:
-    """The next fee level for the same nonce, or the reason to publish the old bytes again."""
+    """The next fee level for the same nonce, or the reason to publish the old bytes again.
+
+    Where the market asks for more than the limit, the offer stays at the limit while that still replaces `old`.
+    """
     tip_wei = max(market.tip_wei, rules.min_tip_wei)
     wanted = replacement(old, tip_wei, market.base_fee_wei, rules.bump_percent)
+    least = Fees(threshold(old.max_fee_wei, rules.bump_percent), threshold(old.tip_wei, rules.bump_percent))
     limit_wei = limit(market, rules)
-    return wanted if wanted.max_fee_wei <= limit_wei else FeeLimit(wanted.max_fee_wei, limit_wei)
+    if least.max_fee_wei > limit_wei:
+        return FeeLimit(wanted.max_fee_wei, limit_wei)
+    return Fees(min(wanted.max_fee_wei, limit_wei), max(least.tip_wei, min(wanted.tip_wei, limit_wei)))
 
 
 def limit(market: FeeMarket, rules: FeeRules) -> int:

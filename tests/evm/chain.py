@@ -15,7 +15,8 @@ from keeper.domain.ids import Address, address
 from keeper.errors import RpcError
 from tests.evm.oracle_model import Batch
 
-START = 1_800_000_000
+START = 1_800_001_000
+"""1,000 seconds after a boundary of every interval that the tests use."""
 GAS = 16_000_000
 ORACLE, EXCHANGE, LENS = load("PriceOracle"), load("PerpExchange"), load("PerpLens")
 

@@ -83,10 +83,13 @@ class World(Comparison):
         prices = [Price(no, *(mark if isinstance(mark, tuple) else (mark, mark))) for no, mark in marks.items()]
         return await self.push_batch(self.batch(prices, **changes), range(signers))
 
+    def digest(self, batch: Batch) -> bytes:
+        message = encode_typed_data(full_message=typed_data(batch, self.d))
+        return keccak(b"\x19" + message.version + message.header + message.body)
+
     def sign(self, batch: Batch, signer: int) -> tuple[bytes, bytes]:
         """EIP-712 by eth-account, so that the contract's digest is checked against an implementation of somebody else."""
-        typed = encode_typed_data(full_message=typed_data(batch, self.d))
-        signed = Key.from_key(SIGNER_KEYS[signer]).sign_message(typed)
+        signed = Key.from_key(SIGNER_KEYS[signer]).unsafe_sign_hash(self.digest(batch))
         return signed.r.to_bytes(32, "big"), ((signed.v - 27) << 255 | signed.s).to_bytes(32, "big")
 
     # ---------------------------------------------------------------- exchange
@@ -226,17 +229,14 @@ class World(Comparison):
 async def world(markets: Sequence[MarketListing], insurance_units: int = 0, **changes: Any) -> AsyncIterator[World]:
     """A fresh chain with everything deployed, funded and configured. Five signers, quorum 3, super-quorum 4."""
     parameters = DeployParameters(
-        signers=SIGNERS,
         guardians=(named("guardian"),),
         operators=(named("operator"),),
         deleveragers=(named("deleverager"),),
-        quorum=3,
-        super_quorum=4,
         insurance_units=insurance_units,
         markets=tuple(markets),
-        **{"quote_contract": "HostileToken", **changes},
+        **{"signers": SIGNERS, "quorum": 3, "super_quorum": 4, "quote_contract": "HostileToken", **changes},
     )
-    options = NodeOptions(mining=False, timestamp_s=START - 1000, base_fee_wei=0)
+    options = NodeOptions(mining=False, timestamp_s=START - 900, base_fee_wei=0)
     async with AnvilNode(options) as node, aiohttp.ClientSession() as session:
         rpc = JsonRpc(session, node.url)
         await rpc.call("anvil_setBalance", Key.from_key(DEPLOYER_KEY).address, hex(10**20))
@@ -250,7 +250,7 @@ async def world(markets: Sequence[MarketListing], insurance_units: int = 0, **ch
 async def _mirrored(chain: Chain, parameters: DeployParameters, deployed_at: int) -> World:
     d = chain.deployment
     state = OracleState(
-        list(SIGNERS),
+        list(parameters.signers),
         parameters.quorum,
         parameters.super_quorum,
         parameters.max_report_age_s,

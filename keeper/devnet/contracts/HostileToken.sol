@@ -8,7 +8,8 @@ contract HostileToken is QuoteToken {
     uint256 public feeUnits;
     address private target;
     bytes private payload;
-    bool public callbackFailed;
+    /// @notice What the last call back was refused with; empty if it was not.
+    bytes public callbackAnswer;
 
     /// @notice Every transferFrom delivers so many units less.
     function setFee(uint256 units) external {
@@ -35,7 +36,7 @@ contract HostileToken is QuoteToken {
 
     function _callBack() private {
         if (target == address(0)) return;
-        (bool ok,) = target.call(payload);
-        callbackFailed = !ok;
+        (bool ok, bytes memory answer) = target.call(payload);
+        callbackAnswer = ok ? bytes("") : answer;
     }
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hypothesis import settings
+
 from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, PricedQuote, SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs
@@ -11,6 +13,8 @@ from keeper.domain.numbers import parse_e18
 from keeper.domain.quote import Depth, Level, Quote, Trade
 from keeper.domain.time import SECOND, Timestamp
 
+LAW = settings(deadline=None)
+"""Of tests that state a law: examples may take their time on a busy machine."""
 NOW = Timestamp(1_700_000_000 * SECOND)
 BTC = IndexId("BTC-USD")
 USDT = IndexId("USDT-USD")

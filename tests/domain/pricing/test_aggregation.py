@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.aggregation import INDEX_METHODS, clamped_weighted_mean, median, middle, weighted_median
-from tests.domain.pricing.builders import e18
+from tests.domain.pricing.builders import LAW, e18
 
 PRICES = st.integers(1, 2**96 - 1)
 VOTES = st.lists(st.tuples(PRICES, st.integers(1, 1000)), min_size=1, max_size=12)
@@ -73,6 +73,7 @@ def test_median__odd_and_even__middle_or_mean_rounded_down(values: list[int], ex
 
 
 @pytest.mark.parametrize("method", sorted(INDEX_METHODS))
+@LAW
 @given(votes=VOTES, clamp=CLAMPS)
 def test_every_method__stays_between_lowest_and_highest(method: str, votes: list[tuple[int, int]], clamp: int) -> None:
     prices = [price for price, _ in votes]
@@ -80,6 +81,7 @@ def test_every_method__stays_between_lowest_and_highest(method: str, votes: list
 
 
 @pytest.mark.parametrize("method", sorted(INDEX_METHODS))
+@LAW
 @given(votes=VOTES, clamp=CLAMPS, scale=st.integers(1, 10**6))
 def test_every_method__scales_with_its_prices(
     method: str, votes: list[tuple[int, int]], clamp: int, scale: int
@@ -91,11 +93,13 @@ def test_every_method__scales_with_its_prices(
 
 
 @pytest.mark.parametrize("method", sorted(INDEX_METHODS))
+@LAW
 @given(price=PRICES, weights=st.lists(st.integers(1, 1000), min_size=1, max_size=12), clamp=CLAMPS)
 def test_every_method__of_equal_prices__is_that_price(method: str, price: int, weights: list[int], clamp: int) -> None:
     assert INDEX_METHODS[method]([(price, weight) for weight in weights], clamp) == price
 
 
+@LAW
 @given(
     honest=st.lists(st.tuples(PRICES, st.integers(1, 100)), min_size=1, max_size=8),
     hostile=st.lists(st.tuples(PRICES, st.integers(1, 100)), max_size=8),
@@ -113,6 +117,7 @@ def test_weighted_median__hostile_weight_below_half__stays_in_the_honest_range(
     assert min(prices) <= weighted_median(sorted(honest + kept)) <= max(prices)
 
 
+@LAW
 @given(
     honest=st.lists(st.integers(10**18, 10**18 + 10**15), min_size=2, max_size=8),
     hostile=PRICES,

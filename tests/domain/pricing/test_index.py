@@ -13,7 +13,7 @@ from keeper.domain.ids import SourceId
 from keeper.domain.index import IndexPrice, Rejected, SourceSpec, Withheld, WithheldReason, index_price
 from keeper.domain.quote import Quote
 from keeper.domain.screening import Rates, Refusal
-from tests.domain.pricing.builders import NOW, after, board, e18, quote, spec, usd
+from tests.domain.pricing.builders import LAW, NOW, after, board, e18, quote, spec, usd
 
 SEVEN = ("binance", "okx", "bybit", "coinbase", "kraken", "bitstamp", "gate")
 MIXED = {name: "USDT" if name in {"binance", "okx", "bybit", "gate"} else "USD" for name in SEVEN}
@@ -213,6 +213,7 @@ def test_index__venues_jump_one_after_the_other__majority_decides(moved: int) ->
 SPREADS = st.lists(st.integers(9_970, 10_030), min_size=3, max_size=9)
 
 
+@LAW
 @given(spread=SPREADS, seed=st.integers(0, 2**32), method=st.sampled_from(sorted(INDEX_METHODS)))
 def test_index__any_order_of_sources__same_price(spread: list[int], seed: int, method: str) -> None:
     names = [f"v{position}" for position in range(len(spread))]
@@ -226,6 +227,7 @@ def test_index__any_order_of_sources__same_price(spread: list[int], seed: int, m
     assert one.price_e18 == other.price_e18
 
 
+@LAW
 @given(
     prices=st.lists(st.integers(1, 10**30), min_size=3, max_size=9),
     method=st.sampled_from(sorted(INDEX_METHODS)),
@@ -248,6 +250,7 @@ def test_index__any_quotes__price_lies_within_its_inputs_and_every_source_is_acc
         assert min(votes) <= result.price_e18 <= max(votes)
 
 
+@LAW
 @given(
     honest=st.lists(st.tuples(st.integers(99_800, 100_200), st.integers(1, 20)), min_size=3, max_size=7),
     hostile=st.lists(st.tuples(st.integers(1, 10**7), st.integers(1, 20)), max_size=6),
@@ -277,6 +280,7 @@ def test_index__hostile_minority__cannot_leave_the_honest_range(
     assert min(prices) <= result.price_e18 <= max(prices)
 
 
+@LAW
 @given(st.data())
 def test_index__scaled_market__scales(data: st.DataObject) -> None:
     """An asset at 1e-8 dollars is judged as one at 1e4: same votes, same refusals, price scaled."""

@@ -12,7 +12,7 @@ from keeper.domain.numbers import E18
 from keeper.domain.quote import Quote
 from keeper.domain.screening import Refusal, converted, screen, stated_price, untimely
 from keeper.domain.time import SECOND, Timestamp
-from tests.domain.pricing.builders import NOW, after, board, e18, quote, usd
+from tests.domain.pricing.builders import LAW, NOW, after, board, e18, quote, usd
 
 A = SourceSpec(SourceId("a"), "USD")
 SKEW = 2 * SECOND
@@ -92,6 +92,7 @@ def test_untimely__two_times__both_must_be_fresh(
     assert (None if refusal is None else refusal.reason) is expected
 
 
+@LAW
 @given(
     received=st.integers(-(10**12), 10**12),
     observed=st.none() | st.integers(-(10**12), 10**12),

@@ -142,13 +142,13 @@ def measure(kind: str) -> tuple[int, float, float]:
                 step(state, frame, NOW)
         plain_s.append((between - started) / (REPEATS * len(pairs)))
         venue_s.append((time.perf_counter() - between) / (REPEATS * len(pairs)))
-    return len(pairs), statistics.median(plain_s), statistics.median(venue_s)
+    return len(pairs), min(plain_s), min(venue_s)
 
 
 def main() -> None:
     if missing := set(STREAM_VENUES) - set(BASELINES):
         raise SystemExit(f"no baseline for {', '.join(sorted(missing))}")
-    print("recorded ticker → quote, median µs a frame; all quotes equal")
+    print(f"recorded ticker → quote, µs a frame in the best of {TURNS} turns; all quotes equal")
     print(f"{'venue':12}{'frames':>8}{'json + Decimal':>16}{'keeper':>9}{'ratio':>8}")
     ratios = []
     for kind in STREAM_VENUES:

@@ -85,8 +85,8 @@ def deposit_for(notional_units: int, fall_bps: int, maintenance_bps: int = MAINT
 
 
 def _long(rng: random.Random, n: int, market_no: int, timeline: Timeline) -> Trader:
-    """Goes under water somewhere on the way down."""
-    fall = rng.randrange(170, 660)
+    """Goes under water on the way down, but never inside the gap or so early that the gap finds him weakened."""
+    fall = rng.randrange(GAP_END_BPS - 2 * MAINTENANCE_BPS // 3, 700)
     notional = rng.randrange(8_000, 120_000) * USD
     at = rng.uniform(0.5, max(1.0, timeline.opens_s))
     order = PlannedOrder(at, market_no, BUY, notional)
@@ -102,12 +102,10 @@ def _short(rng: random.Random, n: int, market_no: int, timeline: Timeline) -> Tr
 
 
 def _doomed(markets: Sequence[int], timeline: Timeline) -> list[Trader]:
-    """Go under water inside the gap: when the next price is on chain they owe more than they have."""
-    step = (GAP_END_BPS - MAINTENANCE_BPS - GAP_START_BPS) // 4
+    """Go under water inside the gap, one in each market: when the next price is on chain they owe more than they have."""
+    fall = GAP_START_BPS + (GAP_END_BPS - MAINTENANCE_BPS - GAP_START_BPS) // 3
     traders = []
-    for n, notional in enumerate((400_000, 300_000, 250_000)):
-        market_no = markets[n % len(markets)]
-        fall = GAP_START_BPS + (n + 1) * step
+    for n, (market_no, notional) in enumerate(zip(markets, (400_000, 250_000), strict=False)):
         order = PlannedOrder(timeline.whales_s, market_no, BUY, notional * USD)
         traders.append(Trader(f"whale-{n}", "whale", b"", deposit_for(notional * USD, fall), (order,)))
     return traders

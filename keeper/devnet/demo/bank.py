@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from keeper.devnet.artifacts import load
-from keeper.devnet.demo.wallet import Wallet, revert_data
+from keeper.devnet.demo.wallet import Wallet, fund, revert_data
 from keeper.devnet.deploy import Deployment
 from keeper.devnet.jsonrpc import JsonRpc
 from keeper.devnet.traders import Trader
@@ -54,6 +54,7 @@ class Bank:
         wallet = Wallet(self.rpc, trader.key, self.deployment.chain_id)
         data = contract("PerpExchange").call_data("withdraw", trader.address, units)
         try:
+            await fund(self.rpc, trader.address)
             await self.rpc.call(
                 "eth_call", {"from": wallet.address, "to": self.deployment.exchange, "data": data}, "latest"
             )

@@ -15,6 +15,8 @@ from keeper.devnet.traders import PlannedOrder, Trader
 
 LEVELS = 20
 QUOTES_PER_S = 8
+PREMIUM_BPS = 12
+"""Largest premium of the makers: beyond the clamp around the interest, so that the funding rate moves."""
 E30, BPS = 10**30, 10_000
 Levels = Sequence[tuple[int, int]]
 """Price and size, best first."""
@@ -87,7 +89,7 @@ class Floor:
         begun = loop.time()
         while True:
             drift = 0.97 * drift + rng.gauss(0, 0.3)
-            pit.premium_bps = 4 * math.sin((loop.time() - begun) / 15 + pit.market_no) + drift
+            pit.premium_bps = PREMIUM_BPS * math.sin((loop.time() - begun) / 15 + pit.market_no) + drift
             self.quote(pit, makers)
             self.outlet.show_book(pit.symbol, pit.engine.depth(BUY, LEVELS), pit.engine.depth(SELL, LEVELS))
             await asyncio.sleep(1 / QUOTES_PER_S)

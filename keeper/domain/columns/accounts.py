@@ -51,7 +51,7 @@ class AccountColumns:
     def __init__(self, engine: Address) -> None:
         self._engine = engine
         self._rows: dict[Address, int] = {}
-        self._addresses: list[Address] = []
+        self._addresses = np.empty(_FIRST_CAPACITY, dtype=object)
         self._columns: dict[int, int] = {}
         self._base: Floats = np.full(_FIRST_CAPACITY, np.inf)
         self._sizes: Floats = np.zeros((0, _FIRST_CAPACITY))
@@ -59,7 +59,7 @@ class AccountColumns:
         self._largest: tuple[float, Floats] | None = None
 
     def __len__(self) -> int:
-        return len(self._addresses)
+        return len(self._rows)
 
     def put_all(self, accounts: Iterable[Account]) -> None:
         for account in accounts:
@@ -91,10 +91,12 @@ class AccountColumns:
         band = self._band(coefficients, ratio_bps)
         sure: list[Address] = []
         doubtful: list[Address] = []
-        for start in range(0, len(self._addresses), CHUNK):
-            slack = self._slack(start, min(start + CHUNK, len(self._addresses)), coefficients)
-            for row in np.flatnonzero(slack < band).tolist():
-                (sure if slack[row] < -band else doubtful).append(self._addresses[start + row])
+        for start in range(0, len(self), CHUNK):
+            slack = self._slack(start, min(start + CHUNK, len(self)), coefficients)
+            near = np.flatnonzero(slack < band)
+            definite = slack[near] < -band
+            sure += self._addresses[start + near[definite]].tolist()
+            doubtful += self._addresses[start + near[~definite]].tolist()
         return Judged(tuple(sure), tuple(doubtful), band)
 
     def below(self, accounts: Mapping[Address, Account], markets: Markets, ratio_bps: int = BPS) -> tuple[Address, ...]:
@@ -151,7 +153,7 @@ class AccountColumns:
     def _magnitudes(self) -> tuple[float, Floats]:
         """The largest |base| and the largest |size| of each column."""
         if self._largest is None:
-            rows = len(self._addresses)
+            rows = len(self)
             base = np.abs(self._base[:rows])
             finite = base[np.isfinite(base)]
             sizes = self._absolute[:, :rows].max(axis=1, initial=0.0)
@@ -161,12 +163,13 @@ class AccountColumns:
     def _row(self, address: Address) -> int:
         row = self._rows.get(address)
         if row is None:
-            row = self._rows[address] = len(self._addresses)
-            self._addresses.append(address)
+            row = self._rows[address] = len(self._rows)
             if row == len(self._base):
                 self._base = np.concatenate([self._base, np.full(row, np.inf)])
                 self._sizes = np.hstack([self._sizes, np.zeros_like(self._sizes)])
                 self._absolute = np.hstack([self._absolute, np.zeros_like(self._absolute)])
+                self._addresses = np.concatenate([self._addresses, np.empty(row, dtype=object)])
+            self._addresses[row] = address
         return row
 
     def _column(self, number: int) -> int:

@@ -82,12 +82,17 @@ def accounts(
 def demo(
     for_: Annotated[str | None, typer.Option("--for", help="Stop after this time, e.g. 60s or 5m.")] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Print lines instead of a live table.")] = False,
-    sabotage: Annotated[str | None, typer.Option(help="Break one thing on purpose and see the keeper cope.")] = None,
+    sabotage: Annotated[str | None, typer.Option(help="Break one thing on purpose; the checks must notice.")] = None,
+    storm: Annotated[bool, typer.Option("--storm", help="Trouble with venues, chain and keeper on the way.")] = False,
+    seed: Annotated[int, typer.Option(help="Another course of prices and traders.")] = 1,
+    keep: Annotated[Path | None, typer.Option(help="Leave configuration, journal and logs in this directory.")] = None,
 ) -> None:
     """Run everything on this machine: chain, protocol, exchanges, traders and the keeper."""
     from keeper.devnet.demo import main as play
 
-    raise typer.Exit(play(for_s=_seconds(for_), headless=headless, sabotage=sabotage))
+    raise typer.Exit(
+        play(for_s=_seconds(for_), headless=headless, sabotage=sabotage, seed=seed, storm=storm, keep=keep)
+    )
 
 
 @app.command()
@@ -147,28 +152,17 @@ def ctl_reload(config: Config = DEFAULT_CONFIG) -> None:
 
 
 def main() -> None:
-    """Entry point: every exception becomes an exit code and a sentence here."""
-    from click.exceptions import Abort, ClickException
-    from click.exceptions import Exit as Leave
-
-    from keeper.app.exitcodes import INTERRUPTED, USAGE, exit_code
+    """Entry point: every exception becomes an exit code and a sentence here. Usage errors are typer's, with code 2."""
+    from keeper.app.exitcodes import exit_code
     from keeper.errors import KeeperError
 
     try:
-        code = app(standalone_mode=False) or 0
-    except Leave as leave:
-        code = leave.exit_code
-    except ClickException as error:
-        error.show()
-        code = USAGE
-    except (Abort, KeyboardInterrupt):
-        code = INTERRUPTED
+        app()
     except KeeperError as error:
         sys.stderr.write(f"keeper: {_safe(error)}\n")
-        code = exit_code(error)
-    except Exception as error:  # noqa: BLE001  # house rule: one of three fences; a defect ends with its traceback, without locals
-        code = _crashed(error)
-    sys.exit(code)
+        sys.exit(exit_code(error))
+    except Exception as error:  # noqa: BLE001  # one of the three fences: a defect ends here, its traceback without locals
+        sys.exit(_crashed(error))
 
 
 def _safe(error: BaseException) -> str:

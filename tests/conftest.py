@@ -10,7 +10,20 @@ import pytest
 
 ROOT = Path(__file__).parent
 LOOPBACK = frozenset(
-    {"adapters", "benchmarks", "chain", "demo", "devnet", "evm", "ops", "packaging", "process", "protocols", "rpc", "venues"}
+    {
+        "adapters",
+        "benchmarks",
+        "chain",
+        "demo",
+        "devnet",
+        "evm",
+        "ops",
+        "packaging",
+        "process",
+        "protocols",
+        "rpc",
+        "venues",
+    }
 )
 """Directories whose tests run real servers on this machine. The others are pure."""
 

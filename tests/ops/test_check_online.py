@@ -1,0 +1,147 @@
+"""`keeper check` against a real chain and venues that speak their own REST dialects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from eth_account import Account
+
+from keeper.adapters.clock import SystemClock
+from keeper.app.check import check
+from keeper.app.findings import Finding
+from keeper.app.registries import REGISTRIES
+from keeper.devnet.deploy import BTC_USD, Deployment, DeployParameters, deploy
+from keeper.devnet.jsonrpc import JsonRpc
+from keeper.devnet.market import HiddenMarket
+from keeper.devnet.node import AnvilNode
+from keeper.devnet.venues import DEVNET_VENUES
+from keeper.domain.ids import address
+from keeper.settings.load import load
+
+REPORT, OTHER, SENDER = "11" * 32, "33" * 32, "22" * 32
+DEPLOYER = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+VENUES = ("binance", "coinbase", "kraken", "bitstamp")
+
+MARKET = """\
+market: BTC-USD
+deployment: main
+market_no: 1
+sources:
+  - {kind: binance, symbol: BTCUSDT, quote: USDT}
+  - {kind: coinbase, symbol: BTC-USD}
+  - {kind: kraken, symbol: BTC/USD}
+  - {kind: bitstamp, symbol: btcusd}
+conversions: {USDT: USDT-USD}
+index: {method: median, min_sources: 3}
+mark: {method: index}
+funding: {premium: derived}
+publish: {heartbeat_s: 30}
+assert: {penalty_bps: 40, cap: "0.0075", interval_s: 3600, tiers: [{floor_units: 0, mmr_bps: 50}, {floor_units: 50000000000, mmr_bps: 100}, {floor_units: 250000000000, mmr_bps: 250}, {floor_units: 1000000000000, mmr_bps: 500}]}
+"""
+INDEX = """\
+market: USDT-USD
+sources: [{kind: kraken, symbol: USDT/USD}, {kind: coinbase, symbol: USDT-USD}, {kind: bitstamp, symbol: usdtusd}]
+index: {method: median}
+"""
+
+
+@dataclass
+class Stage:
+    """A chain with the protocol, and venues. What `findings` checks is right but for the one mistake asked for."""
+
+    node: AnvilNode
+    deployment: Deployment
+    venues: dict[str, dict[str, str]]
+    directory: Path
+
+    def keeper_yaml(self) -> str:
+        d = self.deployment
+        venues = "\n".join(
+            f"  {name}: {{url: {o['url']!r}, rest_url: {o['rest_url']!r}}}" for name, o in self.venues.items()
+        )
+        return (
+            f'chain: {{id: 31337, rpc: ["{self.node.url}"]}}\n'
+            f'deployments: {{main: {{protocol: reference, oracle: "{d.oracle}", exchange: "{d.exchange}", lens: "{d.lens}"}}}}\n'
+            "signers: {reports: [{kind: key_file, file: report.key}], sender: {kind: key_file, file: sender.key}}\n"
+            f"venues:\n{venues}\nmarkets: [BTC-USD.yaml, USDT-USD.yaml]\n"
+        )
+
+    async def findings(self, broken: str = "", old: str = "", new: str = "") -> list[Finding]:
+        texts = {"keeper.yaml": self.keeper_yaml(), "BTC-USD.yaml": MARKET, "USDT-USD.yaml": INDEX}
+        texts |= {"report.key": REPORT, "sender.key": SENDER}
+        if broken:
+            assert old in texts[broken]
+            texts[broken] = texts[broken].replace(old, new, 1)
+        for name, text in texts.items():
+            (self.directory / name).write_text(text)
+            (self.directory / name).chmod(0o600)
+        settings = load(self.directory / "keeper.yaml", REGISTRIES, {})
+        return await asyncio.to_thread(check, settings, offline=False, environ={})
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    market = HiddenMarket(SystemClock())
+    signers = tuple(sorted(address(Account.from_key(key).address) for key in (REPORT, OTHER)))
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(AnvilNode())
+        parameters = DeployParameters(signers=signers, quorum=2, super_quorum=2, markets=(BTC_USD,))
+        deployment = await deploy(node.url, DEPLOYER, parameters)
+        async with aiohttp.ClientSession() as session:
+            rich = [address(Account.from_key(SENDER).address), hex(10**18)]
+            await JsonRpc(session, node.url).call("anvil_setBalance", *rich)
+        venues = {}
+        for name in VENUES:
+            server = await stack.enter_async_context(DEVNET_VENUES[name](market))
+            venues[name] = server.options()
+        yield Stage(node, deployment, venues, tmp_path)
+
+
+def rows(findings: list[Finding], status: str) -> list[tuple[str, str, int]]:
+    return [(found.subject, found.check, found.code) for found in findings if found.status == status]
+
+
+async def test_check__of_what_is_right__finds_nothing_but_the_missing_co_signer(stage: Stage) -> None:
+    found = await stage.findings()
+    assert rows(found, "fail") == []
+    assert rows(found, "warn") == [("deployments.main", "quorum", 0)]
+    prices = [finding for finding in found if finding.check == "kraken:BTC/USD"]
+    assert prices[0].detail.startswith("6")
+
+
+async def test_check__of_each_mistake__names_it_and_its_exit_code(stage: Stage) -> None:
+    """One stage for all: a chain and four venues are not restarted for each."""
+    oracle = stage.deployment.oracle
+    table = [
+        ("keeper.yaml", "id: 31337", "id: 31338", (f"rpc {stage.node.url.removeprefix('http://')}", "chain id", 78)),
+        ("keeper.yaml", oracle, "0x" + "77" * 20, ("deployments.main.oracle", "code", 78)),
+        ("keeper.yaml", "markets:", "report: {ttl_s: 121}\nmarkets:", ("deployments.main", "report.ttl_s", 78)),
+        ("report.key", REPORT, "44" * 32, ("deployments.main", "signer", 77)),
+        ("sender.key", SENDER, "55" * 32, ("signers.sender", "balance", 1)),
+        ("BTC-USD.yaml", "market_no: 1", "market_no: 2", ("BTC-USD", "market_no", 78)),
+        ("BTC-USD.yaml", "symbol: BTC/USD", "symbol: BTCC/USD", ("BTC-USD", "kraken:BTCC/USD", 78)),
+        ("BTC-USD.yaml", "symbol: btcusd", 'symbol: btcusd, multiplier: "0.001"', ("BTC-USD", "bitstamp:btcusd", 78)),
+        ("BTC-USD.yaml", "penalty_bps: 40", "penalty_bps: 41", ("BTC-USD", "assert.penalty_bps", 78)),
+        ("BTC-USD.yaml", "mmr_bps: 500", "mmr_bps: 501", ("BTC-USD", "assert.tiers", 78)),
+        ("BTC-USD.yaml", '"0.0075"', '"0.0076"', ("BTC-USD", "assert.cap", 78)),
+    ]
+    for file, old, new, expected in table:
+        assert expected in rows(await stage.findings(file, old, new), "fail"), (file, new)
+
+
+async def test_check__of_a_venue_that_is_away__fails_without_blaming_the_configuration(stage: Stage) -> None:
+    url = stage.venues["kraken"]["rest_url"]
+    found = await stage.findings("keeper.yaml", url, "http://127.0.0.1:9")
+    assert ("BTC-USD", "kraken:BTC/USD", 1) in rows(found, "fail")
+
+
+async def test_check__of_a_chain_that_is_away__still_tells_about_the_venues(stage: Stage) -> None:
+    found = await stage.findings("keeper.yaml", stage.node.url, "http://127.0.0.1:9")
+    assert rows(found, "fail") == [("rpc 127.0.0.1:9", "chain id", 1)]
+    assert ("BTC-USD", "coinbase:BTC-USD", 0) in rows(found, "ok")

@@ -36,6 +36,8 @@ class Budget:
     """Times are the event loop's, in seconds."""
 
     limits: Limits
+    rest_every_s: float | None = None
+    """Overrides the limit of that name."""
     blocked_until: float = 0.0
     connects: deque[float] = field(default_factory=deque)
     next_rest: float = 0.0
@@ -59,7 +61,7 @@ class Budget:
     def reserve_rest(self, now: float) -> float:
         """Takes the next free slot and returns the seconds until it."""
         slot = max(now, self.next_rest)
-        self.next_rest = slot + self.limits.rest_every_s
+        self.next_rest = slot + (self.limits.rest_every_s if self.rest_every_s is None else self.rest_every_s)
         return slot - now
 
     def status_wait_s(self, status: int) -> float:

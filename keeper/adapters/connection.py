@@ -20,6 +20,8 @@ from keeper.errors import FeedDisconnected, FeedProtocolError, RateLimited
 from keeper.ports.clock import Clock
 from keeper.ports.venue import Frame, StreamVenue, VenueEvent
 
+_PART = "[A-Za-z0-9/-]"
+"""What may stand beside a symbol that is only part of a longer one."""
 _STEADY = (Quote, Depth)
 """Kinds whose silence means something. Nobody owes us trades."""
 
@@ -212,7 +214,7 @@ class Connection:
     def _misheard(self, frame: Frame, heard_at: float, reason: str) -> None:
         """A frame that we do not understand is no silence: it counts against the sources that it names, or all."""
         text = frame if isinstance(frame, str) else frame.decode(errors="replace")
-        named = [s for s in self.symbols if re.search(rf"(?<![\w/-]){re.escape(s)}(?![\w/-])", text)]
+        named = [s for s in self.symbols if re.search(rf"(?<!{_PART}){re.escape(s)}(?!{_PART})", text)]
         blamed = tuple(source_id(self.venue.name, symbol) for symbol in named) or self.sources
         self._heard_at.update(dict.fromkeys((s for s in blamed if s in self._heard_at), heard_at))
         self._checked_at.update(dict.fromkeys(blamed, heard_at))
@@ -314,8 +316,9 @@ class Connection:
         asked_at = asyncio.get_running_loop().time()
         verdict = judge_silence(heard, answer, self.venue.trade_driven)
         self.intake.tell("probed", (source,), answer.received_at, reason=verdict)
-        if self.current:
-            self.intake.admit(replace(answer, sequence=None), self._order)
+        if self.current and not self.intake.admit(answer, self._order) and heard is not None and verdict == "quiet":
+            # REST's own time may be coarser than the stream's, and so look older.
+            self.intake.confirm(replace(heard, received_at=answer.received_at), self._order)
         if verdict == "stalled":
             await asyncio.sleep(self.tuning.confirm_s)
             if self._heard_at.get(source, 0.0) < asked_at:

@@ -99,11 +99,14 @@ class Fallback:
         order = Order()
         while True:
             await asyncio.sleep(self.every_s)
-            missing = [s for s in self.symbols if self.wanted(source_id(self.rest.venue.name, s))]
+            missing = [s for s in self.symbols if self._missing(source_id(self.rest.venue.name, s))]
             if missing:
                 await self._round(missing, order)
             else:
                 order = Order()
+
+    def _missing(self, source: SourceId) -> bool:
+        return self.wanted(source) and not self.intake.is_benched(source)
 
     async def _round(self, symbols: Sequence[str], order: Order) -> None:
         for symbol in symbols:
@@ -116,6 +119,5 @@ class Fallback:
             except FeedProtocolError as error:
                 self.intake.bad((source_id(self.rest.venue.name, symbol),), self.rest.clock.now(), str(error))
                 continue
-            if isinstance(answer, Quote) and self.wanted(answer.source):
+            if isinstance(answer, Quote) and self.wanted(answer.source) and self.intake.admit(answer, order):
                 self.intake.tell("probed", (answer.source,), answer.received_at, reason="fallback")
-                self.intake.admit(answer, order)

@@ -16,6 +16,7 @@ class FeedTuning:
     silence_s: float | None = None
     ping_s: float | None = None
     rotate_after_s: float | None = None
+    rest_every_s: float | None = None
     symbols_per_connection: int | None = None
     max_future_s: float = 2.0
     """How far ahead of our clock a venue's time may lie."""

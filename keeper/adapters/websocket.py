@@ -75,7 +75,7 @@ class WebsocketFeed:
                 self.venue,
                 session,
                 self.clock,
-                Budget(self.venue.limits),
+                Budget(self.venue.limits, self.tuning.rest_every_s),
                 intake,
                 self.tuning.rest_timeout_s,
                 self.tuning.max_frame_bytes,

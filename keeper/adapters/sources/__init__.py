@@ -1,4 +1,4 @@
-"""Registry of streaming venues: kind in the settings → its description."""
+"""Registries of streaming venues: kind in the settings → its description."""
 
 from __future__ import annotations
 
@@ -6,8 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from keeper.adapters.sources.binance import Binance
+from keeper.adapters.sources.bitfinex import Bitfinex
+from keeper.adapters.sources.bitstamp import Bitstamp
+from keeper.adapters.sources.coinbase import Coinbase
+from keeper.adapters.sources.kraken import Kraken
+from keeper.adapters.sources.okx import Okx
+from keeper.adapters.sources.perp import Perp
 from keeper.ports.venue import StreamVenue
 
 STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "binance": Binance,
+    "bitfinex": Bitfinex,
+    "bitstamp": Bitstamp,
+    "coinbase": Coinbase,
+    "kraken": Kraken,
+    "okx": Okx,
 }
+"""Spot venues: they yield quotes."""
+
+BOOK_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
+    "perp": Perp,
+}
+"""The perp's own exchange: it yields depth and trades."""

@@ -9,7 +9,6 @@ from typing import ClassVar
 import msgspec
 
 from keeper.adapters.sources import wire
-from keeper.domain.ids import source_id
 from keeper.domain.quote import Quote
 from keeper.domain.time import Timestamp
 from keeper.errors import FeedProtocolError, RateLimited
@@ -111,16 +110,17 @@ class Binance:
         raise FeedProtocolError("neither a ticker, nor an answer, nor an event")
 
     def _quote(self, ticker: _BookTicker, frame: Frame, received_at: Timestamp) -> Quote:
-        return Quote(
-            source=source_id(self.name, ticker.s),
-            received_at=received_at,
-            changed_at=received_at,
-            bid_e18=wire.side_e18(ticker.b),
-            ask_e18=wire.side_e18(ticker.a),
-            bid_size_e18=wire.side_e18(ticker.B),
-            ask_size_e18=wire.side_e18(ticker.A),
-            sequence=ticker.u,
-            frame_hash=wire.frame_hash(frame),
+        return wire.quote(
+            wire.source(self.name, ticker.s),
+            received_at,
+            None,
+            wire.side_e18(ticker.b),
+            wire.side_e18(ticker.a),
+            wire.side_e18(ticker.B),
+            wire.side_e18(ticker.A),
+            None,
+            ticker.u,
+            wire.frame_hash(frame),
         )
 
     def ping(self) -> None:
@@ -138,15 +138,17 @@ class Binance:
                 return VenueEvent("symbol_refused", (symbol,), f"{refusal.code}: {refusal.msg}")
             raise FeedProtocolError(f"HTTP {status}: {refusal.code} {refusal.msg}")
         ticker = wire.decode(_REST, body)
-        return Quote(
-            source=source_id(self.name, symbol),
-            received_at=received_at,
-            changed_at=received_at,
-            bid_e18=wire.side_e18(ticker.bid),
-            ask_e18=wire.side_e18(ticker.ask),
-            bid_size_e18=wire.side_e18(ticker.bid_size),
-            ask_size_e18=wire.side_e18(ticker.ask_size),
-            frame_hash=wire.frame_hash(body),
+        return wire.quote(
+            wire.source(self.name, symbol),
+            received_at,
+            None,
+            wire.side_e18(ticker.bid),
+            wire.side_e18(ticker.ask),
+            wire.side_e18(ticker.bid_size),
+            wire.side_e18(ticker.ask_size),
+            None,
+            None,
+            wire.frame_hash(body),
         )
 
 

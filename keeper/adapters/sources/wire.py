@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import msgspec
 
+from keeper.domain.ids import SourceId, source_id
 from keeper.domain.numbers import parse_e18
+from keeper.domain.quote import Quote
 from keeper.domain.time import MICROSECOND, MILLISECOND, SECOND, Timestamp
 from keeper.errors import FeedProtocolError
 from keeper.ports.venue import Frame
@@ -16,6 +20,9 @@ from keeper.ports.venue import Frame
 T = TypeVar("T")
 
 _SCALE: tuple[int, ...] = tuple(10**power for power in range(18, -1, -1))
+_LONG = 41
+"""Digits that no price has."""
+_ISO_MICROS = len("2021-04-17T16:43:30.244075Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = 1_483_228_800 * SECOND
 """2017-01-01: a time before it was read in the wrong unit."""
@@ -23,12 +30,23 @@ _LATEST = 4_102_444_800 * SECOND
 """2100-01-01: a time after it was read in the wrong unit."""
 
 
+@lru_cache(maxsize=8192)
 def e18(text: str) -> int:
-    """`parse_e18`, with a short way for the plain positive decimals that venues send. Raises FeedProtocolError."""
+    """`parse_e18`, with a short way for the plain positive decimals that venues send. Raises FeedProtocolError.
+
+    Cached, for most of what a ticker says it has said before: 60 numbers in 12 recorded OKX tickers are 14 values.
+    """
     whole, _, fraction = text.partition(".")
     digits = whole + fraction
-    if whole and len(digits) <= 40 and len(fraction) <= 18 and digits.isdigit() and digits.isascii():
-        return int(digits) * _SCALE[len(fraction)]
+    if digits.isdigit() and len(digits) < _LONG and whole and digits.isascii():
+        try:
+            return int(digits) * _SCALE[len(fraction)]
+        except IndexError:  # more than 18 decimals: the long way cuts them off
+            pass
+    return _uncommon_e18(text)
+
+
+def _uncommon_e18(text: str) -> int:
     try:
         value = parse_e18(text)
     except ValueError as error:
@@ -36,6 +54,10 @@ def e18(text: str) -> int:
     if value < 0:
         raise FeedProtocolError(f"{text[:40]!r} is negative")
     return value
+
+
+ABSENT = msgspec.Raw(b"")
+"""Default of a field that must be there. (A union with None would hide the number's text.)"""
 
 
 def side_e18(text: str | None) -> int | None:
@@ -46,12 +68,62 @@ def side_e18(text: str | None) -> int | None:
 def number_e18(raw: msgspec.Raw) -> int | None:
     """A JSON number in its own digits: it never becomes a float. Zero and null mean none."""
     text = str(raw, "ascii")
+    if not text:
+        raise FeedProtocolError("a number is missing")
     return None if text == "null" else (e18(text) or None)
 
 
 def frame_hash(frame: Frame) -> str:
     """First 16 hexadecimal digits of the SHA-256 of the raw frame."""
-    return hashlib.sha256(frame.encode() if isinstance(frame, str) else frame).hexdigest()[:16]
+    return sha256(frame.encode() if isinstance(frame, str) else frame).digest()[:8].hex()
+
+
+def quote(  # in the order of Quote's fields
+    source: SourceId,
+    received_at: Timestamp,
+    observed_at: Timestamp | None,
+    bid_e18: int | None,
+    ask_e18: int | None,
+    bid_size_e18: int | None,
+    ask_size_e18: int | None,
+    last_e18: int | None,
+    sequence: int | None,
+    digest: str,
+) -> Quote:
+    """A fresh quote, changed when received.
+
+    Fills the slots directly: the `__init__` of a frozen dataclass pays a checked setattr for every field, which is a
+    third of the time from a frame to its quote.
+    """
+    made = _new_quote(Quote)
+    _set_source(made, source)
+    _set_received_at(made, received_at)
+    _set_changed_at(made, received_at)
+    _set_observed_at(made, observed_at)
+    _set_bid(made, bid_e18)
+    _set_ask(made, ask_e18)
+    _set_bid_size(made, bid_size_e18)
+    _set_ask_size(made, ask_size_e18)
+    _set_last(made, last_e18)
+    _set_sequence(made, sequence)
+    _set_frame_hash(made, digest)
+    return made
+
+
+_new_quote = Quote.__new__
+(
+    _set_source,
+    _set_received_at,
+    _set_changed_at,
+    _set_observed_at,
+    _set_bid,
+    _set_ask,
+    _set_bid_size,
+    _set_ask_size,
+    _set_last,
+    _set_sequence,
+    _set_frame_hash,
+) = (Quote.__dict__[field.name].__set__ for field in fields(Quote))
 
 
 def _sane(at: int) -> Timestamp:
@@ -64,8 +136,12 @@ def from_seconds_text(text: str) -> Timestamp:
     return _sane(_integer(text) * SECOND)
 
 
-def from_millis(value: int | str) -> Timestamp:
-    return _sane((value if isinstance(value, int) else _integer(value)) * MILLISECOND)
+def from_millis(value: int) -> Timestamp:
+    return _sane(value * MILLISECOND)
+
+
+def from_millis_text(text: str) -> Timestamp:
+    return _sane(_integer(text) * MILLISECOND)
 
 
 def from_micros_text(text: str) -> Timestamp:
@@ -73,18 +149,40 @@ def from_micros_text(text: str) -> Timestamp:
 
 
 def from_iso(text: str) -> Timestamp:
-    """ISO 8601 in UTC, to the microsecond."""
+    """ISO 8601 in UTC with `Z`, to the nanosecond: `2021-04-17T16:43:30.244075Z`."""
+    if (
+        len(text) == _ISO_MICROS
+        and text[19] == "."
+        and text[26] == "Z"
+        and (digits := text[17:19] + text[20:26]).isdigit()
+    ):
+        return Timestamp(_minute(text[:16]) + int(digits) * MICROSECOND)
+    minute, second, point, fraction, zone = text[:16], text[16:19], text[19:20], text[20:-1], text[-1:]
+    if zone != "Z" or second[:1] != ":" or len(fraction) > 9 or point not in (".", "Z"):
+        raise FeedProtocolError(f"{text[:40]!r} is not an ISO 8601 time in UTC")
+    nanos = _integer(fraction) * 10 ** (9 - len(fraction)) if fraction else 0
+    return Timestamp(_minute(minute) + _integer(second[1:]) * SECOND + nanos)
+
+
+@lru_cache(maxsize=64)
+def _minute(text: str) -> int:
+    """Nanoseconds at the start of a minute; cached, for a minute lasts many frames."""
     try:
-        since = datetime.fromisoformat(text) - _EPOCH
-    except (ValueError, TypeError) as error:
-        raise FeedProtocolError(f"{text[:40]!r} is not an ISO 8601 time in UTC") from error
-    return _sane(since // timedelta(microseconds=1) * MICROSECOND)
+        return _sane((datetime.fromisoformat(text).replace(tzinfo=UTC) - _EPOCH) // timedelta(minutes=1) * 60 * SECOND)
+    except ValueError as error:
+        raise FeedProtocolError(f"{text!r} is not a date and a minute") from error
 
 
 def _integer(text: str) -> int:
-    if not (text.isdigit() and text.isascii() and len(text) < 20):
+    if not (text.isdigit() and text.isascii() and len(text) < _LONG):
         raise FeedProtocolError(f"{text[:40]!r} is not a whole number")
     return int(text)
+
+
+@lru_cache(maxsize=4096)
+def source(venue: str, symbol: str) -> SourceId:
+    """`source_id`, the same object each time."""
+    return source_id(venue, symbol)
 
 
 def decode(decoder: msgspec.json.Decoder[T], frame: Frame) -> T:

@@ -1,12 +1,22 @@
-"""Registry of local venues: the same names as `keeper.adapters.sources.STREAM_VENUES`."""
+"""Registry of local spot venues: the same names as `keeper.adapters.sources.STREAM_VENUES`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from keeper.devnet.venues.binance import BinanceServer
-from keeper.devnet.venues.server import VenueServer
+from keeper.devnet.venues.bitfinex import BitfinexServer
+from keeper.devnet.venues.bitstamp import BitstampServer
+from keeper.devnet.venues.coinbase import CoinbaseServer
+from keeper.devnet.venues.kraken import KrakenServer
+from keeper.devnet.venues.okx import OkxServer
+from keeper.devnet.venues.venue import VenueServer
 
 DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
     "binance": BinanceServer,
+    "bitfinex": BitfinexServer,
+    "bitstamp": BitstampServer,
+    "coinbase": CoinbaseServer,
+    "kraken": KrakenServer,
+    "okx": OkxServer,
 }

@@ -10,8 +10,9 @@ from typing import ClassVar
 from aiohttp import web
 
 from keeper.devnet.venues.pricing import Listing, Manner
-from keeper.devnet.venues.server import Client, Handler, VenueServer
+from keeper.devnet.venues.server import Client, Handler
 from keeper.devnet.venues.tape import Tick
+from keeper.devnet.venues.venue import VenueServer, compact
 from keeper.domain.time import MILLISECOND
 
 
@@ -38,13 +39,13 @@ class BinanceServer(VenueServer):
             return
         if any("@" not in stream for stream in streams):
             error = {"code": 2, "msg": "Invalid request: invalid stream"}
-            await self.say(client, (_compact({"error": error, "id": request["id"]}),))
+            await self.say(client, (compact({"error": error, "id": request["id"]}),))
             return
-        await self.say(client, (_compact({"result": None, "id": request["id"]}),))
+        await self.say(client, (compact({"result": None, "id": request["id"]}),))
         for stream in streams:
             symbol, _, channel = stream.partition("@")
             if channel == "bookTicker" and symbol.upper() in self.listings:
-                client.channels[symbol.upper()] = stream
+                await self.subscribe(client, symbol.upper(), stream, snapshot=False)
 
     def ticker(self, client: Client, tick: Tick) -> Iterable[str]:
         book = {
@@ -55,13 +56,13 @@ class BinanceServer(VenueServer):
             "a": _padded(tick.ask),
             "A": _padded(tick.ask_size),
         }
-        yield _compact({"stream": client.channels[tick.symbol], "data": book})
+        yield compact({"stream": client.channels[tick.symbol], "data": book})
 
     def drifted(self, frame: str) -> str:
         return frame.replace('"b":', '"bp":').replace('"a":', '"ap":')
 
     def farewell(self, _client: Client) -> Iterable[str]:
-        yield _compact({"e": "serverShutdown", "E": self.market.clock.now() // MILLISECOND})
+        yield compact({"e": "serverShutdown", "E": self.clock.now() // MILLISECOND})
 
     def limited_body(self) -> str:
         return '{"code":-1003,"msg":"Too much request weight used; please use WebSocket Streams for live updates."}'
@@ -84,7 +85,3 @@ class BinanceServer(VenueServer):
 
 def _padded(value: Decimal) -> str:
     return f"{value:.8f}"
-
-
-def _compact(message: object) -> str:
-    return json.dumps(message, separators=(",", ":"))

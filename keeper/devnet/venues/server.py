@@ -1,10 +1,9 @@
-"""A local exchange: one HTTP server with the venue's own websocket and REST paths."""
+"""A local exchange's plumbing: websocket clients, HTTP routes, fault switches and replay. No prices here."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -14,10 +13,8 @@ from typing import Any, ClassVar, Self
 import aiohttp
 from aiohttp import web
 
-from keeper.devnet.market import HiddenMarket
 from keeper.devnet.venues.faults import Fault, FaultBoard, UnknownFault
-from keeper.devnet.venues.pricing import Listing, Manner, Pricer
-from keeper.devnet.venues.tape import Tape, Tick
+from keeper.ports.clock import Clock
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SEND_TIMEOUT_S = 2.0
@@ -25,15 +22,14 @@ SEND_TIMEOUT_S = 2.0
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One websocket connection as the venue sees it. `channels` maps symbol to whatever the dialect keeps for it."""
+    """One websocket connection as the exchange sees it. `channels` maps symbol to what the dialect keeps for it."""
 
     socket: web.WebSocketResponse
     request: web.Request
-    number: int
     channels: dict[str, Any] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
-    sent: int = 0
-    flags: int = 0
+    serial: int = 0
+    """Messages numbered so far, where the dialect numbers them."""
     parting: asyncio.Future[None] | None = None
 
     def cut(self) -> None:
@@ -42,76 +38,62 @@ class Client:
             self.request.transport.abort()
 
 
-class VenueServer(ABC):
-    """Common part of the local venues; a subclass adds the dialect.
+class SocketServer(ABC):
+    """One HTTP server with one websocket path. Use as `async with server:` or by `start` and `stop`.
 
-    >>> server = BinanceServer(market)
-    >>> await server.start()
-    >>> feed = WebsocketFeed(Binance(**server.options()), ...)
-    >>> server.faults.switch("stall", symbol="BTCUSDT")
-
-    `tape` holds what was sent. After `replay(frames)` the server says exactly those frames to every client that has
-    spoken, and nothing of its own.
+    After `replay(frames)` it says exactly those frames to every client that has spoken, and nothing of its own.
     """
 
     name: ClassVar[str]
     ws_path: ClassVar[str]
-    listings: ClassVar[Mapping[str, Listing]]
-    manner: ClassVar[Manner] = Manner()
     heartbeat_every_s: ClassVar[float | None] = None
     limited_status: ClassVar[int] = 429
 
-    def __init__(
-        self, market: HiddenMarket, seed: int = 1, rate_hz: float = 8.0, port: int = 0, host: str = "127.0.0.1"
-    ) -> None:
-        self.market, self.rate_hz = market, rate_hz
+    def __init__(self, clock: Clock, port: int = 0, host: str = "127.0.0.1") -> None:
+        self.clock = clock
         self.faults = FaultBoard(self._switched)
-        self.rng = random.Random(f"{self.name}:{seed}")  # noqa: S311  a simulation that repeats
-        self.pricer = Pricer(market, self.listings, self.manner, self.faults, self.rng)
-        self.tape = Tape()
         self.clients: list[Client] = []
         self.connects = 0
+        """Handshakes asked for, including those refused."""
         self.requests: list[str] = []
+        """REST requests, by path and query."""
+        self.news = asyncio.Event()
+        """Set on every handshake, client frame and REST request, for whoever waits for one."""
         self._script: list[str] | None = None
         self._script_every_s = 0.0
         self._rest_script: dict[str, tuple[int, str]] = {}
         self._host, self._port = host, port
         self._runner: web.AppRunner | None = None
-        self._stop = asyncio.Event()
-        self._tasks: asyncio.Task[None] | None = None
+        self._work: asyncio.Future[None] | None = None
 
     # Dialect
-
-    @abstractmethod
-    def rest_routes(self) -> Mapping[str, Handler]:
-        """Path → handler of the venue's REST ticker."""
 
     @abstractmethod
     async def hear(self, client: Client, text: str) -> None:
         """Answers one frame of a client."""
 
     @abstractmethod
-    def ticker(self, client: Client, tick: Tick) -> Iterable[str]:
-        """The data frames by which this client learns of `tick`."""
+    def rest_routes(self) -> Mapping[str, Handler]:
+        """Path → handler."""
 
     @abstractmethod
-    def drifted(self, frame: str) -> str:
-        """The same frame after an unannounced change of schema."""
-
-    def limited_body(self) -> str:
-        """Body of an answer to a caller who asks too often."""
-        return '{"error":"rate limit"}'
+    async def publish(self) -> None:
+        """Sends data for ever."""
 
     def greeting(self, _client: Client) -> Iterable[str]:
-        """What the venue says first."""
+        """What the exchange says first."""
         return ()
 
     def heartbeat(self, _client: Client) -> Iterable[str]:
         return ()
 
     def farewell(self, _client: Client) -> Iterable[str]:
-        """Advance notice of a planned close, where the venue gives one."""
+        """Advance notice of a planned close, where the exchange gives one."""
         return ()
+
+    def limited_body(self) -> str:
+        """Body of an answer to a caller who asks too often."""
+        return '{"error":"rate limit"}'
 
     # Life
 
@@ -136,16 +118,15 @@ class VenueServer(ABC):
         app.router.add_post("/_fault", self._switch_fault)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
+        await web.TCPSite(self._runner, self._host, self._port).start()
         self._port = self._runner.addresses[0][1]
-        self._tasks = asyncio.ensure_future(self._work())
+        self._work = asyncio.ensure_future(self._run())
 
     async def stop(self) -> None:
-        if self._tasks is not None:
-            self._tasks.cancel()
+        if self._work is not None:
+            self._work.cancel()
             with suppress(asyncio.CancelledError):
-                await self._tasks
+                await self._work
         for client in tuple(self.clients):
             client.cut()
         if self._runner is not None:
@@ -162,74 +143,56 @@ class VenueServer(ABC):
         self._script, self._script_every_s = list(frames), every_s
 
     def replay_rest(self, path_and_query: str, status: int, body: str) -> None:
-        """Fixed answer to the REST request whose path and query start so."""
+        """Fixed answer to every REST request whose path and query begin so."""
         self._rest_script[path_and_query] = (status, body)
+
+    @property
+    def replaying(self) -> bool:
+        return self._script is not None
 
     # Sending
 
-    async def say(self, client: Client, frames: Iterable[str]) -> None:
+    async def say(self, client: Client, frames: Iterable[str]) -> bool:
+        """False when nothing left the exchange."""
         if self.faults.active("half_open"):
-            return
-        for frame in frames:
-            with suppress(ConnectionError, TimeoutError, aiohttp.ClientError):
+            return False
+        try:
+            for frame in frames:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await client.socket.send_str(frame)
-                client.sent += 1
+        except (ConnectionError, TimeoutError, aiohttp.ClientError):
+            return False
+        return True
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publish())
+            tasks.create_task(self.publish())
             if self.heartbeat_every_s is not None:
                 tasks.create_task(self._beat(self.heartbeat_every_s))
-
-    async def _publish(self) -> None:
-        while True:
-            for symbol in self.listings:
-                if self._script is None:
-                    await self._tell(symbol)
-            await asyncio.sleep(self.rng.uniform(0.7, 1.3) / self.rate_hz)
-
-    async def _tell(self, symbol: str) -> None:
-        tick = self.pricer.next(symbol)
-        if self.faults.active("stall", symbol) or self.faults.active("quiet", symbol):
-            return
-        for client in tuple(self.clients):
-            if symbol in client.channels:
-                await self.say_tick(client, tick)
-
-    async def say_tick(self, client: Client, tick: Tick) -> None:
-        frames = [self._spoiled(frame, tick.symbol) for frame in self.ticker(client, tick)]
-        await self.say(client, frames)
-        if frames and not self.faults.active("half_open"):
-            self.tape.record(self.market.clock.now(), tick, "stream")
-
-    def _spoiled(self, frame: str, symbol: str) -> str:
-        if self.faults.active("bad_json", symbol):
-            return frame[: len(frame) // 2]
-        return self.drifted(frame) if self.faults.active("schema_drift", symbol) else frame
 
     async def _beat(self, every_s: float) -> None:
         while True:
             await asyncio.sleep(every_s)
             for client in tuple(self.clients):
-                if self._script is None:
+                if not self.replaying:
                     await self.say(client, self.heartbeat(client))
 
     # Serving
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         self.connects += 1
+        self.news.set()
         if (limited := self._limited()) is not None:
             return limited
         socket = web.WebSocketResponse(autoping=False, compress=False)
         await socket.prepare(request)
-        client = Client(socket, request, self.connects)
+        client = Client(socket, request)
         if self.faults.active("drop"):
             client.cut()
             return socket
         self.clients.append(client)
         try:
-            if self._script is None:
+            if not self.replaying:
                 await self.say(client, self.greeting(client))
             await self._listen(client)
         finally:
@@ -245,6 +208,7 @@ class VenueServer(ABC):
                     await client.socket.pong(message.data)
             elif message.type is aiohttp.WSMsgType.TEXT:
                 client.heard.append(message.data)
+                self.news.set()
                 if self._script is None:
                     await self.hear(client, message.data)
                 elif len(client.heard) == 1:
@@ -253,12 +217,12 @@ class VenueServer(ABC):
     async def _recite(self, client: Client, script: Iterable[str]) -> None:
         for frame in script:
             await self.say(client, (frame,))
-            if self._script_every_s:
-                await asyncio.sleep(self._script_every_s)
+            await asyncio.sleep(self._script_every_s)
 
     def _guarded(self, handler: Handler) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
             self.requests.append(request.path_qs)
+            self.news.set()
             if (limited := self._limited()) is not None:
                 return limited
             for start, (status, body) in self._rest_script.items():
@@ -268,19 +232,12 @@ class VenueServer(ABC):
 
         return answer
 
-    def rest_tick(self, symbol: str) -> Tick:
-        """What REST says now; goes on the tape."""
-        tick = self.pricer.latest(symbol)
-        self.tape.record(self.market.clock.now(), tick, "rest")
-        return tick
-
     def _limited(self) -> web.Response | None:
         if (fault := self.faults.active("rate_limit")) is None:
             return None
-        retry_after = str(int(fault.number("retry_after_s", 5.0)))
         return web.Response(
             status=int(fault.number("status", self.limited_status)),
-            headers={"Retry-After": retry_after},
+            headers={"Retry-After": str(int(fault.number("retry_after_s", 5.0)))},
             text=self.limited_body(),
             content_type="application/json",
         )
@@ -288,27 +245,29 @@ class VenueServer(ABC):
     # Faults
 
     async def _list_faults(self, _request: web.Request) -> web.Response:
-        return web.json_response({"venue": self.name, "symbols": list(self.listings), **self.faults.listing()})
+        return web.json_response({"venue": self.name, **self.faults.listing()})
 
     async def _switch_fault(self, request: web.Request) -> web.Response:
         try:
             body = await request.json()
             options = {k: v for k, v in body.items() if k not in ("fault", "on", "symbol")}
             self.faults.switch(body["fault"], bool(body.get("on", True)), body.get("symbol"), **options)
-        except (UnknownFault, KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
+        except (UnknownFault, KeyError, TypeError, ValueError, AttributeError, json.JSONDecodeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"venue": self.name, **self.faults.listing()})
 
     def _switched(self, fault: Fault | None) -> None:
-        if fault is not None and fault.name == "drop":
-            for client in tuple(self.clients):
+        if fault is None or fault.name not in ("drop", "close_24h"):
+            return
+        for client in tuple(self.clients):
+            if fault.name == "drop":
                 client.cut()
-        elif fault is not None and fault.name == "close_24h":
-            for client in tuple(self.clients):
-                farewell = self._part(client, fault.number("notice_s", 2.0))
-                client.parting = asyncio.ensure_future(farewell)
+            else:
+                client.parting = asyncio.ensure_future(self._part(client, fault.number("notice_s", 2.0)))
 
     async def _part(self, client: Client, notice_s: float) -> None:
         await self.say(client, self.farewell(client))
         await asyncio.sleep(notice_s)
-        await client.socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await client.socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)

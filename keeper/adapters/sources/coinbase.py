@@ -1,0 +1,167 @@
+"""Coinbase Exchange, ticker and heartbeat: https://docs.cdp.coinbase.com/exchange/websocket-feed/channels"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import msgspec
+
+from keeper.adapters.sources import wire
+from keeper.domain.quote import Quote
+from keeper.domain.time import SECOND, Timestamp
+from keeper.errors import FeedProtocolError, RateLimited
+from keeper.ports.venue import HEARTBEAT, Frame, Limits, RestRequest, Step, VenueEvent
+
+URL = "wss://ws-feed.exchange.coinbase.com"
+REST_URL = "https://api.exchange.coinbase.com"
+
+State = Mapping[str, tuple[Quote, int]]
+"""Last ticker of each product, with its trade id."""
+
+
+class _Channel(msgspec.Struct):
+    name: str
+    product_ids: list[str] = []
+
+
+class _Frame(msgspec.Struct):
+    type: str
+    product_id: str | None = None
+    price: str | None = None
+    best_bid: str | None = None
+    best_ask: str | None = None
+    best_bid_size: str | None = None
+    best_ask_size: str | None = None
+    time: str | None = None
+    sequence: int | None = None
+    trade_id: int | None = None
+    last_trade_id: int | None = None
+    channels: list[_Channel] = []
+    message: str = ""
+    reason: str = ""
+
+
+class _RestTicker(msgspec.Struct):
+    bid: str
+    ask: str
+    price: str
+    time: str
+
+
+class _RestError(msgspec.Struct):
+    message: str
+
+
+_FRAME = msgspec.json.Decoder(_Frame)
+_REST = msgspec.json.Decoder(_RestTicker)
+_REST_ERROR = msgspec.json.Decoder(_RestError)
+
+
+@dataclass(frozen=True, slots=True)
+class Coinbase:
+    """Channel `ticker` speaks on trades only, so `observed_at` is the time of the last trade.
+
+    A heartbeat that names the ticker's own trade as the last one confirms the ticker, for at most `max_quiet_s` after
+    it came: a venue whose matching has stopped would otherwise look fresh for ever.
+    """
+
+    name: str = "coinbase"
+    url: str = URL
+    rest_url: str = REST_URL
+    max_quiet_s: float = 60.0
+
+    trade_driven: ClassVar[bool] = True
+    limits: ClassVar[Limits] = Limits(
+        doc="https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits",
+        symbols_per_connection=50,
+        frames_per_s=20.0,
+        connects=8,
+        silence_s=10.0,
+        rest_every_s=0.2,
+        wait_s={403: 300.0, 429: 5.0, 451: 3600.0},
+    )
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return (self.url,)
+
+    def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[str]]:
+        """One product in each message: an unknown one fails its whole message."""
+        subscribe = {"type": "subscribe", "channels": ["ticker", "heartbeat"]}
+        return {}, [wire.encode({**subscribe, "product_ids": [symbol]}) for symbol in symbols]
+
+    def step(self, state: State, frame: Frame, received_at: Timestamp) -> Step:
+        message = wire.decode(_FRAME, frame)
+        match message.type:
+            case "ticker":
+                quote = self._quote(message, frame, received_at)
+                trade_id = wire.present(message.trade_id, "trade_id")
+                known = {**state, wire.present(message.product_id, "product_id"): (quote, trade_id)}
+                return Step(known, (quote,))
+            case "heartbeat":
+                return Step(state, events=(HEARTBEAT,), confirmations=self._confirmed(state, message, received_at))
+            case "subscriptions":
+                products = {p for channel in message.channels if channel.name == "ticker" for p in channel.product_ids}
+                return Step(state, events=(VenueEvent("subscribed", tuple(sorted(products))),))
+            case "error":
+                return Step(state, events=(_refusal(message),))
+        raise FeedProtocolError(f"type {message.type!r} was not subscribed to")
+
+    def _quote(self, ticker: _Frame, frame: Frame, received_at: Timestamp) -> Quote:
+        return wire.quote(
+            wire.source(self.name, wire.present(ticker.product_id, "product_id")),
+            received_at,
+            wire.from_iso(wire.present(ticker.time, "time")),
+            wire.side_e18(wire.present(ticker.best_bid, "best_bid")),
+            wire.side_e18(wire.present(ticker.best_ask, "best_ask")),
+            wire.side_e18(ticker.best_bid_size),
+            wire.side_e18(ticker.best_ask_size),
+            wire.side_e18(wire.present(ticker.price, "price")),
+            ticker.sequence,
+            wire.frame_hash(frame),
+        )
+
+    def _confirmed(self, state: State, heartbeat: _Frame, received_at: Timestamp) -> tuple[Quote, ...]:
+        quote, trade_id = state.get(heartbeat.product_id or "", (None, None))
+        if quote is None or trade_id != heartbeat.last_trade_id:
+            return ()
+        if received_at - quote.received_at > self.max_quiet_s * SECOND:
+            return ()
+        return (replace(quote, received_at=received_at),)
+
+    def ping(self) -> None:
+        """The heartbeat channel keeps the connection."""
+
+    def rest(self, symbol: str) -> RestRequest:
+        return RestRequest(f"{self.rest_url}/products/{symbol}/ticker")
+
+    def parse_rest(self, symbol: str, status: int, body: bytes, received_at: Timestamp) -> Quote | VenueEvent:
+        if status != 200:
+            message = wire.decode(_REST_ERROR, body).message
+            if "rate limit" in message.lower():
+                raise RateLimited(message)
+            if status == 404:
+                return VenueEvent("symbol_refused", (symbol,), message)
+            raise FeedProtocolError(f"HTTP {status}: {message}")
+        ticker = wire.decode(_REST, body)
+        return wire.quote(
+            wire.source(self.name, symbol),
+            received_at,
+            wire.from_iso(ticker.time),
+            wire.side_e18(ticker.bid),
+            wire.side_e18(ticker.ask),
+            None,
+            None,
+            wire.side_e18(ticker.price),
+            None,
+            wire.frame_hash(body),
+        )
+
+
+def _refusal(error: _Frame) -> VenueEvent:
+    """`reason` begins with the product where a product is at fault: `FOO-USD is not a valid product`."""
+    product, _, rest = error.reason.partition(" ")
+    symbols = (product,) if rest.startswith("is not a valid product") and product else ()
+    return VenueEvent("symbol_refused", symbols, f"{error.message}: {error.reason}")

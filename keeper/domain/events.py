@@ -105,6 +105,7 @@ class PriceUpdated:
     observed_at_s: int
     index_e18: int
     mark_e18: int
+    premium_e18: int
     acc: int
     covered: int
 

@@ -27,6 +27,7 @@ _EVENTS = {
     "future_refused": "feed.future_refused",
     "probed": "feed.probed",
 }
+_ASKED_TO_WAIT = frozenset({"http_429", "http_418"})
 _ADVICE = {
     "benched": "the venue sends frames that do not match its documented format; see docs/operations.md#a-venue-is-benched",
     "symbol_refused": "the venue does not list this symbol; correct it in the market's file and reload",
@@ -97,6 +98,8 @@ class QuoteService:
         }
         state = states.get(notice.kind, old.state)
         lost = notice.kind == "disconnected"
+        if lost and notice.reason in _ASKED_TO_WAIT:
+            state = "rate_limited"
         if lost:
             self.meter.count("keeper_feed_reconnects_total", source=source, reason=notice.reason or "closed")
         if notice.kind in ("frame_dropped", "future_refused"):

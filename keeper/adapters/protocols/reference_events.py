@@ -17,7 +17,7 @@ from keeper.errors import AbiMismatch
 
 _NOUNS: Mapping[str, tuple[Callable[..., ProtocolEvent], str]] = {
     "BatchPushed": (events.BatchPushed, "roundId submitter observedAt epoch evidence signerBitmap accepted"),
-    "PriceUpdated": (events.PriceUpdated, "marketId roundId observedAt index mark acc covered"),
+    "PriceUpdated": (events.PriceUpdated, "marketId roundId observedAt index mark premium acc covered"),
     "PriceSkipped": (events.PriceSkipped, "marketId roundId reason"),
     "MarginChanged": (events.MarginChanged, "account cause delta margin"),
     "PositionChanged": (

@@ -112,7 +112,7 @@ class Exchange:
                 feed.acc, feed.covered = self._sums(feed, at)
             feed.index, feed.mark, feed.at, feed.round = index, mark, at, number_of_round
             feed.premium = self._premium(feed, index, mark, reported)
-            self.log.append(("PriceUpdated", number, feed.round, at, index, mark, feed.acc, feed.covered))
+            self.log.append(("PriceUpdated", number, feed.round, at, index, mark, feed.premium, feed.acc, feed.covered))
 
     def _skip(self, feed, round_id, index, mark, reported, many):
         if not (index and mark):

@@ -51,10 +51,8 @@ class Watch:
         self.columns.sync(self.mirror.accounts, self.mirror.apply_block(at, events))
         for entry in log:
             if entry[0] == "PriceUpdated":
-                _, number, round_id, observed, index, mark, _, _ = entry
-                self.feeds[number] = observe(
-                    self.feeds[number], observed, round_id, index, mark, self.world.exchange.feeds[number].premium
-                )
+                _, number, round_id, observed, index, mark, premium, _, _ = entry
+                self.feeds[number] = observe(self.feeds[number], observed, round_id, index, mark, premium)
 
     def compare(self) -> None:
         exchange, now = self.world.exchange, self.world.now

@@ -52,7 +52,9 @@ OFFERED = (
     Listing("bitstamp", "usdtusd", "USDT", "USD"),
 )
 LEVELS = {"BTC": 60_000.0, "ETH": 3_000.0, "USDT": 0.9998}
-ACCOUNTS = {name: "0x" + keccak(text=name)[12:].hex() for name in ("maker", "bear", "bankrupt", "partial", "closed", "calm")}
+ACCOUNTS = {
+    name: "0x" + keccak(text=name)[12:].hex() for name in ("maker", "bear", "bankrupt", "partial", "closed", "calm")
+}
 DEPOSITS = {
     "maker": 20_000_000,
     "bear": 100_000,
@@ -94,6 +96,10 @@ class Miniature:
     clock: SecondHand
     directory: Path
     documents: Sequence[Mapping[str, Any]]
+    falsified: str | None = None
+    """A venue whose votes are worth 0.4 % more than what it sent."""
+    idle_s: int = 0
+    """How long nobody is liquidated after the fall."""
     second: int = 0
     records: list[tuple[str, str, str]] = field(default_factory=list)
     ticks: dict[tuple[str, str], list[Tick]] = field(default_factory=dict)
@@ -108,7 +114,7 @@ class Miniature:
                 await self.trade()
             if (START + second) % 20 == 0:
                 await self.act(SENDER, "PerpExchange", "settleFundingMany", [1, 2])
-            if second > FALL_AT:
+            if second > FALL_AT + self.idle_s:
                 await self.liquidate()
             await self.mine()
             self.status()
@@ -134,17 +140,20 @@ class Miniature:
 
     def vote(self, venue: str, symbol: str, weight: int, rate: int | None) -> dict[str, Any]:
         tick = self.ticks[venue, symbol][-1]
-        bid, ask, last = (int(round(float(text) * 1e8)) * 10**10 for text in (tick.bid, tick.ask, tick.last))
+        bid, ask, last = (round(float(text) * 1e8) * 10**10 for text in (tick.bid, tick.ask, tick.last))
         stated = (bid + ask) // 2
+        price = stated if rate is None else stated * rate // E18
         return {
             "source": f"{venue}:{symbol}", "bid": bid, "ask": ask, "last": last, "received": tick.sent_at + 10**6,
             "changed": tick.sent_at + 10**6, "observed": None, "frame": None, "sequence": None, "weight": weight,
-            "rate": rate, "price": stated if rate is None else stated * rate // E18,
+            "rate": rate, "price": price * 1004 // 1000 if venue == self.falsified else price,
         }  # fmt: skip
 
     def index(self, document: Mapping[str, Any], rates: Mapping[str, int]) -> dict[str, Any]:
         votes = [
-            self.vote(s["kind"], s["symbol"], s["weight"], rates[s["quote"]] if s["quote"] == "USDT" and rates else None)
+            self.vote(
+                s["kind"], s["symbol"], s["weight"], rates[s["quote"]] if s["quote"] == "USDT" and rates else None
+            )
             for s in document["sources"]
         ]
         pairs = sorted((vote["price"], vote["weight"]) for vote in votes)
@@ -265,8 +274,8 @@ def save_journal(path: Path, records: Sequence[tuple[str, str, str]]) -> None:
         connection.executemany("INSERT INTO decision VALUES (?, ?, ?, ?)", rows)
 
 
-async def record(directory: Path) -> None:
-    """A recording in `directory` that satisfies every check."""
+async def record(directory: Path, falsified: str | None = None, idle_s: int = 0) -> None:
+    """A recording in `directory` that satisfies every check, unless something is asked to go wrong."""
     clock = SecondHand()
     async with aiohttp.ClientSession() as session, AnvilNode(NodeOptions(mining=False, timestamp_s=START - 60)) as node:
         rpc, recorder = JsonRpc(session, node.url), Recorder(directory, clock)
@@ -280,7 +289,9 @@ async def record(directory: Path) -> None:
             markets=LISTINGS,
         )
         deployment = await deploy(node.url, "0x" + DEPLOYER.hex(), parameters, mine=True)
-        miniature = Miniature(rpc, deployment, recorder, clock, directory, market_documents(OFFERED, "perp"))
+        miniature = Miniature(
+            rpc, deployment, recorder, clock, directory, market_documents(OFFERED, "perp"), falsified, idle_s
+        )
         await deposit(miniature)
         await miniature.play()
         await miniature.save()

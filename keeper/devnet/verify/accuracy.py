@@ -15,7 +15,6 @@ TRANSPORT_NS = 250_000_000
 """A decision needs so long to reach the block that is being built."""
 STEP_NS = 50_000_000
 SHARE = 0.99
-WORST_SHOWN = 5
 
 
 def mark_accuracy(recording: Recording, history: History) -> Outcome:
@@ -36,7 +35,7 @@ def mark_accuracy(recording: Recording, history: History) -> Outcome:
                 misses.append(f"block {now.block.number}: {market['market']} is {away:.1f} bps off, allowed {limit}")
     allowed = int(judged * (1 - SHARE))
     share = 1 - len(misses) / judged if judged else 0.0
-    findings = misses[:WORST_SHOWN] if len(misses) > allowed or not judged else []
+    findings = misses if len(misses) > allowed or not judged else []
     if not judged:
         findings = ["no block could be judged"]
     thresholds = sorted({market["publish"]["deviation_bps"] for market in recording.perps})

@@ -18,7 +18,6 @@ from keeper.devnet.verify.recording import Recording
 E18 = 10**18
 BEFORE_NS, AFTER_NS = 5 * 10**9, 10**9
 """How long before and after its receipt a tick may stand on the tape: a venue notes it when the last client has it."""
-SHOWN = 5
 TRIGGERS = ("first", "deviation", "heartbeat", "ride_along")
 
 
@@ -60,7 +59,7 @@ def roots(traced: Traced) -> Outcome:
         findings.append("nothing was pushed")
     whole = sum(found is not None for _, found in traced.found)
     measured = f"{whole} of {len(traced.found)} batches, {len(traced.records)} records"
-    return outcome("evidence-root", "root on chain == root of the journal's records", measured, findings[:SHOWN])
+    return outcome("evidence-root", "root on chain == root of the journal's records", measured, findings)
 
 
 def pushes(traced: Traced) -> Outcome:
@@ -195,7 +194,7 @@ def results(traced: Traced) -> Outcome:
         if record.entry[1:3] != (int(own["price"] or 0), int(record.document["mark"]["price"])):
             findings.append(f"{record.document['market']} at {record.document['now']}: entry and record differ")
     measured = f"{len(traced.records)} records"
-    return outcome("evidence-result", "index recomputed from the votes, to the last digit", measured, findings[:SHOWN])
+    return outcome("evidence-result", "index recomputed from the votes, to the last digit", measured, findings)
 
 
 def exact_index(votes: Sequence[Mapping[str, Any]], rules: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ from tests.evm.oracle_model import Batch
 
 START = 1_800_001_000
 """1,000 seconds after a boundary of every interval that the tests use."""
-GAS = 16_000_000
+GAS = 29_000_000
 ORACLE, EXCHANGE, LENS = load("PriceOracle"), load("PerpExchange"), load("PerpLens")
 
 

@@ -111,7 +111,7 @@ async def test_deploy__on_every_kind_of_mining__configures_what_was_asked(option
                 "eth_call", {"to": contract, "data": "0x" + abi.call("pendingOwner").hex()}, "latest"
             )
             assert abi.result("pendingOwner", bytes.fromhex(pending[2:])) == (named("owner"),)
-        code = await rpc.call("eth_getCode", d.oracle, hex(d.block_number))
+        code = await rpc.call("eth_getCode", d.token, hex(d.block_number))
         assert len(code) > 2
 
 

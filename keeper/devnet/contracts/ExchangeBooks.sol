@@ -49,6 +49,7 @@ abstract contract ExchangeBooks is IPerpExchange, Roles {
 
     uint8 public paused;
     bool private entered;
+    uint32 internal highestMarket;
     uint32[] internal listedMarkets;
     mapping(uint32 => MarketConfig) internal configs;
     mapping(uint32 => MarketState) internal states;

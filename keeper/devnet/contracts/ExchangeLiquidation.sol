@@ -19,7 +19,6 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
     struct Plan {
         uint8 reason;
         uint32 staleMarket;
-        uint96 mark;
         uint256 size; // x
         int256 delta;
         int256 cash;
@@ -29,6 +28,7 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
         uint256 closedNotional;
         uint256 loss;
         uint256 available;
+        Snapshot market;
     }
 
     function liquidate(address account, uint32 marketId, uint128 maxSize)
@@ -37,7 +37,7 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
         whenNotPaused(LIQUIDATE)
         returns (uint128 size)
     {
-        Plan memory plan = _liquidate(Request(account, marketId, maxSize));
+        Plan memory plan = _liquidate(_newSnapshots(), Request(account, marketId, maxSize));
         if (plan.reason == SELF_OR_ENGINE) revert SelfOrEngine();
         if (plan.reason == NO_POSITION) revert NoPosition();
         if (plan.reason == STALE) revert Stale(plan.staleMarket);
@@ -56,8 +56,9 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
         if (requests.length == 0 || requests.length > MAX_REQUESTS) revert BatchSize(requests.length);
         reasons = new bytes(requests.length);
         uint256 done;
+        Snapshot[] memory known = _newSnapshots();
         for (uint256 i = 0; i < requests.length; i++) {
-            uint8 reason = _liquidate(requests[i]).reason;
+            uint8 reason = _liquidate(known, requests[i]).reason;
             reasons[i] = bytes1(reason);
             if (reason == 0) done++;
             else emit LiquidationSkipped(requests[i].account, requests[i].marketId, reason);
@@ -70,13 +71,14 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
         view
         returns (uint8 reason, uint128 size, int256 equity, uint256 maintenance, uint256 loss, uint256 available)
     {
-        Plan memory plan = _plan(Request(account, marketId, type(uint128).max), address(0));
-        return (plan.reason, uint128(plan.size), plan.equity, plan.mm, plan.loss, _available());
+        Snapshot[] memory known = _newSnapshots();
+        Plan memory plan = _plan(known, Request(account, marketId, type(uint128).max), address(0));
+        return (plan.reason, uint128(plan.size), plan.equity, plan.mm, plan.loss, _available(known));
     }
 
-    function _liquidate(Request memory request) private returns (Plan memory plan) {
+    function _liquidate(Snapshot[] memory known, Request memory request) private returns (Plan memory plan) {
         if (_isListedMarket(request.marketId)) _accrue(request.marketId);
-        plan = _plan(request, msg.sender);
+        plan = _plan(known, request, msg.sender);
         if (plan.reason != 0) return plan;
         _move(Move(request.account, request.marketId, MOVED_LIQUIDATED, plan.delta, plan.cash, 0));
         _move(Move(_engine(), request.marketId, MOVED_TAKEN_OVER, -plan.delta, -plan.cash, 0));
@@ -86,7 +88,7 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
             request.marketId,
             msg.sender,
             uint128(plan.size),
-            plan.mark,
+            uint96(plan.market.mark),
             plan.equity,
             plan.mm,
             penalty,
@@ -104,7 +106,7 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
             _cover(request.account, plan.loss);
             return (0, 0);
         }
-        MarketConfig storage config = configs[request.marketId];
+        MarketConfig memory config = plan.market.config;
         penalty = PerpMath.cdivU(plan.closedNotional * config.penaltyBps, PerpMath.BPS);
         if (penalty > uint256(plan.equity1)) penalty = uint256(plan.equity1);
         reward = penalty * config.liquidatorBps / PerpMath.BPS;
@@ -119,59 +121,67 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
     }
 
     /// @dev The first reason against it, or all its figures.
-    function _plan(Request memory r, address caller) private view returns (Plan memory plan) {
+    function _plan(Snapshot[] memory known, Request memory r, address caller)
+        private
+        view
+        returns (Plan memory plan)
+    {
         plan.reason = SELF_OR_ENGINE;
         if (r.account == _engine() || r.account == caller) return plan;
         int256 size = positions[r.account][r.marketId].size;
         plan.reason = NO_POSITION;
         if (size == 0) return plan;
         plan.reason = STALE;
-        plan.staleMarket = _firstShielding(r.account, r.marketId);
+        plan.staleMarket = _firstStale(known, r.account, r.marketId);
         if (plan.staleMarket != 0) return plan;
-        Valuation memory v = _valueOf(r.account);
+        PerpMath.Valuation memory v = _valueOf(known, r.account);
         (plan.equity, plan.mm) = (v.equity, v.mm);
         plan.reason = HEALTHY;
         if (v.equity >= PerpMath.toSigned(v.mm)) return plan;
         plan.reason = SIZE_ZERO;
-        plan.mark = _mark(r.marketId);
-        plan.size = _wantedSize(r, v, size, plan.mark);
+        plan.market = _snapshot(known, r.marketId);
+        plan.size = _wantedSize(plan.market, v, PerpMath.abs(size));
+        uint256 most = r.maxSize - r.maxSize % plan.market.config.lot;
+        if (most < plan.size) plan.size = most;
         if (plan.size == 0) return plan;
         _planTakeOver(plan, v, r.account, r.marketId, size);
-        plan.available = plan.loss == 0 ? 0 : _available();
+        plan.available = plan.loss == 0 ? 0 : _available(known);
         plan.reason = plan.loss > plan.available ? FUND_SHORT : 0;
     }
 
-    function _wantedSize(Request memory r, Valuation memory v, int256 size, uint256 mark)
+    function _wantedSize(Snapshot memory s, PerpMath.Valuation memory v, uint256 size)
         private
-        view
+        pure
         returns (uint256)
     {
-        MarketConfig storage config = configs[r.marketId];
-        PerpMath.Sizing memory s = PerpMath.Sizing({
-            size: PerpMath.abs(size),
-            mark: mark,
-            equity: v.equity,
-            mm: v.mm,
-            marketMm: PerpMath.maintenance(config.tiers, PerpMath.notional(size, mark)),
-            bufferBps: config.bufferBps,
-            penaltyBps: config.penaltyBps,
-            lot: config.lot,
-            minNotional: config.minNotional
-        });
-        uint256 wanted = PerpMath.liquidationSize(s);
-        uint256 most = r.maxSize - r.maxSize % config.lot;
-        return wanted < most ? wanted : most;
+        return PerpMath.liquidationSize(
+            PerpMath.Sizing({
+                size: size,
+                mark: s.mark,
+                equity: v.equity,
+                mm: v.mm,
+                tiers: s.config.tiers,
+                bufferBps: s.config.bufferBps,
+                penaltyBps: s.config.penaltyBps,
+                lot: s.config.lot,
+                minNotional: s.config.minNotional
+            })
+        );
     }
 
-    /// @dev From plan.size and plan.mark: the two sides of the take-over, the equity after it and the loss it leaves.
-    function _planTakeOver(Plan memory plan, Valuation memory v, address account, uint32 marketId, int256 size)
-        private
-        view
-    {
+    /// @dev From plan.size and plan.market: the sides of the take-over, the equity after it and the loss it leaves.
+    function _planTakeOver(
+        Plan memory plan,
+        PerpMath.Valuation memory v,
+        address account,
+        uint32 marketId,
+        int256 size
+    ) private view {
+        uint256 mark = plan.market.mark;
         plan.delta = size > 0 ? -int256(plan.size) : int256(plan.size);
-        plan.cash = PerpMath.cashFor(plan.delta, plan.mark);
-        plan.equity1 = PerpMath.equityAfter(v.equity, size, plan.delta, plan.cash, plan.mark);
-        plan.closedNotional = PerpMath.notional(plan.delta, plan.mark);
+        plan.cash = PerpMath.cashFor(plan.delta, mark);
+        plan.equity1 = PerpMath.equityAfter(v.equity, size, plan.delta, plan.cash, mark);
+        plan.closedNotional = PerpMath.notional(plan.delta, mark);
         bool last = plan.delta == -size && accounts[account].markets == _bit(marketId);
         plan.loss = PerpMath.lossShare(plan.equity1, last, plan.closedNotional, v.notional);
     }
@@ -187,38 +197,43 @@ abstract contract ExchangeLiquidation is ExchangeValuation {
         if (bankrupt == counterparty || counterparty == _engine()) revert InvalidParties();
         if (!_isListedMarket(marketId)) revert UnknownMarket(marketId);
         _accrue(marketId);
-        _checkPair(bankrupt, counterparty, marketId, size);
-        Valuation memory v = _valueOf(bankrupt);
+        Snapshot[] memory known = _newSnapshots();
         Plan memory plan;
         plan.size = size;
-        plan.mark = _mark(marketId);
+        plan.market = _snapshot(known, marketId);
+        _checkPair(known, bankrupt, counterparty, marketId, size);
+        PerpMath.Valuation memory v = _valueOf(known, bankrupt);
         _planTakeOver(plan, v, bankrupt, marketId, positions[bankrupt][marketId].size);
         if (plan.equity1 >= 0) revert NotBankrupt(plan.equity1);
-        uint256 cover = bankrupt == _engine() ? 0 : _available();
+        uint256 cover = bankrupt == _engine() ? 0 : _available(known);
         if (cover >= plan.loss) revert FundNotEmpty(plan.loss, cover);
         int256 cash = plan.cash + int256(plan.loss - cover);
         _move(Move(bankrupt, marketId, MOVED_DELEVERAGED, plan.delta, cash, 0));
         _move(Move(counterparty, marketId, MOVED_DELEVERAGED, -plan.delta, -cash, 0));
         _cover(bankrupt, cover);
-        _checkCounterparty(counterparty);
-        emit Deleveraged(bankrupt, counterparty, marketId, size, plan.mark, plan.loss, cover);
+        v = _valueOf(known, counterparty);
+        if (v.equity < PerpMath.toSigned(v.mm)) revert CounterpartyUnhealthy(v.equity, v.mm);
+        emit Deleveraged(
+            bankrupt, counterparty, marketId, size, uint96(plan.market.mark), plan.loss, cover
+        );
         _sweep(marketId);
     }
 
-    function _checkPair(address bankrupt, address counterparty, uint32 marketId, uint256 size) private view {
+    function _checkPair(
+        Snapshot[] memory known,
+        address bankrupt,
+        address counterparty,
+        uint32 marketId,
+        uint256 size
+    ) private view {
         int256 b = positions[bankrupt][marketId].size;
         int256 c = positions[counterparty][marketId].size;
         if (b == 0 || c == 0 || (b > 0) == (c > 0)) revert NoPosition();
-        if (size == 0 || size % configs[marketId].lot != 0 || size > PerpMath.abs(b) || size > PerpMath.abs(c)) {
+        if (size == 0 || size % known[marketId].config.lot != 0 || size > PerpMath.abs(b) || size > PerpMath.abs(c)) {
             revert InvalidSize();
         }
-        uint32 stale = bankrupt == _engine() ? 0 : _firstShielding(bankrupt, marketId);
-        if (stale == 0) stale = _firstShielding(counterparty, marketId);
+        uint32 stale = bankrupt == _engine() ? 0 : _firstStale(known, bankrupt, marketId);
+        if (stale == 0) stale = _firstStale(known, counterparty, marketId);
         if (stale != 0) revert Stale(stale);
-    }
-
-    function _checkCounterparty(address counterparty) private view {
-        Valuation memory v = _valueOf(counterparty);
-        if (v.equity < PerpMath.toSigned(v.mm)) revert CounterpartyUnhealthy(v.equity, v.mm);
     }
 }

@@ -7,88 +7,78 @@ import {PerpMath} from "./PerpMath.sol";
 
 /// @title What an account is worth now, and whether its prices may be relied upon.
 abstract contract ExchangeValuation is ExchangeFunding {
-    struct Valuation {
-        int256 cash;
-        int256 equity;
-        uint256 mm;
-        uint256 im;
-        uint256 notional;
+    /// @dev A market as it is during one call. None of it changes before the call ends: a settlement only writes cumNow.
+    struct Snapshot {
+        MarketConfig config;
+        int256 cumNow;
+        uint256 mark; // the last one, whatever its age
+        uint256 age; // NO_PRICE when oracle or feed are stopped
     }
 
-    /// @dev An older price no longer shields an account: a market is then valued at its last mark.
+    /// @dev A price that is older shields no account any more: its market is then valued at the last mark.
     uint256 private constant STALE_GRACE = 3600;
     uint256 private constant NO_PRICE = type(uint256).max;
 
-    /// @dev At the stored marks, of whatever age, and with the funding due now.
-    function _valueOf(address account) internal view returns (Valuation memory v) {
+    /// @dev By market id; filled as markets are asked for.
+    function _newSnapshots() internal view returns (Snapshot[] memory) {
+        return new Snapshot[](highestMarket + 1);
+    }
+
+    function _snapshot(Snapshot[] memory known, uint32 marketId) internal view returns (Snapshot memory s) {
+        s = known[marketId];
+        if (s.config.lot != 0) return s;
+        s.config = configs[marketId];
+        s.cumNow = _cumNow(marketId);
+        (, uint96 mark, uint40 observedAt,, bool live) = IPriceOracle(oracle).priceOf(marketId);
+        s.mark = mark;
+        s.age = live ? block.timestamp - observedAt : NO_PRICE;
+    }
+
+    /// @dev At the last marks, of whatever age, and with the funding due now.
+    function _valueOf(Snapshot[] memory known, address account)
+        internal
+        view
+        returns (PerpMath.Valuation memory v)
+    {
         v.cash = accounts[account].margin;
         v.equity = v.cash;
         uint32 left = accounts[account].markets;
         for (uint32 m = 1; left != 0; (m++, left >>= 1)) {
-            if (left & 1 != 0) _addPosition(v, account, m);
+            if (left & 1 == 0) continue;
+            Snapshot memory s = _snapshot(known, m);
+            Position memory p = _position(account, m);
+            int256 funding = PerpMath.owed(p.size, s.cumNow - p.cumEntry);
+            PerpMath.addPosition(v, p, funding, s.mark, s.config.tiers, s.config.imFactorBps);
         }
     }
 
-    function _addPosition(Valuation memory v, address account, uint32 marketId) private view {
+    function _position(address account, uint32 marketId) internal view returns (Position memory) {
         StoredPosition storage p = positions[account][marketId];
-        uint256 mark = _mark(marketId);
-        int256 funding = PerpMath.owed(p.size, _cumNow(marketId) - p.cumEntry);
-        uint256 n = PerpMath.notional(p.size, mark);
-        (uint256 mm, uint256 im) =
-            PerpMath.requirements(configs[marketId].tiers, configs[marketId].imFactorBps, n);
-        v.cash -= funding;
-        v.equity += PerpMath.value(p.size, mark) + p.quote - funding;
-        v.mm += mm;
-        v.im += im;
-        v.notional += n;
+        return Position(marketId, p.size, p.quote, p.cumEntry);
     }
 
     /// @dev What the fund can pay now: never from open profit, never beyond its equity.
-    function _available() internal view returns (uint256) {
-        Valuation memory v = _valueOf(_engine());
+    function _available(Snapshot[] memory known) internal view returns (uint256) {
+        PerpMath.Valuation memory v = _valueOf(known, _engine());
         int256 least = v.cash < v.equity ? v.cash : v.equity;
         return least > 0 ? uint256(least) : 0;
     }
 
-    /// @return mark the last one, whatever its age
-    /// @return age NO_PRICE when oracle or feed are stopped
-    function _price(uint32 marketId) internal view returns (uint96 mark, uint256 age) {
-        uint40 observedAt;
-        bool live;
-        (, mark, observedAt,, live) = IPriceOracle(oracle).priceOf(marketId);
-        age = live ? block.timestamp - observedAt : NO_PRICE;
+    function _isFresh(Snapshot memory s) internal pure returns (bool) {
+        return s.age <= s.config.maxPriceAge;
     }
 
-    function _mark(uint32 marketId) internal view returns (uint96 mark) {
-        (mark,) = _price(marketId);
-    }
-
-    function _isFresh(uint32 marketId) internal view returns (bool) {
-        (, uint256 age) = _price(marketId);
-        return age <= configs[marketId].maxPriceAge;
-    }
-
-    /// @return the first of the account's markets without a fresh price, or 0
-    function _firstStale(address account) internal view returns (uint32) {
+    /// @param graceFor a market other than this one may also be older than the grace; 0 for no grace at all
+    /// @return the first of the account's markets, and of `graceFor`, whose price may not be relied upon, or 0
+    function _firstStale(Snapshot[] memory known, address account, uint32 graceFor) internal view returns (uint32) {
+        if (graceFor != 0 && !_isFresh(_snapshot(known, graceFor))) return graceFor;
         uint32 left = accounts[account].markets;
         for (uint32 m = 1; left != 0; (m++, left >>= 1)) {
-            if (left & 1 != 0 && !_isFresh(m)) return m;
+            if (left & 1 == 0) continue;
+            Snapshot memory s = _snapshot(known, m);
+            bool excused = graceFor != 0 && m != graceFor && s.age > STALE_GRACE && s.age != NO_PRICE;
+            if (!_isFresh(s) && !excused) return m;
         }
         return 0;
-    }
-
-    /// @return the first market that forbids taking a position over in `marketId` now, or 0
-    function _firstShielding(address account, uint32 marketId) internal view returns (uint32) {
-        if (!_isFresh(marketId)) return marketId;
-        uint32 left = accounts[account].markets;
-        for (uint32 m = 1; left != 0; (m++, left >>= 1)) {
-            if (left & 1 != 0 && m != marketId && !_isUsable(m)) return m;
-        }
-        return 0;
-    }
-
-    function _isUsable(uint32 marketId) private view returns (bool) {
-        (, uint256 age) = _price(marketId);
-        return age <= configs[marketId].maxPriceAge || (age > STALE_GRACE && age != NO_PRICE);
     }
 }

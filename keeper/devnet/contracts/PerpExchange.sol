@@ -40,11 +40,12 @@ contract PerpExchange is ExchangeTrading, ExchangeLiquidation {
     function withdraw(address to, uint256 amount) external nonReentrant whenNotPaused(WITHDRAW) {
         if (to == address(0)) revert ZeroAddress();
         if (amount == 0) revert ZeroAmount();
-        uint32 stale = _firstStale(msg.sender);
+        Snapshot[] memory known = _newSnapshots();
+        uint32 stale = _firstStale(known, msg.sender, 0);
         if (stale != 0) revert Stale(stale);
-        int256 engine = _valueOf(_engine()).equity;
+        int256 engine = _valueOf(known, _engine()).equity;
         if (engine < 0) revert EngineUnderWater(engine);
-        Valuation memory v = _valueOf(msg.sender);
+        PerpMath.Valuation memory v = _valueOf(known, msg.sender);
         int256 free = v.equity - PerpMath.toSigned(v.im);
         if (v.cash < free) free = v.cash;
         if (PerpMath.toSigned(amount) > free) revert InsufficientMargin(free);
@@ -106,6 +107,7 @@ contract PerpExchange is ExchangeTrading, ExchangeLiquidation {
         state.fundingAt = time - time % interval;
         (state.snapS, state.snapV,) = IPriceOracle(oracle).premiumAt(marketId, state.fundingAt);
         listedMarkets.push(marketId);
+        if (marketId > highestMarket) highestMarket = marketId;
     }
 
     function pause(uint8 actions) external {
@@ -145,9 +147,7 @@ contract PerpExchange is ExchangeTrading, ExchangeLiquidation {
         list = new Position[](n);
         n = 0;
         for (uint32 m = 1; markets != 0; (m++, markets >>= 1)) {
-            if (markets & 1 == 0) continue;
-            StoredPosition storage p = positions[account][m];
-            list[n++] = Position(m, p.size, p.quote, p.cumEntry);
+            if (markets & 1 != 0) list[n++] = _position(account, m);
         }
     }
 

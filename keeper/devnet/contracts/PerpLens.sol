@@ -95,24 +95,20 @@ contract PerpLens is IPerpLens {
         returns (IPerpExchange.AccountView memory v)
     {
         (int128 margin, IPerpExchange.Position[] memory list) = IPerpExchange(exchange).getAccount(account);
+        PerpMath.Valuation memory sums;
+        (sums.cash, sums.equity) = (margin, margin);
         v.account = account;
         v.margin = margin;
-        v.cash = margin;
-        v.equity = margin;
         v.positions = new IPerpExchange.PositionView[](list.length);
         for (uint256 i = 0; i < list.length; i++) {
             IPerpExchange.Position memory p = list[i];
             Snapshot memory s = snapshots[p.marketId];
             int256 owed = PerpMath.owed(p.size, s.cumNow - p.cumEntry);
-            uint256 n = PerpMath.notional(p.size, s.mark);
-            (uint256 mm, uint256 im) = PerpMath.requirements(s.tiers, s.imFactorBps, n);
-            v.cash -= owed;
-            v.equity += PerpMath.value(p.size, s.mark) + p.quote - owed;
-            v.maintenance += mm;
-            v.initial += im;
-            v.notional += n;
+            PerpMath.addPosition(sums, p, owed, s.mark, s.tiers, s.imFactorBps);
             v.positions[i] = IPerpExchange.PositionView(p.marketId, p.size, p.quote, p.cumEntry, owed);
         }
+        (v.cash, v.equity) = (sums.cash, sums.equity);
+        (v.maintenance, v.initial, v.notional) = (sums.mm, sums.im, sums.notional);
     }
 
     function _canBeLiquidated(address account, Snapshot[] memory snapshots) private view returns (bool) {

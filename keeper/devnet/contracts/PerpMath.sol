@@ -99,17 +99,30 @@ library PerpMath {
         }
     }
 
-    function maintenance(IPerpExchange.Tier[] memory tiers, uint256 n) internal pure returns (uint256) {
-        return cdivU(weighted(tiers, n), BPS);
+    /// @dev An account's sums. Begin with cash = equity = margin and add each position.
+    struct Valuation {
+        int256 cash;
+        int256 equity; // E
+        uint256 mm;
+        uint256 im;
+        uint256 notional; // N
     }
 
-    function requirements(IPerpExchange.Tier[] memory tiers, uint256 imFactorBps, uint256 n)
-        internal
-        pure
-        returns (uint256 mm, uint256 im)
-    {
+    function addPosition(
+        Valuation memory v,
+        IPerpExchange.Position memory p,
+        int256 funding,
+        uint256 mark,
+        IPerpExchange.Tier[] memory tiers,
+        uint256 imFactorBps
+    ) internal pure {
+        uint256 n = notional(p.size, mark);
         uint256 w = weighted(tiers, n);
-        return (cdivU(w, BPS), cdivU(w * imFactorBps, BPS * BPS));
+        v.cash -= funding;
+        v.equity += value(p.size, mark) + p.quote - funding;
+        v.mm += cdivU(w, BPS);
+        v.im += cdivU(w * imFactorBps, BPS * BPS);
+        v.notional += n;
     }
 
     // ------------------------------------------------------------------ funding
@@ -138,7 +151,7 @@ library PerpMath {
         uint256 mark;
         int256 equity; // E
         uint256 mm; // MM of the account
-        uint256 marketMm; // of this market alone
+        IPerpExchange.Tier[] tiers;
         uint256 bufferBps;
         uint256 penaltyBps;
         uint256 lot;
@@ -152,7 +165,7 @@ library PerpMath {
         if (2 * s.equity < mm) return s.size;
         uint256 n = cdivU(s.size * s.mark, PRICE_SCALE);
         int256 missing = int256(cdivU(s.bufferBps * s.mm, BPS)) - s.equity;
-        int256 gained = int256(s.bufferBps * s.marketMm / BPS) - int256(cdivU(n * s.penaltyBps, BPS));
+        int256 gained = int256(s.bufferBps * cdivU(weighted(s.tiers, n), BPS) / BPS) - int256(cdivU(n * s.penaltyBps, BPS));
         if (gained <= missing) return s.size;
         x = cdivU(cdivU(s.size * uint256(missing), uint256(gained)), s.lot) * s.lot;
         if (x > s.size) x = s.size;

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 import msgspec
 
+from keeper.adapters import foreign_json
 from keeper.adapters.rpc_errors import RpcTimeout, RpcUnreadable
 from keeper.errors import ConfigError, RateLimited, RpcUnavailable
 
@@ -149,8 +150,8 @@ class HttpEndpoint:
 
     def _decode(self, requests: Sequence[Request], ids: list[int], content: bytes, status: int) -> list[Reply]:
         try:
-            said = msgspec.json.decode(content)
-        except (msgspec.DecodeError, RecursionError):
+            said = foreign_json.decode(content)
+        except ValueError:
             said = None
         if len(ids) > 1 and isinstance(said, dict) and isinstance(said.get("error"), dict):
             # A batch refused as a whole is answered with one error, and its id may be null.

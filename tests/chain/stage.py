@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ CHAIN_ID = 31337
 DEPLOYMENT = DeploymentId("test")
 COUNTER = json.loads((Path(__file__).parent / "contracts" / "Counter.json").read_text())
 RECORDED = Hash("0x" + keccak(b"Recorded(uint256,uint256)").hex())
+KEY_SEED = b"a key that only tests use"
 CROWDED_GAS = 250_000
 """Of a block: room for one transaction of 200,000, not for that and another."""
 ROUND_NOT_NEWER = keccak(b"RoundNotNewer(uint256,uint256)")[:4]
@@ -95,7 +97,9 @@ def selector(signature: str) -> bytes:
 
 
 def explain(intent: Intent, data: bytes) -> Revert:
-    return Revert("RoundNotNewer" if data[:4] == ROUND_NOT_NEWER else "0x" + data.hex(), "", data[:4] == ROUND_NOT_NEWER)
+    return Revert(
+        "RoundNotNewer" if data[:4] == ROUND_NOT_NEWER else "0x" + data.hex(), "", data[:4] == ROUND_NOT_NEWER
+    )
 
 
 class Keeper:
@@ -230,7 +234,7 @@ class Stage:
         """A block that somebody richer fills: ours stay in the pool, as on a crowded chain."""
         await self.rpc.call("evm_setBlockGasLimit", hex(CROWDED_GAS))
         sender = (await self.rpc.call("eth_accounts"))[2]
-        tip_wei = int(10**9 * 1.2 ** self.crowds)
+        tip_wei = int(10**9 * 1.2**self.crowds)
         self.crowds += 1
         fees = {"maxFeePerGas": hex(10**12 + tip_wei), "maxPriorityFeePerGas": hex(tip_wei)}
         burn = {"from": sender, "data": "0xfe", "gas": hex(CROWDED_GAS - 10_000)}  # an invalid opcode burns it all
@@ -260,11 +264,20 @@ class Stage:
         return int(await self.rpc.call("eth_call", {"to": self.counter, "data": data}, "latest"), 16)
 
 
+async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float = 20.0) -> None:
+    """Returns as soon as it holds; TimeoutError when it never does."""
+    async with asyncio.timeout(within_s):
+        for pause_s in itertools.chain((0.0,), itertools.repeat(0.01)):
+            await asyncio.sleep(pause_s)
+            if await condition():
+                return
+
+
 @asynccontextmanager
 async def staged(directory: Path, options: NodeOptions) -> AsyncIterator[Stage]:
     async with AnvilNode(options) as node, aiohttp.ClientSession() as session:
         rpc = JsonRpc(session, node.url)
-        key = signing_key(keccak(b"a key that only tests use"))
+        key = signing_key(keccak(KEY_SEED))
         assert key is not None
         await rpc.call("anvil_setBalance", key.address, hex(10**20))
         stage = Stage(node, rpc, await _deployed(rpc), KeySigner(key, CHAIN_ID), directory)

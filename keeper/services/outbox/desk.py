@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from keeper.domain.chain import FeeMarket
 from keeper.domain.fees import Fees, highest
 from keeper.domain.heads import Head
+from keeper.domain.ids import Hash
 from keeper.domain.nonces import Nonces
 from keeper.domain.transaction import INCLUDED, UNMINED, Intent, IntentState, Lane, TxRecord, TxState
 from keeper.runtime.board import Board
@@ -34,6 +35,7 @@ class Desk:
     arrivals: int = 0
     deferred: set[str] = field(default_factory=set)
     resend: set[int] = field(default_factory=set)
+    sending: set[Hash] = field(default_factory=set)
     limited: set[int] = field(default_factory=set)
     paused: str = ""
     stopped: str = ""

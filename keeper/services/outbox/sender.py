@@ -71,11 +71,15 @@ class Sender:
                 return
 
     async def send(self, nonce: int, attempt: Attempt) -> SendAnswer | None:
-        """Hands signed bytes to the node, once. None when sending is forbidden now."""
-        wallet = self.wallet
-        if wallet.forbidden():
+        """Hands signed bytes to the node, once. None when sending is forbidden now, or these are on their way."""
+        wallet, under_way = self.wallet, self.wallet.desk.sending
+        if wallet.forbidden() or attempt.hash in under_way:
             return None
-        answer, words = await self._broadcast(attempt)
+        under_way.add(attempt.hash)
+        try:
+            answer, words = await self._broadcast(attempt)
+        finally:
+            under_way.discard(attempt.hash)
         wallet.meter.count("keeper_tx_attempts_total", purpose=_lane(attempt), answer=answer)
         tx = wallet.desk.open.get(nonce)
         if tx is not None and tx.state in UNMINED:

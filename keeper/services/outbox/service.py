@@ -193,6 +193,8 @@ class Outbox:
                 continue
             newer = self.dispatch.newer_price(tx.intent)
             step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules)
+            if step is Step.BUMP and tx.nonce in desk.resend:
+                step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first
             if step in _REPLACING:
                 if replaced and step is not Step.CANCEL:
                     continue
@@ -200,10 +202,10 @@ class Outbox:
                 async with desk.preparing:
                     await self._replace(tx.nonce, step, newer)
             elif step is Step.RESEND or tx.nonce in desk.resend:
+                desk.resend.discard(tx.nonce)
                 answer = await self.sender.send(tx.nonce, tx.last if is_unpaid(tx) else tx.best)
                 if answer is SendAnswer.UNKNOWN:
                     return  # the node does not answer: the rest waits for the next head
-            desk.resend.discard(tx.nonce)
 
     async def _replace(self, nonce: int, step: Step, newer: Intent | None) -> None:
         tx = self.wallet.desk.open.get(nonce)

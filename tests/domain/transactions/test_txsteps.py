@@ -1,0 +1,194 @@
+"""The life of one nonce, step by step."""
+
+from __future__ import annotations
+
+import pytest
+
+from keeper.domain.chain import Call, Log, Receipt
+from keeper.domain.fees import Fees
+from keeper.domain.ids import DeploymentId, Hash, address
+from keeper.domain.time import SECOND, Timestamp
+from keeper.domain.transaction import (
+    Attempt,
+    Expectation,
+    Intent,
+    IntentRecord,
+    IntentState,
+    Lane,
+    Purpose,
+    TxRecord,
+    TxState,
+    intent_id,
+    may_start,
+)
+from keeper.domain.txerrors import SendAnswer
+from keeper.domain.txsteps import (
+    confirmed,
+    displaced,
+    effect,
+    final,
+    mined,
+    missing,
+    orphaned,
+    sent,
+    signed,
+    taken_back,
+)
+from keeper.errors import InvariantBroken
+
+WALLET, CONTRACT = address("0x" + "11" * 20), address("0x" + "22" * 20)
+TOPIC, ROUND = Hash("0x" + "aa" * 32), Hash("0x" + "00" * 31 + "07")
+NOW = Timestamp(10 * SECOND)
+EMPTY = TxRecord(31337, WALLET, 4)
+
+
+def hash_of(number: int) -> Hash:
+    return Hash(f"0x{number:064x}")
+
+
+def intent(key: str = "7") -> Intent:
+    return Intent(
+        id=intent_id(31337, CONTRACT, Lane.PRICE, key),
+        deployment=DeploymentId("d"),
+        lane=Lane.PRICE,
+        key=key,
+        call=Call(CONTRACT, b"\x01", 0, 100_000),
+        created_at=NOW,
+        deadline=None,
+        expects=(Expectation(CONTRACT, TOPIC, ROUND),),
+    )
+
+
+def attempt(number: int, wanted: Intent | None, purpose: Purpose = Purpose.CALL) -> Attempt:
+    fees = Fees(100 * number, number)
+    return Attempt(hash_of(number), bytes([number]), purpose, wanted, fees, 100_000, NOW, signed_block=10)
+
+
+def receipt(number: int, status: int = 1, *topics: Hash) -> Receipt:
+    logs = (Log(CONTRACT, topics, b"", 12, hash_of(999), hash_of(number), 0),) if topics else ()
+    return Receipt(hash_of(number), status, 12, hash_of(999), 50_000, 1, logs)
+
+
+def broadcast(*attempts: Attempt) -> TxRecord:
+    tx = EMPTY
+    for each in attempts:
+        tx = sent(signed(tx, each), each.hash, SendAnswer.ACCEPTED, NOW)
+    return tx
+
+
+def test_road__from_signed_to_final() -> None:
+    tx = signed(EMPTY, attempt(1, intent()))
+    assert tx.state is TxState.SIGNED
+    tx = sent(tx, hash_of(1), SendAnswer.ACCEPTED, NOW)
+    assert (tx.state, tx.last.sends, tx.last.answer) == (TxState.BROADCAST, 1, SendAnswer.ACCEPTED)
+    tx = mined(tx, receipt(1, 1, TOPIC, ROUND))
+    assert (tx.state, effect(tx)) == (TxState.MINED, IntentState.MINED)
+    assert final(confirmed(tx)).state is TxState.FINAL
+
+
+def test_any_attempt__may_be_the_mined_one() -> None:
+    old, new = intent("7"), intent("8")
+    tx = mined(broadcast(attempt(1, old), attempt(2, new, Purpose.SUPERSEDE)), receipt(1, 1, TOPIC, ROUND))
+    assert tx.winner is not None
+    assert tx.winner.intent == old
+    assert displaced(tx) == (new,)
+
+
+def test_receipt__of_somebody_else__is_refused() -> None:
+    with pytest.raises(InvariantBroken):
+        mined(broadcast(attempt(1, intent())), receipt(2))
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (receipt(1, 1, TOPIC, ROUND), IntentState.MINED),
+        (receipt(1, 1, TOPIC, Hash("0x" + "00" * 32)), IntentState.NO_EFFECT),
+        (receipt(1, 1, TOPIC), IntentState.NO_EFFECT),
+        (receipt(1, 1), IntentState.NO_EFFECT),
+        (receipt(1, 0), IntentState.REVERTED),
+    ],
+)
+def test_effect__is_proved_by_the_log_alone(found: Receipt, wanted: IntentState) -> None:
+    assert effect(mined(broadcast(attempt(1, intent())), found)) is wanted
+
+
+def test_reorganised__goes_back_to_broadcast_and_keeps_every_attempt() -> None:
+    tx = confirmed(mined(broadcast(attempt(1, intent()), attempt(2, intent(), Purpose.BUMP)), receipt(1)))
+    back = taken_back(tx)
+    assert (back.state, back.receipt, back.attempts) == (TxState.BROADCAST, None, tx.attempts)
+
+
+def test_refused_for_good__only_when_every_attempt_is__frees_the_nonce() -> None:
+    alone = sent(signed(EMPTY, attempt(1, intent())), hash_of(1), SendAnswer.FATAL, NOW)
+    assert alone.state is TxState.VACANT
+    second = signed(broadcast(attempt(1, intent())), attempt(2, intent(), Purpose.BUMP))
+    assert sent(second, hash_of(2), SendAnswer.FATAL, NOW).state is TxState.BROADCAST
+
+
+def test_taken_once__a_later_refusal_of_the_same_bytes_does_not_undo_it() -> None:
+    tx = sent(broadcast(attempt(1, intent())), hash_of(1), SendAnswer.POOL_FULL, NOW)
+    assert (tx.last.answer, tx.last.sends) == (SendAnswer.ACCEPTED, 2)
+
+
+def test_unknown_outcome__never_frees_a_nonce() -> None:
+    for answer in SendAnswer:
+        tx = sent(signed(EMPTY, attempt(1, intent())), hash_of(1), answer, NOW)
+        assert (tx.state is TxState.VACANT) == (answer in (SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP))
+
+
+def test_cancelling__stays_so_until_a_payload_takes_the_nonce_again() -> None:
+    tx = broadcast(attempt(1, intent()), attempt(2, None, Purpose.CANCEL))
+    assert tx.state is TxState.CANCELLING
+    assert tx.intent == intent()
+    again = sent(signed(tx, attempt(3, intent("8"), Purpose.SUPERSEDE)), hash_of(3), SendAnswer.ACCEPTED, NOW)
+    assert again.state is TxState.BROADCAST
+
+
+def test_levels__what_could_not_be_paid_is_not_to_be_exceeded() -> None:
+    tx = signed(broadcast(attempt(1, intent())), attempt(2, intent(), Purpose.BUMP))
+    tx = sent(tx, hash_of(2), SendAnswer.INSUFFICIENT_FUNDS, NOW)
+    assert tx.levels == (Fees(100, 1),)
+    assert tx.best.hash == hash_of(1)
+
+
+def test_missing__remembers_since_when() -> None:
+    tx = missing(missing(broadcast(attempt(1, intent())), 20), 25)
+    assert tx.missing_since == 20
+    assert mined(tx, receipt(1)).missing_since is None
+    assert orphaned(tx).state is TxState.ORPHANED
+
+
+@pytest.mark.parametrize("step", [confirmed, final, taken_back])
+def test_steps__out_of_order__are_refused(step) -> None:
+    with pytest.raises(InvariantBroken):
+        step(broadcast(attempt(1, intent())))
+
+
+def test_settled__takes_no_more_attempts() -> None:
+    with pytest.raises(InvariantBroken):
+        signed(final(mined(broadcast(attempt(1, intent())), receipt(1))), attempt(2, intent()))
+
+
+def test_may_start__once__and_after_a_failure_with_growing_pauses() -> None:
+    def record(state: IntentState, failures: int) -> IntentRecord:
+        return IntentRecord(state, failures, NOW)
+
+    assert may_start(None, NOW)
+    for state in (
+        IntentState.CONFIRMED,
+        IntentState.MINED,
+        IntentState.ACTIVE,
+        IntentState.LOST_RACE,
+        IntentState.EXPIRED,
+    ):
+        assert not may_start(record(state, 0), Timestamp(NOW + 10**6 * SECOND))
+    for failures, pause_s in ((1, 2), (2, 4), (30, 300)):
+        assert not may_start(record(IntentState.REVERTED, failures), Timestamp(NOW + pause_s * SECOND - 1))
+        assert may_start(record(IntentState.REVERTED, failures), Timestamp(NOW + pause_s * SECOND))
+
+
+def test_intent_id__same_words__same_id() -> None:
+    assert intent_id(1, CONTRACT, Lane.PRICE, "7") == intent_id(1, CONTRACT, Lane.PRICE, "7")
+    ids = {intent_id(chain, CONTRACT, lane, key) for chain in (1, 2) for lane in Lane for key in ("7", "8")}
+    assert len(ids) == 20

@@ -58,7 +58,7 @@ class SocketServer(ABC):
         self.requests: list[str] = []
         """REST requests, by path and query."""
         self.news = asyncio.Event()
-        """Set on every handshake, client frame and REST request, for whoever waits for one."""
+        """Set on every handshake, client frame, REST request and departure, for whoever waits for one."""
         self._script: list[str] | None = None
         self._script_every_s = 0.0
         self._rest_script: dict[str, tuple[int, str]] = {}
@@ -197,6 +197,7 @@ class SocketServer(ABC):
             await self._listen(client)
         finally:
             self.clients.remove(client)
+            self.news.set()
         return socket
 
     async def _listen(self, client: Client) -> None:

@@ -180,7 +180,8 @@ def _feed(feeds: Sequence[Mapping[str, Any]]) -> Text:
     """One venue's state: what is wrong with any of its symbols comes first."""
     states = dict.fromkeys(str(feed["state"]) for feed in feeds if feed.get("state") is not None)
     wrong = [state for state in states if state != "connected"]
-    again = max((int(feed.get("reconnects") or 0) for feed in feeds), default=0)
+    counts = (feed.get("reconnects") for feed in feeds)
+    again = max((count for count in counts if isinstance(count, int)), default=0)
     words = ", ".join(wrong or states) or NONE
     return Text(f"{words} ↻{again}" if again else words, style=_YELLOW if wrong else _GREEN)
 

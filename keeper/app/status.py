@@ -279,7 +279,7 @@ def _gate(priced: PricedMarket | None) -> dict[str, Any]:
 def _funding(status: FundingStatus | None, state: ChainState | None, now: Timestamp) -> dict[str, Any] | None:
     if status is None or state is None:
         return None
-    expected = status.last_expected_rate_e18
+    expected = status.last_predicted_rate_e18
     return {
         "next_boundary_s": status.next_boundary_s,
         "in_s": max(0, status.next_boundary_s - now // SECOND),

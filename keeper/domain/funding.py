@@ -80,6 +80,19 @@ def window_premium(acc: int, covered_s: int, elapsed_s: int) -> int:
     return tdiv(acc, covered_s) if 2 * covered_s >= elapsed_s else 0
 
 
+def rate_of_sums(
+    market: MarketState, interval_s: int, boundary_s: int, snap_acc: int, snap_covered: int
+) -> int:
+    """Rate that a settlement at `boundary_s` with these sums must charge, `market` being the state before it.
+
+    The sums are the settlement's own: a price observed before the boundary but mined after it counts in the next window,
+    so they cannot be told from a later state of the feed.
+    """
+    elapsed, window = boundary_s - market.funding_at_s, snap_covered - market.snap_covered
+    premium = window_premium(snap_acc - market.snap_acc, window, elapsed)
+    return funding_rate(market.parameters, interval_s, premium)
+
+
 def funding_rate(parameters: MarketParameters, interval_s: int, premium_e18: int) -> int:
     """Rate of one interval: the venues' form (interest per 8 h, outside the clamp) or a daily premium plus interest."""
     limit = parameters.clamp_e18

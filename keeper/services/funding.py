@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from keeper.domain.events import FundingSettled
 from keeper.domain.exchange import ChainState, FeedState, MarketState
-from keeper.domain.funding import Due, due, is_paused, predict
+from keeper.domain.funding import Due, due, is_paused, predict, rate_of_sums
 from keeper.domain.ids import DeploymentId, MarketId
 from keeper.domain.numbers import text_of
 from keeper.domain.transaction import Intent, Lane
@@ -35,7 +35,7 @@ class FundingStatus:
     first_block_due: int = 0
     last_boundary_s: int = 0
     last_rate_e18: int = 0
-    last_expected_rate_e18: int | None = None
+    last_predicted_rate_e18: int | None = None
     last_late_blocks: int | None = None
 
 
@@ -79,7 +79,7 @@ class FundingService:
             return
         now_s = state.at.timestamp_s
         status = self._noted(self.statuses.get(market) or FundingStatus(), state)
-        status = self._compared(market_no, market, feed, now_s, status)
+        status = self._compared(market_no, market, feed, status)
         estimate = predict(held, feed, now_s)
         opened = status.opened
         if opened is None or held.funding_at_s <= max(opened.funding_at_s, status.last_boundary_s):
@@ -109,36 +109,38 @@ class FundingService:
         if not self.intents.offer(self.deployment.intent(Lane.FUNDING, key, act, self.clock.now())):
             self.log.warning("funding.deferred", market=market, reason="the outbox is full")
 
-    def _compared(
-        self, market_no: int, market: MarketId, feed: FeedState, now_s: int, status: FundingStatus
-    ) -> FundingStatus:
-        """What the chain charged beside what its rules give, recomputed from its record before the settlement."""
-        settled = self.settlements.get(market_no)
+    def _compared(self, market_no: int, market: MarketId, feed: FeedState, status: FundingStatus) -> FundingStatus:
+        """What the chain charged beside what we predicted, and beside what its rules give for its own sums."""
+        settled, opened = self.settlements.get(market_no), status.opened
         if settled is None or settled.boundary_s <= status.last_boundary_s:
             return status
-        payment = due(status.opened, feed, now_s) if status.opened is not None else None
-        known = isinstance(payment, Due) and payment.boundary_s == settled.boundary_s
-        expected = payment.rate_e18 if isinstance(payment, Due) and known else None
+        by_rule = None
+        if opened is not None and settled.boundary_s - settled.intervals * feed.interval_s == opened.funding_at_s:
+            by_rule = rate_of_sums(opened, feed.interval_s, settled.boundary_s, settled.snap_acc, settled.snap_covered)
         late = settled.ref.block_number - status.first_block_due if status.due_for_s == settled.boundary_s else None
-        self._announce(market, settled, expected, late)
+        predicted = status.predicted_rate_e18 if status.next_boundary_s == settled.boundary_s else None
+        self._announce(market, settled, by_rule, predicted, late)
         return replace(
             status,
             last_boundary_s=settled.boundary_s,
             last_rate_e18=settled.rate_e18,
-            last_expected_rate_e18=expected,
+            last_predicted_rate_e18=predicted,
             last_late_blocks=late,
         )
 
-    def _announce(self, market: MarketId, settled: FundingSettled, expected: int | None, late: int | None) -> None:
+    def _announce(
+        self, market: MarketId, settled: FundingSettled, by_rule: int | None, predicted: int | None, late: int | None
+    ) -> None:
         keys = {
             "market": market,
             "boundary_s": settled.boundary_s,
             "intervals": settled.intervals,
             "rate": text_of(settled.rate_e18),
+            "predicted": text_of(predicted) if predicted is not None else None,
             "late_blocks": late,
             "tx_hash": settled.ref.tx_hash,
         }
-        agrees = expected is None or expected == settled.rate_e18
+        agrees = by_rule is None or by_rule == settled.rate_e18
         self.meter.count("keeper_funding_settlements_total", market=market, outcome="settled" if agrees else "differs")
         self.meter.gauge("keeper_funding_last_success_timestamp_seconds", settled.boundary_s, market=market)
         if late is not None:
@@ -148,8 +150,7 @@ class FundingService:
             return
         self.log.error(
             "funding.differs",
-            expected=text_of(expected or 0),
+            expected=text_of(by_rule or 0),
             advice="the chain charged another rate than its rules give: compare the contract's version with ours",
             **keys,
         )
-

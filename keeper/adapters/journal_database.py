@@ -62,7 +62,7 @@ class Database:
             self._connection.execute("PRAGMA foreign_keys=ON")
             found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise self._corrupt(str(found))
+            raise self._corrupt(" ".join(str(found).split()))
         self._migrate(clock)
 
     def _migrate(self, clock: Clock) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from keeper.adapters.sources.binance import Binance
 from keeper.adapters.sources.bitfinex import Bitfinex
 from keeper.adapters.sources.bitstamp import Bitstamp
+from keeper.adapters.sources.bybit import Bybit
 from keeper.adapters.sources.coinbase import Coinbase
 from keeper.adapters.sources.kraken import Kraken
 from keeper.adapters.sources.okx import Okx
@@ -18,6 +19,7 @@ STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "binance": Binance,
     "bitfinex": Bitfinex,
     "bitstamp": Bitstamp,
+    "bybit": Bybit,
     "coinbase": Coinbase,
     "kraken": Kraken,
     "okx": Okx,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from keeper.devnet.venues.binance import BinanceServer
 from keeper.devnet.venues.bitfinex import BitfinexServer
 from keeper.devnet.venues.bitstamp import BitstampServer
+from keeper.devnet.venues.bybit import BybitServer
 from keeper.devnet.venues.coinbase import CoinbaseServer
 from keeper.devnet.venues.kraken import KrakenServer
 from keeper.devnet.venues.okx import OkxServer
@@ -16,6 +17,7 @@ DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
     "binance": BinanceServer,
     "bitfinex": BitfinexServer,
     "bitstamp": BitstampServer,
+    "bybit": BybitServer,
     "coinbase": CoinbaseServer,
     "kraken": KrakenServer,
     "okx": OkxServer,

@@ -1,4 +1,4 @@
-"""What the worst calls cost: 32 markets, accounts in 8 of them, every boundary due.
+"""What calls cost: the ordinary ones in two markets, and the worst: 32 markets, accounts in 8 of them, boundaries due.
 
 python -m tests.evm.gas
 """
@@ -10,8 +10,9 @@ import sys
 from typing import Any
 
 from keeper.devnet.artifacts import ARTIFACT_DIR, load
-from keeper.devnet.deploy import feed_config, market_config
+from keeper.devnet.deploy import BTC_USD, ETH_USD, feed_config, market_config
 from keeper.domain.exchange import Tier
+from keeper.domain.ids import Address
 from tests.evm.chain import batch_tuple, named
 from tests.evm.model import FREE
 from tests.evm.oracle_model import ONE, Price
@@ -30,7 +31,7 @@ class Measurement:
         self.w = w
         self.gas: dict[str, int] = {}
 
-    async def act(self, label: str, sender: str, function: str, *arguments: Any, to: str = "") -> bytes:
+    async def act(self, label: str, sender: str, function: str, *arguments: Any, to: Address | None = None) -> bytes:
         outcome = await self.w.chain.act(named(sender), to or self.w.d.exchange, function, *arguments)
         assert outcome.error is None, (label, outcome)
         self.gas[label] = outcome.gas
@@ -49,8 +50,36 @@ class Measurement:
         await self.act(label, "keeper", "pushPrices", batch_tuple(batch), signatures, to=w.d.oracle)
 
 
-async def measure() -> dict[str, int]:
-    """Label to gas used."""
+async def ordinary() -> dict[str, int]:
+    """Label to gas used, with two markets as `DeployParameters` has them."""
+    async with market_at(100, 1_000, (BTC_USD, ETH_USD)) as w:
+        m = Measurement(w)
+        for who in ("long", "short"):
+            await w.deposit(who, 10_000 * USD)
+            await w.deposit(who, 9_000 * USD)
+        for label, delta in (("open", COIN), ("increase", COIN), ("reduce", -COIN), ("cross zero", -3 * COIN)):
+            trade = (named("short"), named("long"), 1, delta, 100 * ONE)
+            await m.act(f"settleTrades, 1: {label}", "operator", "settleTrades", [trade])
+        more = [(named("short"), named("long"), no, 900 * COIN, 100 * ONE) for no in (1, 2)]
+        await m.act("settleTrades, 2: open and increase, both in 2 markets", "operator", "settleTrades", more)
+        w.until(w.now - w.now % HOUR + HOUR + 1)
+        await m.push("pushPrices, 2 markets, 3 signatures, over a boundary", 101, range(1, 3), 3)
+        await m.act("settleFunding", "keeper", "settleFunding", 1)
+        w.tick(1)
+        await m.push("pushPrices, 2 markets, 4 signatures", 90, range(1, 3), 4)
+        await m.act("withdraw", "short", "withdraw", named("sink"), USD)
+        await m.act("liquidate, partial, account in 2 markets", "keeper", "liquidate", named("long"), 1, 400 * COIN)
+        await m.view("getAccounts, 2 in 2 markets each", "getAccounts", [named("long"), named("short")])
+        w.tick(1)
+        await m.push("pushPrices, 2 markets, 4 signatures", 75, range(1, 3), 4)
+        label = "deleverage, both in 2 markets"
+        await m.act(label, "deleverager", "deleverage", named("long"), named("short"), 2, 900 * COIN)
+        m.gas["deposit"] = w.peak_gas["deposit"]
+        return m.gas
+
+
+async def worst() -> dict[str, int]:
+    """Label to gas used, with 32 markets of ten tiers."""
     market = listing(tiers=TEN_TIERS)
     async with market_at(100) as w:
         m = Measurement(w)
@@ -129,7 +158,8 @@ async def _liquidate(m: Measurement) -> None:
 def main() -> None:
     sizes = {path.stem: load(path.stem).runtime_bytes for path in sorted(ARTIFACT_DIR.glob("*.json"))}
     lines = [f"{name}: {size} bytes" for name, size in sizes.items()]
-    lines += [f"{label}: {gas:,} gas" for label, gas in asyncio.run(measure()).items()]
+    for measure in (ordinary, worst):
+        lines += [f"{label}: {gas:,} gas" for label, gas in asyncio.run(measure()).items()]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -73,7 +73,7 @@ def timeline(length_s: float | None) -> Timeline:
         return Timeline(length, 0.6 * length, None, length, length, (0.5 * length,))
     crash = min(length / 3, 45.0)
     return Timeline(
-        length, crash - 5.0, crash, crash - 4.5, crash + 0.5 * (length - crash), (0.2 * length, 0.85 * length)
+        length, crash - 5.0, crash, crash - 4.5, crash + 0.5 * (length - crash), (0.5 * crash, 0.85 * length)
     )
 
 

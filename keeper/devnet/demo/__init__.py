@@ -20,5 +20,12 @@ def main(
     storm: bool = False,
     keep: Path | None = None,
 ) -> int:
-    """Runs the demo. Exit code: 0 when every check passed, 1 naming each that did not, 2 when an option makes no sense."""
-    return asyncio.run(run(Options(for_s, headless, sabotage, seed, storm, keep), Console()))
+    """Runs the demo until `for_s` seconds after the keeper was ready, or Ctrl-C, and judges it.
+
+    Exit code: 0 when every check passed, 1 naming each that did not, 2 when an option makes no sense, 130 when it was
+    interrupted before there was anything to judge. `keep`: a new directory that the recording is left in.
+    """
+    try:
+        return asyncio.run(run(Options(for_s, headless, sabotage, seed, storm, keep), Console()))
+    except KeyboardInterrupt:
+        return 130

@@ -80,6 +80,8 @@ class LogMirror:
         boundary, k, _, _, rate, mark, cum, snap_s, snap_v, _ = values
         market = self.state.markets[no]
         assert cum == market.cum + rate * mark * k
+        assert boundary == market.funding_at + k * market.interval
+        assert k > 0
         market.funding_at, market.cum, market.snap_s, market.snap_v = boundary, cum, snap_s, snap_v
 
     def _on_PositionChanged(self, who: str, no: int, _cause: int, *values: int) -> None:  # noqa: N802

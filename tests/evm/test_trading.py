@@ -6,7 +6,7 @@ from tests.evm.chain import named
 from tests.evm.model import TRADE
 from tests.evm.oracle_model import ONE
 from tests.evm.scenes import COIN, USD, listing, market_at, open_pair, reprice
-from tests.evm.world import World
+from tests.evm.world import World, world
 
 P = 100 * ONE
 
@@ -143,3 +143,25 @@ async def test_pausing_trades__stops_them_and_nothing_else() -> None:
         assert (await w.withdraw("long", 10 * USD)).error is None
         await w.unpause(TRADE)
         assert (await w.trade(("short", "long", 1, COIN, P))).error is None
+
+
+@pytest.mark.parametrize("price", [1, 10**10, 10**24, 2**96 - 1])
+async def test_any_price_that_fits__trades_funds_and_is_taken_over(price: int) -> None:
+    """A position of about 100 USD (int128 holds no more of a coin at 1e-18 USD), up to 79 billion USD a coin."""
+    size = 100 * USD * 10**30 // price // 1000 * 1000
+    market = listing(1, lot_e18=size // 1000, min_notional_units=0, max_oi_e18=2**127, cap_e18=4 * 10**16)
+    async with world([market], 1_000 * USD) as w:
+        assert (await w.push({1: (price, price, ONE // 100)}, signers=4)).error is None
+        for who in ("long", "short"):
+            await w.deposit(who, 11 * USD)
+        assert (await w.trade(("short", "long", 1, market.rules.lot_e18 * 1000, price))).error is None
+        w.until(w.now - w.now % 3600 + 3600)
+        assert (await w.settle(1)).error is None
+        await w.compare()
+        w.tick(1)
+        lower, higher = max(1, price * 93 // 100), min(2**96 - 1, price * 107 // 100 + 1)
+        fallen = lower if lower < price else higher
+        assert (await w.push({1: fallen}, signers=4)).error is None
+        loser = "long" if fallen < price else "short"
+        assert (await w.liquidate(loser, 1)).error is None
+        await w.compare()

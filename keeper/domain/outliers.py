@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keeper.domain.aggregation import Vote, median, middle, weighted_median
+from keeper.domain.aggregation import Vote, median, weighted_median
 from keeper.domain.index_spec import IndexSpec
 from keeper.domain.numbers import BPS, deviation_bps
 from keeper.domain.screening import PricedQuote, Rejected, Rejection
@@ -14,7 +14,7 @@ MADS = 3
 
 
 def reference(spec: IndexSpec, votes: Sequence[Vote]) -> int:
-    """Median by the weights that the method itself counts: a light majority must not outvote the weights here either."""
+    """Median as the method itself counts: a light majority must not outvote the weights here either."""
     return median(votes) if spec.method == "median" else weighted_median(votes)
 
 
@@ -26,7 +26,7 @@ def band(spec: IndexSpec, votes: Sequence[Vote], center: int) -> int:
     however far off, does not move the median absolute deviation
     (https://www.itl.nist.gov/div898/handbook/eda/section3/eda35h.htm).
     """
-    spread = middle(sorted([abs(price - center) for price, _ in votes]))
+    spread = reference(spec, sorted([(abs(price - center), weight) for price, weight in votes]))
     base = spec.max_deviation_bps * center // BPS
     return min(max(base, MADS * spread), spec.max_dispersion_bps * center // BPS)
 

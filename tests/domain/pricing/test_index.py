@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.ids import SourceId
 from keeper.domain.index import IndexPrice, Rejected, SourceSpec, Withheld, WithheldReason, index_price
+from keeper.domain.numbers import MAX_PRICE_E18
 from keeper.domain.quote import Quote
 from keeper.domain.screening import Rates, Refusal
 from tests.domain.pricing.builders import LAW, NOW, after, board, e18, quote, spec, usd
@@ -160,6 +161,13 @@ def test_index__peg_broken__refuses_the_whole_group_and_prices_by_the_others() -
     assert result.price_e18 == e18(100)
     assert set(reasons(result).values()) == {Rejected.PEG}
     assert len(result.rejected) == 4
+
+
+def test_index__largest_reportable_price__is_priced() -> None:
+    quotes = {SourceId(name): Quote(SourceId(name), NOW, NOW, last_e18=MAX_PRICE_E18) for name in "abc"}
+    result = index_price(usd("a", "b", "c"), quotes, {}, None, NOW)
+    assert isinstance(result, IndexPrice)
+    assert result.price_e18 == MAX_PRICE_E18
 
 
 def test_index__beyond_the_largest_reportable_price__is_withheld() -> None:

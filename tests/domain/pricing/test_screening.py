@@ -27,6 +27,7 @@ SKEW = 2 * SECOND
         ({"bid": 100, "ask": 100}, "100"),
         ({"bid": 99, "ask": 101, "last": "100.7"}, "100.7"),
         ({"bid": 99, "ask": 101, "last": 101}, "101"),
+        ({"bid": 99, "ask": 101, "last": 99}, "99"),
         ({"bid": 99, "ask": 101, "last": "101.1"}, Rejected.WIDE),
         ({"bid": "99.9", "ask": "100.1", "last": 150}, "100"),
         ({"bid": "99.9", "ask": "100.1", "last": 0}, "100"),
@@ -90,6 +91,26 @@ def test_untimely__two_times__both_must_be_fresh(
     )
     refusal = untimely(told, A, NOW, SKEW)
     assert (None if refusal is None else refusal.reason) is expected
+
+
+@pytest.mark.parametrize(
+    ("told", "detail"),
+    [
+        (quote("a", 1, at=after(7)), "7000 ms ahead"),
+        (quote("a", 1, at=after(-12)), "12000 ms old"),
+        (quote("a", 1, observed=after(-11)), "11000 ms old"),
+        (quote("a", 1, changed=after(-301)), "unchanged for 301000 ms, no venue time"),
+    ],
+)
+def test_untimely__says_by_how_much(told: Quote, detail: str) -> None:
+    refusal = untimely(told, A, NOW, SKEW)
+    assert refusal is not None
+    assert refusal.detail == detail
+
+
+def test_stated_price__smallest_price__is_positive() -> None:
+    assert stated_price(Quote(A.source, NOW, NOW, bid_e18=1, ask_e18=1), 100) == 1
+    assert stated_price(Quote(A.source, NOW, NOW, last_e18=1), 100) == 1
 
 
 @LAW

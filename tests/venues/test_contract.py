@@ -27,6 +27,13 @@ def server_of(kind: str, market: HiddenMarket | None = None, rate_hz: float = 20
     return DEVNET_VENUES[kind](market or HiddenMarket(WallClock()), rate_hz=rate_hz)
 
 
+def hasty_hearted(server: VenueServer) -> VenueServer:
+    """Its heartbeats come more often than a quiet symbol is tolerated."""
+    if server.heartbeat_every_s is not None:
+        server.heartbeat_every_s = 0.05
+    return server
+
+
 def test_registries__name_the_same_venues__and_each_has_its_recordings() -> None:
     assert set(STREAM_VENUES) == set(DEVNET_VENUES)
     for kind in STREAM_VENUES:
@@ -97,9 +104,10 @@ async def test_unknown_symbol__among_good_ones__is_refused_and_disturbs_nobody(k
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_stall__while_heartbeats_go_on__is_found_by_rest_and_ends_in_a_new_connection(kind: str) -> None:
-    async with moving(HiddenMarket(WallClock())) as market, server_of(kind, market) as server:
+    async with moving(HiddenMarket(WallClock())) as market, hasty_hearted(server_of(kind, market)) as server:
         symbol = next(iter(server.listings))
-        async with running(STREAM_VENUES[kind](**server.options()), (symbol,)) as heard:
+        tuning = dataclasses.replace(HASTY, ping_s=0.05)
+        async with running(STREAM_VENUES[kind](**server.options()), (symbol,), tuning) as heard:
             await heard.until(lambda: len(heard.quotes) > 3)
             server.faults.switch("stall")
             await heard.until(lambda: heard.told("disconnected", "stalled"))

@@ -46,7 +46,7 @@ class SocketServer(ABC):
 
     name: ClassVar[str]
     ws_path: ClassVar[str]
-    heartbeat_every_s: ClassVar[float | None] = None
+    heartbeat_every_s: float | None = None
     limited_status: ClassVar[int] = 429
 
     def __init__(self, clock: Clock, port: int = 0, host: str = "127.0.0.1") -> None:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from keeper.devnet.verify.recording import Requirements
 
 FUNDING_INTERVAL_S = 20
-SHORTEST_CRASH_S = 40.0
+SHORTEST_CRASH_S, LONG_S = 40.0, 110.0
 _TABLE = (
-    (110.0, Requirements(pushes=20, boundaries=4, liquidations=20, bankruptcies=1, deleveragings=1)),
+    (LONG_S, Requirements(pushes=20, boundaries=4, liquidations=20, bankruptcies=1, deleveragings=1)),
     (75.0, Requirements(pushes=15, boundaries=2, liquidations=20, bankruptcies=1, deleveragings=1)),
     (SHORTEST_CRASH_S, Requirements(pushes=10, boundaries=1, liquidations=20, bankruptcies=1, deleveragings=1)),
     (0.0, Requirements(pushes=1, boundaries=0, liquidations=0, bankruptcies=0, deleveragings=0)),
@@ -51,6 +51,7 @@ class Timeline:
     crash_s: float | None
     whales_s: float
     refill_s: float
+    aftershock_s: float | None
     withdrawals_s: tuple[float, ...]
 
     @property
@@ -64,17 +65,27 @@ GAP_START_BPS, GAP_END_BPS = 250, 542
 there owes more than he has when the next price is on chain."""
 _SLOPES = ((0.0, -250, 4.0), (5.0, -300, 0.25), (6.0, -270, 4.0))
 """(seconds into the fall, bps, seconds): steep but steady, a gap, steep again. 0.975 · 0.97 · 0.973 = 0.92."""
+AFTERSHOCK_BPS, AFTERSHOCK_OVER_S = -150, 5.0
+"""In a long run, after the fund was filled: what it takes over now it can sell back into the book."""
 
 
 def timeline(length_s: float | None) -> Timeline:
     """The parts of a run; None is an open end with the crash after 40 s."""
     length = 120.0 if length_s is None else length_s
     if length < SHORTEST_CRASH_S:
-        return Timeline(length, 0.6 * length, None, length, length, (0.5 * length,))
+        return Timeline(length, 0.6 * length, None, length, length, None, (0.5 * length,))
     crash = min(length / 3, 45.0)
-    return Timeline(
-        length, crash - 5.0, crash, crash - 4.5, crash + 0.5 * (length - crash), (0.5 * crash, 0.85 * length)
-    )
+    rest = length - crash
+    shock = crash + 0.65 * rest if length >= LONG_S else None
+    withdrawals = (0.5 * crash, crash + 0.85 * rest)
+    return Timeline(length, crash - 5.0, crash, crash - 4.5, crash + 0.5 * rest, shock, withdrawals)
+
+
+def moves(parts: Timeline, bases: tuple[str, ...]) -> tuple[Move, ...]:
+    """All that happens to the market on purpose."""
+    shock = () if parts.aftershock_s is None else (parts.aftershock_s,)
+    after = (Move(at, base, AFTERSHOCK_BPS, AFTERSHOCK_OVER_S) for at in shock for base in bases)
+    return (*(crash(parts.crash_s, bases) if parts.crash_s is not None else ()), *after)
 
 
 def crash(at_s: float, bases: tuple[str, ...]) -> tuple[Move, ...]:

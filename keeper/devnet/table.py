@@ -83,11 +83,21 @@ def _headline(status: Status, world: Mapping[str, object]) -> RenderableType:
 
 def _markets(status: Status) -> RenderableType:
     """A column a market: it fits a narrow terminal."""
-    markets = {name: _mapping(market) for name, market in _mapping(_at(status, "markets")).items()}
+    markets = _columns(status)
     table = Table("", *markets, box=box.SIMPLE, padding=(0, 1), expand=True)
     for label, cell in _ROWS:
         table.add_row(Text(label, style=_DIM), *(cell(market) for market in markets.values()))
     return table
+
+
+def _columns(status: Status) -> Mapping[str, Status]:
+    """The markets, then the indices that only convert for them."""
+    markets = {str(name): _mapping(market) for name, market in _mapping(_at(status, "markets")).items()}
+    indices = {str(name): _mapping(index) for name, index in _mapping(_at(status, "indices")).items()}
+    converting = {
+        name: {**index, "index": index.get("price")} for name, index in indices.items() if name not in markets
+    }
+    return {**markets, **converting}
 
 
 def _index(market: Status) -> Text:
@@ -96,6 +106,8 @@ def _index(market: Status) -> Text:
 
 
 def _on_chain(market: Status) -> str:
+    if not _at(market, "onchain"):
+        return NONE
     price, age = price_text(_at(market, "onchain", "mark")), _shown(_at(market, "onchain", "age_s"), " s")
     return f"{price}  {age} old, off by {_shown(_at(market, 'onchain', 'deviation_bps'), ' bps')}"
 
@@ -106,12 +118,16 @@ def _decision(market: Status) -> str:
 
 
 def _funding(market: Status) -> str:
+    if not _at(market, "funding"):
+        return NONE
     due = _shown(_at(market, "funding", "in_s"), " s")
     predicted, last = (rate_text(_at(market, "funding", key)) for key in ("predicted_rate", "last_rate"))
     return f"in {due} at {predicted}, last {last}"
 
 
 def _accounts(market: Status) -> Text:
+    if "accounts" not in market:
+        return Text(NONE)
     return Text.assemble(
         _shown(_at(market, "accounts")),
         ", ",
@@ -160,7 +176,7 @@ _ROWS: tuple[tuple[str, Callable[[Status], RenderableType]], ...] = (
 
 def _sources(status: Status) -> RenderableType:
     """A line a venue, a column a market: the price it states, or why it is refused."""
-    markets = {name: _rows(_at(market, "sources")) for name, market in _mapping(_at(status, "markets")).items()}
+    markets = {name: _rows(_at(column, "sources")) for name, column in _columns(status).items()}
     feeds: dict[str, list[Mapping[str, Any]]] = {}
     for feed in _rows(_at(status, "feeds")):
         feeds.setdefault(str(feed.get("venue")), []).append(feed)

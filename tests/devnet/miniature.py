@@ -27,7 +27,9 @@ from keeper.devnet.verify.abi import contract
 from keeper.devnet.verify.recording import Requirements
 from keeper.domain.aggregation import clamped_weighted_mean, median
 from keeper.domain.evidence import canonical_json, merkle_root
-from keeper.domain.ids import address
+from keeper.domain.ids import address, source_id
+from keeper.domain.premium import premium_sample
+from keeper.domain.quote import Depth, Level
 from keeper.domain.time import Timestamp
 
 START = 1_800_000_000
@@ -103,6 +105,7 @@ class Miniature:
     second: int = 0
     records: list[tuple[str, str, str]] = field(default_factory=list)
     ticks: dict[tuple[str, str], list[Tick]] = field(default_factory=dict)
+    books: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def play(self) -> None:
         for second in range(1, LENGTH + 1):
@@ -136,6 +139,11 @@ class Miniature:
             for base in ("BTC", "ETH"):
                 mid = round(self.price(base, at) * 1.0001 * 1e6) * 10**12
                 sides = {"bids": [[str(mid - 10**15), str(E18)]], "asks": [[str(mid + 10**15), str(E18)]]}
+                self.books[f"{base}-USD"] = {
+                    **sides,
+                    "source": f"perp:{base}-USD",
+                    "received": START * NS + int(at * NS),
+                }
                 self.recorder.write("books", {"t": START * NS + int(at * NS), "symbol": f"{base}-USD", **sides})
 
     def vote(self, venue: str, symbol: str, weight: int, rate: int | None) -> dict[str, Any]:
@@ -172,11 +180,13 @@ class Miniature:
         entries, leaves = [], []
         for document in self.documents[:2]:
             index = self.index(document, {"USDT": peg["price"]})
-            entry = (document["market_no"], index["price"], index["price"], 0)
+            book = self.books[document["market"]]
+            entry = (document["market_no"], index["price"], index["price"], premium(document, book, index["price"]))
             text = canonical_json(
                 {
                     "market": document["market"], "now": now, "format": 1, "indices": [index, peg], "notes": {"trigger": trigger},
-                    "entry": dict(zip(("no", "index", "mark", "premium"), entry, strict=True)), "mark": {"price": entry[2]},
+                    "entry": dict(zip(("no", "index", "mark", "premium"), entry, strict=True)), "mark": {"price": entry[2]}, "book": book,
+                    "trade": {"source": f"perp:{document['market']}", "price": 60_000 * E18, "size": E18},
                 }
             )  # fmt: skip
             leaf = keccak(text.encode())
@@ -247,6 +257,9 @@ class Miniature:
         accounts = await self.recorder.save_chain(self.rpc, places, self.deployment.block_number, last)
         for (venue, symbol), ticks in self.ticks.items():
             self.recorder.save_tape(venue, symbol, ticks)
+        for base in ("BTC", "ETH"):
+            trade = {"symbol": f"{base}-USD", "price": str(60_000 * E18), "size": str(E18)}
+            self.recorder.write("trades", {"t": (START - 300) * NS, **trade})
         self.recorder.close()
         save_journal(self.directory / "journal.sqlite", self.records)
         (self.directory / "keeper.stderr").write_text('{"event":"keeper.ready","level":"info"}\n')
@@ -258,6 +271,15 @@ class Miniature:
         needed = Requirements(pushes=8, boundaries=2, liquidations=2, bankruptcies=1, deleveragings=1)
         run = {**places, "keeper": keeper, "markets": list(self.documents), "accounts": list(accounts)}
         (self.directory / "run.json").write_text(json.dumps({**run, "requirements": asdict(needed)}))
+
+
+def premium(document: Mapping[str, Any], book: Mapping[str, Any], index: int) -> int:
+    """The keeper's own sample, where the market reports one."""
+    if document["funding"]["premium"] != "impact":
+        return 0
+    bids, asks = (tuple(Level(int(p), int(s)) for p, s in book[side]) for side in ("bids", "asks"))
+    depth = Depth(source_id("perp", document["market"]), Timestamp(0), None, bids, asks)
+    return premium_sample(depth, index, document["funding"]["impact_notional"] * E18) or 0
 
 
 def signature(key: bytes, digest: bytes) -> tuple[bytes, bytes]:

@@ -92,6 +92,9 @@ def test_timeline__long_enough__has_its_parts_in_order_and_an_aftermath(length: 
     assert parts.crash_end_s is not None
     assert 0 < parts.opens_s < parts.whales_s < parts.crash_s < parts.crash_end_s < parts.length_s - 5
     assert parts.crash_end_s < parts.refill_s + 10
+    shock = parts.aftershock_s
+    assert (shock is not None) == (length is None or length >= 110)
+    assert shock is None or parts.refill_s + 5 < shock < parts.length_s - 10
     assert parts.withdrawals_s[0] < parts.crash_s < parts.withdrawals_s[-1] < parts.length_s
 
 

@@ -38,6 +38,13 @@ FULL: dict[str, Any] = {
         },
         "ETH-USD": {"withheld": {"reason": "sources", "detail": "2 of 3 sources"}},
     },
+    "indices": {
+        "USDT-USD": {
+            "price": "0.9998",
+            "withheld": None,
+            "sources": [{"source": "kraken:USDT/USD", "price": "0.9998", "age_ms": 5, "used": True, "reason": "", "state": "x"}],
+        }
+    },
     "transactions": {
         "pending": [{"lane": "price", "key": "7", "nonce": 9, "age_ms": 300, "attempts": 2, "hash": "0xabc"}],
         "counts": {"price": {"confirmed": 6}, "funding": {"confirmed": 2}},
@@ -49,39 +56,39 @@ FULL: dict[str, Any] = {
     ],
 }  # fmt: skip
 SNAPSHOT = """
-╭──────────────────────────────────────────────────────────────────────────────────────────╮
-│ keeper 1.2.3  mode live  block 42  trades 5                                              │
-╰──────────────────────────────────────────────────────────────────────────────────────────╯
+╭────────────────────────────────────────────────────────────────────────────────────────────────────────────╮
+│ keeper 1.2.3  mode live  block 42  trades 5                                                                │
+╰────────────────────────────────────────────────────────────────────────────────────────────────────────────╯
 
-              BTC-USD                                       ETH-USD
- ──────────────────────────────────────────────────────────────────────────────────────────
-  index       60,000.12                                     withheld: sources
-  mark        60,001.50                                     ·
-  on chain    59,990.00  3.2 s old, off by 2 bps            ·  · old, off by ·
-  decision    hold quiet                                    ·
-  guard       pass                                          ·
-  gate        shut: moved                                   ·
-  funding     in 13 s at +0.001230 %, last -0.000040 %      in · at ·, last ·
-  accounts    17, 3 at risk, 1 liquidatable                 ·, · at risk, · liquidatable
-  pushes      deviation 5 first 1                           ·
-
-
-  venue           feed                       BTC-USD                         ETH-USD
- ──────────────────────────────────────────────────────────────────────────────────────────
-  kraken          disconnected               · stale 9000 ms
-  okx             connected ↻2               60,000.10 12 ms
+                BTC-USD                                                ETH-USD                   USDT-USD
+ ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  index         60,000.12                                              withheld: sources         0.9998000
+  mark          60,001.50                                              ·                         ·
+  on chain      59,990.00  3.2 s old, off by 2 bps                     ·                         ·
+  decision      hold quiet                                             ·                         ·
+  guard         pass                                                   ·                         ·
+  gate          shut: moved                                            ·                         ·
+  funding       in 13 s at +0.001230 %, last -0.000040 %               ·                         ·
+  accounts      17, 3 at risk, 1 liquidatable                          ·                         ·
+  pushes        deviation 5 first 1                                    ·                         ·
 
 
-  lane                  outcomes                        pending
- ──────────────────────────────────────────────────────────────────────────────────────────
-  price                 confirmed 6                     7 #9 300 ms ×2
-  funding               confirmed 2                     ·
-  wallet                0x1234                          nonce 10
+  venue         feed                    BTC-USD                      ETH-USD         USDT-USD
+ ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  kraken        disconnected            · stale 9000 ms                              0.9998000 5 ms
+  okx           connected ↻2            60,000.10 12 ms
+
+
+  lane                       outcomes                             pending
+ ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  price                      confirmed 6                          7 #9 300 ms ×2
+  funding                    confirmed 2                          ·
+  wallet                     0x1234                               nonce 10
 """
 
 
 def shown(status: Any, **world: object) -> str:
-    console = Console(width=92, file=io.StringIO(), force_terminal=False)
+    console = Console(width=110, file=io.StringIO(), force_terminal=False)
     with console.capture() as capture:
         console.print(render(status, (), world))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

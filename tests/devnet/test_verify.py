@@ -80,7 +80,7 @@ def test_verify__sound_recording__every_check_passes_and_measures_something(soun
     found = judged(sound)
     assert {name for name, outcome in found.items() if not outcome.passed} == set()
     assert found["liquidations"].numbers["deleveraged_accounts"] == 1
-    assert found["evidence-inputs"].numbers["votes"] > 100
+    assert found["evidence-inputs"].numbers["inputs"] > 100
     assert found["mark-accuracy"].numbers["judged"] > 80
 
 
@@ -114,6 +114,18 @@ def test_verify__venue_did_not_send_what_the_record_says__names_the_venue(run: P
     found = judged(run)["evidence-inputs"]
     assert not found.passed
     assert [finding.partition(" ")[0] for finding in found.findings] == ["coinbase:ETH-USD:"]
+
+
+def test_verify__own_book_and_trades_were_never_shown__are_named(run: Path) -> None:
+    def thinner(line: Line) -> list[Line]:
+        if line["symbol"] == "BTC-USD":
+            line["asks"][0][1] = str(int(line["asks"][0][1]) + 1)
+        return [line]
+
+    assert edit(run, "books", thinner)
+    assert edit(run, "trades", lambda line: [line] if line["symbol"] == "BTC-USD" else [])
+    findings = judged(run)["evidence-inputs"].findings
+    assert {finding.partition(" ")[0] for finding in findings} == {"perp:BTC-USD:", "perp:ETH-USD:"}
 
 
 def test_verify__votes_of_one_venue_multiplied__only_the_inputs_fail_naming_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil, floor, trunc
+from typing import Any
 
 from eth_utils.crypto import keccak
 from hypothesis import given
@@ -20,9 +21,14 @@ from keeper.devnet.verify.arithmetic import (
     up,
     value_units,
 )
+from keeper.devnet.verify.exact import exact_premium
 from keeper.devnet.verify.journal import root_of
 from keeper.devnet.verify.mirror import moved_quote
 from keeper.domain.evidence import merkle_root
+from keeper.domain.ids import source_id
+from keeper.domain.premium import premium_sample
+from keeper.domain.quote import Depth, Level
+from keeper.domain.time import Timestamp
 
 SIZES = st.integers(-(10**24), 10**24)
 PRICES = st.integers(1, 2**96 - 1)
@@ -66,6 +72,29 @@ def test_maintenance__tiers__are_continuous_and_marginal(notional: int) -> None:
 def test_moved_quote__position_closed_whole__leaves_nothing(size: int, quote: int, cash: int) -> None:
     assert moved_quote(size, quote, -size, cash) == 0
     assert moved_quote(0, 0, size, cash) == cash
+
+
+LEVELS = st.lists(st.tuples(st.integers(1, 10**24), st.integers(1, 10**22)), min_size=1, max_size=5)
+
+
+@given(LEVELS, LEVELS, st.integers(1, 10**24))
+def test_premium__any_book__is_the_keepers(bids: list[Any], asks: list[Any], index: int) -> None:
+    """Fractions against integers."""
+    bids, asks = sorted(bids, reverse=True), sorted(asks)
+    depth = Depth(
+        source_id("perp", "X"),
+        Timestamp(0),
+        None,
+        tuple(Level(price, size) for price, size in bids),
+        tuple(Level(price, size) for price, size in asks),
+    )
+    market = {"funding": {"premium": "impact", "impact_notional": 10_000}}
+    texts = {
+        "bids": [[str(price), str(size)] for price, size in bids],
+        "asks": [[str(price), str(size)] for price, size in asks],
+    }
+    found = exact_premium({"book": texts, "entry": {"index": str(index)}}, market)
+    assert found == premium_sample(depth, index, 10_000 * WAD)
 
 
 @given(st.lists(st.binary(min_size=32, max_size=32).filter(any), min_size=1, max_size=9, unique=True))

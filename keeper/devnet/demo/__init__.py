@@ -27,5 +27,5 @@ def main(
     """
     try:
         return asyncio.run(run(Options(for_s, headless, sabotage, seed, storm, keep), Console()))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130

@@ -55,6 +55,7 @@ class Floor:
     seed: int
     engine_account: str
     opened: asyncio.Event = field(default_factory=asyncio.Event)
+    opened_ns: int | None = None
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

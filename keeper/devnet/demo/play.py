@@ -32,6 +32,7 @@ class Play:
     async def run(self) -> None:
         await self._wait_priced()
         self.recorder.note("phases", phase="trading")
+        self.world.floor.opened_ns = self.world.market.clock.now()
         self.world.floor.opened.set()
         async with asyncio.TaskGroup() as group:
             for move in self.moves:

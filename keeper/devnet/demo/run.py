@@ -24,7 +24,7 @@ from keeper.devnet.demo.play import Play
 from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.demo.world import World, build, journal_of, save_world, seconds_between
 from keeper.devnet.recorder import Recorder
-from keeper.devnet.scenario import Timeline, crash, requirements, storm, timeline
+from keeper.devnet.scenario import Timeline, moves, requirements, storm, timeline
 from keeper.devnet.verify import verify
 from keeper.devnet.verify.recording import Recording
 from keeper.devnet.verify.summary import show, write_json
@@ -83,7 +83,7 @@ async def run(options: Options, console: Console) -> int:
         if options.keep is None:
             shutil.rmtree(directory, ignore_errors=True)
         else:
-            console.print(f"everything that was recorded: {directory}", soft_wrap=True)
+            console.print(f"everything that was recorded: {directory}", soft_wrap=True, highlight=False)
 
 
 def _reasons(error: Exception) -> list[KeeperError]:
@@ -141,14 +141,14 @@ async def _live(
     ended: Ended,
 ) -> None:
     """From the keeper's start to its end; fills in `ended`. Raises KeeperFailedError when it never gets ready."""
-    clock, stop = SystemClock(), asyncio.Event()
-    with _interrupts(stop):
+    clock = SystemClock()
+    with _interrupts() as interrupts:
         await keeper.start()
         await keeper.wait_ready(world.session)
         ended.ready_ns = clock.now()
-        moves = () if parts.crash_s is None else crash(parts.crash_s, tuple(world.market.start))
+        interrupts.judgeable = True
         faults = storm(parts.length_s, tuple(world.venues), options.seed) if options.storm else ()
-        play = Play(world, recorder, parts, moves, faults)
+        play = Play(world, recorder, parts, moves(parts, tuple(world.market.start)), faults)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(play.run()),
@@ -156,7 +156,7 @@ async def _live(
                 group.create_task(_show(options, world, recorder, console, ended)),
             ]
             died = group.create_task(keeper.ended())
-            ended.early = await _until(options.for_s, stop, died)
+            ended.early = await _until(options.for_s, interrupts.stop, died)
             ended.stop_ns = clock.now()
             recorder.note("phases", phase="stop")
             for task in tasks:
@@ -165,14 +165,29 @@ async def _live(
             ended.ended_ns = clock.now()
 
 
+@dataclass(slots=True)
+class Interrupts:
+    """Ctrl-C and SIGTERM. `stop` while there is something to judge, else the whole run is cancelled and cleans up."""
+
+    stop: asyncio.Event
+    run: asyncio.Task[Any] | None
+    judgeable: bool = False
+
+    def heard(self) -> None:
+        if self.judgeable and not self.stop.is_set():
+            self.stop.set()
+        elif self.run is not None:
+            self.run.cancel()
+
+
 @contextmanager
-def _interrupts(stop: asyncio.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run in order, with a verdict."""
+def _interrupts() -> Iterator[Interrupts]:
+    found = Interrupts(asyncio.Event(), asyncio.current_task())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, found.heard)
     try:
-        yield
+        yield found
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
@@ -243,7 +258,8 @@ async def _dump(
 
 def _run_document(world: World, directory: Path, options: Options, parts: Timeline, ended: Ended) -> Mapping[str, Any]:
     watched_s = seconds_between(ended.ready_ns, ended.stop_ns)
-    fell = parts.crash_end_s is not None and watched_s >= parts.crash_end_s + AFTERMATH_S
+    traded_s = 0.0 if world.floor.opened_ns is None else seconds_between(world.floor.opened_ns, ended.stop_ns)
+    fell = parts.crash_end_s is not None and traded_s >= parts.crash_end_s + AFTERMATH_S
     counts = world.operator.counts
     return {
         **world.addresses,

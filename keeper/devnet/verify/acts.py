@@ -112,11 +112,13 @@ def liquidations(recording: Recording, history: History) -> Outcome:
         "bankrupt_accounts": len(tally.bankrupt),
         "deleveraged_accounts": tally.deleveraged_accounts,
         "deleveraged_engine": tally.deleveraged_engine,
+        "sold_back": tally.sold_back,
     }
     demand = f"≥ {need.liquidations} liquidations, {need.bankruptcies} bankrupt, {need.deleveragings} deleveragings"
     measured = (
         f"{tally.partial} partial + {tally.full} full, {len(tally.bankrupt)} bankrupt, "
-        f"{tally.deleveraged_accounts} + {tally.deleveraged_engine} (engine) deleveragings"
+        f"{tally.deleveraged_accounts} + {tally.deleveraged_engine} (engine) deleveragings, "
+        f"{tally.sold_back} sales by the fund"
     )
     return outcome("liquidations", demand, measured, findings, numbers)
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from keeper.devnet.verify.exact import exact_index, exact_premium
 from keeper.devnet.verify.journal import Batch, Record, batches, behind, is_canonical, records
 from keeper.devnet.verify.outcome import Outcome, outcome
 from keeper.devnet.verify.recording import Recording
@@ -105,6 +106,32 @@ class Tapes:
         return ticks[low : bisect_right(ticks, (at + AFTER_NS, 0, 0, 0))]
 
 
+class OwnBook:
+    """What the perp's own book and tape of trades showed."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._tops = {
+            (book["symbol"], *book["bids"][0], *book["asks"][0])
+            for book in recording.lines("books")
+            if book["bids"] and book["asks"]
+        }
+        self._trades = {(trade["symbol"], trade["price"], trade["size"]) for trade in recording.lines("trades")}
+
+    def judged(self, document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """(source, what is wrong) of the record's book and last trade, where it has them."""
+        book, trade = document.get("book"), document.get("trade")
+        if book and book["bids"] and book["asks"]:
+            top = (_symbol(book), *book["bids"][0], *book["asks"][0])
+            yield book["source"], "" if top in self._tops else f"the book never showed bid {top[1]}, ask {top[3]}"
+        if trade:
+            known = (_symbol(trade), trade["price"], trade["size"]) in self._trades
+            yield trade["source"], "" if known else f"nobody traded {trade['size']} at {trade['price']}"
+
+
+def _symbol(stated: Mapping[str, Any]) -> str:
+    return str(stated["source"]).partition(":")[2]
+
+
 def scaled(text: str) -> int:
     """Exact, scaled by 1e18."""
     return int(Decimal(text).scaleb(18))
@@ -113,19 +140,21 @@ def scaled(text: str) -> int:
 def inputs(traced: Traced) -> Outcome:
     """Every vote's quote stands on its venue's tape, and its price follows from it without anything in between."""
     tapes, documents = Tapes(traced.recording), {m["market"]: m for m in traced.recording.run["markets"]}
+    shown = OwnBook(traced.recording)
     votes, blamed = 0, Counter[str]()
     examples: dict[str, str] = {}
     for record in traced.records:
-        for vote, problem in _votes(record, tapes, documents):
+        stated = ((vote["source"], problem) for vote, problem in _votes(record, tapes, documents))
+        for source, problem in (*stated, *shown.judged(record.document)):
             votes += 1
             if problem:
-                blamed[vote["source"]] += 1
-                examples.setdefault(vote["source"], problem)
-    findings = [f"{source}: {blamed[source]} votes, e.g. {examples[source]}" for source in blamed]
+                blamed[source] += 1
+                examples.setdefault(source, problem)
+    findings = [f"{source}: {blamed[source]} inputs, e.g. {examples[source]}" for source in blamed]
     if not votes:
-        findings.append("no votes were found")
-    measured = f"{votes} votes in {len(traced.records)} records, {sum(blamed.values())} false"
-    numbers = {"votes": votes, "false": dict(blamed)}
+        findings.append("no inputs were found")
+    measured = f"{votes} inputs in {len(traced.records)} records, {sum(blamed.values())} false"
+    numbers = {"inputs": votes, "false": dict(blamed)}
     return outcome("evidence-inputs", "every input as its venue sent it", measured, findings, numbers)
 
 
@@ -190,22 +219,16 @@ def results(traced: Traced) -> Outcome:
                 findings.append(
                     f"{index['id']} at {record.document['now']}: {index['price']}, its votes give {expected}"
                 )
+        expected_premium = exact_premium(record.document, documents[record.document["market"]])
+        if expected_premium is not None and record.entry[3] != expected_premium:
+            findings.append(
+                f"{record.document['market']} at {record.document['now']}: premium {record.entry[3]}, "
+                f"the book gives {expected_premium}"
+            )
         own = record.document["indices"][0]
         if record.entry[1:3] != (int(own["price"] or 0), int(record.document["mark"]["price"])):
             findings.append(f"{record.document['market']} at {record.document['now']}: entry and record differ")
     measured = f"{len(traced.records)} records"
-    return outcome("evidence-result", "index recomputed from the votes, to the last digit", measured, findings)
-
-
-def exact_index(votes: Sequence[Mapping[str, Any]], rules: Mapping[str, Any]) -> int:
-    """In whole numbers: the method's own result for these votes."""
-    prices = sorted((int(vote["price"]), int(vote["weight"])) for vote in votes)
-    half = len(prices) // 2
-    center = prices[half][0] if len(prices) % 2 else (prices[half - 1][0] + prices[half][0]) // 2
-    if rules["method"] == "median":
-        return center
-    low = -(-center * (10_000 - rules["clamp_bps"]) // 10_000)
-    high = center * (10_000 + rules["clamp_bps"]) // 10_000
-    moved = sum(min(max(price, low), high) * weight for price, weight in prices)
-    total: int = moved // sum(weight for _, weight in prices)
-    return total
+    return outcome(
+        "evidence-result", "index and premium recomputed from the inputs, to the last digit", measured, findings
+    )

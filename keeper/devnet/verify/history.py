@@ -10,6 +10,9 @@ from keeper.devnet.verify.abi import Event
 from keeper.devnet.verify.mirror import Fault, Health, Mirror
 from keeper.devnet.verify.recording import Block, Recording
 
+TRADE = 1
+"""Cause of a PositionChanged."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
@@ -47,6 +50,8 @@ class Tally:
     liquidators: Counter[str] = field(default_factory=Counter)
     deleveraged_accounts: int = 0
     deleveraged_engine: int = 0
+    sold_back: int = 0
+    """Trades by which the insurance fund got rid of what it had taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ def _count(tally: Tally, mirror: Mirror, event: Event) -> None:
         tally.liquidators[event["liquidator"]] += 1
         if event["loss"]:
             tally.bankrupt.add(event["account"])
+    elif event.name == "PositionChanged":
+        tally.sold_back += event["account"] == mirror.engine and event["cause"] == TRADE
     elif event.name == "Deleveraged":
         of_engine = event["bankrupt"] == mirror.engine
         tally.deleveraged_engine += of_engine

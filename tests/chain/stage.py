@@ -64,6 +64,9 @@ class Log:
     def error(self, event: str, **keys: Any) -> None:
         self.events.append(("error", event, keys))
 
+    def exception(self, event: str, **keys: Any) -> None:
+        self.events.append(("error", event, keys))
+
     def critical(self, event: str, **keys: Any) -> None:
         self.events.append(("critical", event, keys))
 

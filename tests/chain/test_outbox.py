@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from keeper.domain.fees import FeeRules
+from keeper.domain.fees import GWEI, FeeRules
 from keeper.domain.transaction import IntentState, Lane, TxState
 from keeper.errors import AlreadyRunning
 from tests.chain.stage import DEPLOYMENT, Keeper, Stage
@@ -212,6 +212,42 @@ async def test_eviction__the_pool_forgets__same_bytes_are_sent_again(manual: Sta
     await keeper.outcome(intent, CONFIRMED)
 
 
+async def test_fee_spike__the_node_drops_it__is_priced_anew_at_the_same_nonce(manual: Stage) -> None:
+    keeper = await manual.keeper()
+    intent = manual.intent(1)
+    await keeper.inbox.put(intent)
+    await keeper.until(lambda: len(keeper.wallet.desk.unmined()) == 1 and keeper.wallet.desk.open[0].last.sends == 1)
+    await manual.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(50 * GWEI))
+    await manual.mine()
+    assert await manual.mined_nonce() == 0
+    async with asyncio.timeout(10):
+        while len(keeper.wallet.desk.open[0].attempts) < 2:
+            await manual.mine()
+            await asyncio.sleep(0.1)
+    await keeper.until(lambda: keeper.wallet.desk.open[0].last.sends == 1)
+    await manual.mine()
+    outcome = await keeper.outcome(intent, CONFIRMED)
+    assert outcome.receipt is not None
+    assert outcome.receipt.effective_gas_price_wei > 20 * GWEI
+    assert (await manual.count(), await manual.mined_nonce()) == (1, 1)
+
+
+async def test_funds__enough_for_all_but_the_bump__leave_the_first_attempt_valid(manual: Stage) -> None:
+    keeper = await manual.keeper()
+    intent = manual.intent(1)
+    await keeper.inbox.put(intent)
+    await keeper.until(lambda: len(keeper.wallet.desk.unmined()) == 1 and keeper.wallet.desk.open[0].last.sends == 1)
+    first = keeper.wallet.desk.open[0].attempts[0]
+    cost_wei = first.gas_limit * first.fees.max_fee_wei
+    await manual.rpc.call("anvil_setBalance", manual.signer.address, hex(cost_wei * 105 // 100))
+    await _grow_until_attempts(manual, keeper, 2)
+    await keeper.until(lambda: keeper.wallet.desk.open[0].attempts[1].answer == "insufficient_funds")
+    assert keeper.outbox.status().paused == ""
+    await manual.mine()
+    outcome = await keeper.outcome(intent, CONFIRMED)
+    assert outcome.tx_hash == first.hash
+
+
 async def test_funds__none__pauses_and_resumes_by_itself_at_the_same_nonce(automine: Stage) -> None:
     await automine.rpc.call("anvil_setBalance", automine.signer.address, "0x0")
     keeper = await automine.keeper()
@@ -255,6 +291,18 @@ async def test_lanes__many_waiting__the_most_urgent_goes_first(manual: Stage) ->
         await manual.mine()
         await keeper.outcome(intent, CONFIRMED)
     assert await manual.count() == 3
+
+
+async def test_in_flight__full__leaves_room_for_a_price(manual: Stage) -> None:
+    keeper = await manual.keeper(max_in_flight=5, reserved_slots=2)
+    for number in range(1, 8):
+        await keeper.inbox.put(manual.intent(number))
+    await keeper.until(lambda: len(keeper.wallet.desk.unmined()) == 3)
+    price = manual.intent(99, Lane.PRICE)
+    keeper.prices.put(DEPLOYMENT, price)
+    await keeper.until(lambda: keeper.wallet.desk.is_active(price.id))
+    assert len(keeper.wallet.desk.unmined()) == 4
+    assert keeper.outbox.status().queued == 4
 
 
 async def test_dry_run__nothing_is_signed_or_sent(automine: Stage) -> None:

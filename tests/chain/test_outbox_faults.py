@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import sys
 
@@ -167,6 +168,25 @@ async def test_kill_9__at_the_broadcast__every_round_is_recorded_once(automine: 
             assert await process.wait() == 0
     assert len(set(proxy.sent)) == 2
     assert (await automine.count(), await automine.round(), await automine.mined_nonce()) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_faults__any_at_any_time__every_intent_lands_once(automine: Stage, seed: int) -> None:
+    """Fifteen rounds while the node loses requests and replies, refuses, forgets receipts and stalls."""
+    draw, wanted = random.Random(seed), [automine.intent(number) for number in range(1, 16)]
+    kinds = [(SEND, kind) for kind in ("drop", "swallow", "hang", "busy")]
+    kinds += [("eth_getTransactionReceipt", "null"), ("eth_getTransactionCount", "swallow"), ("eth_feeHistory", "drop")]
+    async with proxied(automine.node.url, strict=False) as proxy:
+        keeper = await automine.keeper(url=proxy.url, send_timeout_s=0.2, read_timeout_s=0.2, finality_blocks=5)
+        for intent in wanted:
+            method, kind = draw.choice(kinds)
+            proxy.fail(method, "error" if kind == "busy" else kind, draw.randint(1, 2), "txpool is full")
+            await keeper.inbox.put(intent)
+            await asyncio.sleep(draw.choice((0.0, 0.03)))
+        for intent in wanted:
+            await keeper.outcome(intent, CONFIRMED, within_s=30)
+    assert (await automine.count(), await automine.round(), await automine.mined_nonce()) == (15, 15, 15)
+    assert not automine.log.named("wallet.used_elsewhere")
 
 
 async def _mined(stage: Stage, nonce: int, proxy: Proxy | None = None) -> bool:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import aiohttp
 
 from keeper.adapters.budget import LIMITING, retry_after_s
 from keeper.adapters.intake import Intake, Order
-from keeper.adapters.liveness import judge_silence
 from keeper.adapters.polling import RestClient
 from keeper.adapters.tuning import FeedTuning
+from keeper.adapters.watch import SilenceWatch
 from keeper.domain.ids import SourceId, source_id
 from keeper.domain.quote import Depth, Observation, Quote
-from keeper.errors import FeedDisconnected, FeedProtocolError, RateLimited
+from keeper.errors import FeedDisconnected, FeedProtocolError
 from keeper.ports.clock import Clock
 from keeper.ports.venue import Frame, StreamVenue, VenueEvent
 
@@ -63,26 +63,26 @@ class Connection:
     down: bool = False
     """The venue said that it is in maintenance."""
     refused: set[SourceId] = field(default_factory=set)
-    stalled: set[SourceId] = field(default_factory=set)
-    """Sources that move by REST while their stream is silent."""
+    watch: SilenceWatch = field(init=False)
 
     _order: Order = field(default_factory=Order)
     _held: dict[tuple[SourceId, type], Observation] = field(default_factory=dict)
-    _heard_at: dict[SourceId, float] = field(default_factory=dict)
-    _checked_at: dict[SourceId, float] = field(default_factory=dict)
-    _unanswered: dict[SourceId, int] = field(default_factory=dict)
     _state: object = None
     _leash: asyncio.Timeout | None = None
     _forced: Ending | None = None
 
+    def __post_init__(self) -> None:
+        named = {source_id(self.venue.name, symbol): symbol for symbol in self.symbols}
+        self.watch = SilenceWatch(self, self.rest, self.intake, self._order, named, self.tuning)
+
     @property
     def sources(self) -> tuple[SourceId, ...]:
-        return tuple(source_id(self.venue.name, symbol) for symbol in self.symbols)
+        return tuple(self.watch.symbols)
 
     @property
     def ready(self) -> bool:
         """Every symbol that was not refused has data."""
-        return self.delivering and all(s in self._heard_at or s in self.refused for s in self.sources)
+        return self.delivering and all(s in self.watch.heard_at or s in self.refused for s in self.sources)
 
     async def run(self) -> None:
         """Ends when the connection does; `ending` then says why."""
@@ -107,6 +107,11 @@ class Connection:
             self._forced = Ending(reason, detail, wait_s)
         if self._leash is not None:
             self._leash.reschedule(asyncio.get_running_loop().time())
+
+    def leave(self, reason: str) -> None:
+        """Asks for a replacement and goes on until it is there."""
+        self.leaving = self.leaving or reason
+        self.changed()
 
     async def _talk(self) -> Ending:
         try:
@@ -143,12 +148,10 @@ class Connection:
         try:
             async with asyncio.timeout(self.tuning.silence_of(self.venue)) as self._leash, asyncio.TaskGroup() as tasks:
                 self._state, opening = self.venue.open(self.symbols)
-                started = asyncio.get_running_loop().time()
-                self._checked_at = dict.fromkeys(self.sources, started)
                 helpers = [
                     tasks.create_task(self._say(socket, opening)),
                     tasks.create_task(self._ping(socket)),
-                    tasks.create_task(self._watch()),
+                    tasks.create_task(self.watch.run()),
                     tasks.create_task(self._age()),
                 ]
                 try:
@@ -194,12 +197,10 @@ class Connection:
     def _take(self, observations: Sequence[Observation], heard_at: float) -> None:
         for observation in observations:
             source = observation.source
-            if source not in self._checked_at:
+            if source not in self.watch.symbols:
                 continue
             if isinstance(observation, _STEADY):
-                self._heard_at[source] = heard_at
-                self._unanswered.pop(source, None)
-                self.stalled.discard(source)
+                self.watch.hear(source, heard_at)
             self.intake.good((source,), observation.received_at)
             if self.down:
                 continue
@@ -216,8 +217,7 @@ class Connection:
         text = frame if isinstance(frame, str) else frame.decode(errors="replace")
         named = [s for s in self.symbols if re.search(rf"(?<!{_PART}){re.escape(s)}(?!{_PART})", text)]
         blamed = tuple(source_id(self.venue.name, symbol) for symbol in named) or self.sources
-        self._heard_at.update(dict.fromkeys((s for s in blamed if s in self._heard_at), heard_at))
-        self._checked_at.update(dict.fromkeys(blamed, heard_at))
+        self.watch.excuse(blamed, heard_at)
         self.intake.bad(blamed, self.clock.now(), reason)
 
     def _obey(self, event: VenueEvent) -> None:
@@ -227,10 +227,9 @@ class Connection:
             case "subscribed":
                 self.intake.tell("subscribed", sources or self.sources, now)
             case "symbol_refused":
-                self._refuse(sources, event.reason)
+                self.refuse(sources, event.reason)
             case "reconnect_requested":
-                self.leaving = self.leaving or event.reason
-                self.changed()
+                self.leave(event.reason)
             case "maintenance":
                 self._halt(event.reason)
             case "online":
@@ -249,7 +248,8 @@ class Connection:
             self.down = True
             self.intake.tell("disconnected", self.sources, self.clock.now(), reason="maintenance", detail=reason)
 
-    def _refuse(self, sources: Iterable[SourceId], reason: str) -> None:
+    def refuse(self, sources: Iterable[SourceId], reason: str) -> None:
+        """The venue does not know these; the others go on."""
         fresh = tuple(s for s in sources if s not in self.refused)
         self.refused.update(fresh)
         self.intake.tell("symbol_refused", fresh, self.clock.now(), detail=reason)
@@ -279,68 +279,7 @@ class Connection:
         """Asks for a replacement ahead of the venue's cut."""
         if self.max_age_s is not None:
             await asyncio.sleep(self.max_age_s)
-            self.leaving = self.leaving or "rotation"
-            self.changed()
-
-    async def _watch(self) -> None:
-        """Per source: a heartbeat on the line says nothing about the data of one symbol."""
-        quiet_s = self.tuning.quiet_of(self.venue)
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(max(0.02, quiet_s / 5))
-            for symbol, source in zip(self.symbols, self.sources, strict=True):
-                spoke_at = max(self._heard_at.get(source, 0.0), self._checked_at[source])
-                if source in self.refused or self.down or loop.time() - spoke_at < quiet_s:
-                    continue
-                await self._probe(symbol, source)
-                self._checked_at[source] = loop.time()
-
-    async def _probe(self, symbol: str, source: SourceId) -> None:
-        heard, asked_at = self.intake.last.get(source), asyncio.get_running_loop().time()
-        try:
-            answer = await self.rest.fetch(symbol)
-        except RateLimited:
-            return
-        except (FeedDisconnected, FeedProtocolError) as error:
-            self._no_answer(source, str(error))
-            return
-        if answer is None:
-            self._no_answer(source, "no REST to ask")
-        elif isinstance(answer, VenueEvent):
-            self._refuse((source,), answer.reason)
-        elif self._heard_at.get(source, 0.0) < asked_at:
-            self._unanswered.pop(source, None)
-            await self._compare(source, heard, answer)
-
-    async def _compare(self, source: SourceId, heard: Quote | None, answer: Quote) -> None:
-        asked_at = asyncio.get_running_loop().time()
-        verdict = judge_silence(heard, answer, self.venue.trade_driven)
-        self.intake.tell("probed", (source,), answer.received_at, reason=verdict)
-        if self.current and not self.intake.admit(answer, self._order) and heard is not None and verdict == "quiet":
-            # REST's own time may be coarser than the stream's, and so look older.
-            self.intake.confirm(replace(heard, received_at=answer.received_at), self._order)
-        if verdict == "stalled":
-            await asyncio.sleep(self.tuning.confirm_s)
-            if self._heard_at.get(source, 0.0) < asked_at:
-                self._stall(source, f"{source} moved while its stream was silent")
-
-    def _no_answer(self, source: SourceId, reason: str) -> None:
-        """Silence that nobody can explain ends the connection: a new one costs little."""
-        self._unanswered[source] = self._unanswered.get(source, 0) + 1
-        if self._unanswered[source] >= self.tuning.unanswered_probes:
-            self._stall(source, f"{source} is silent and cannot be checked: {reason}")
-
-    def _stall(self, source: SourceId, detail: str) -> None:
-        """A line that is wholly silent is cut; one that still carries other symbols is replaced while it goes on."""
-        now, quiet_s = asyncio.get_running_loop().time(), self.tuning.quiet_of(self.venue)
-        if all(now - at >= quiet_s for at in self._heard_at.values()):
-            self.end("stalled", detail)
-            return
-        if source not in self.stalled and self.current:
-            self.intake.tell("disconnected", (source,), self.clock.now(), "stalled", detail, retry_in_s=0.0)
-        self.stalled.add(source)
-        self.leaving = self.leaving or "stalled"
-        self.changed()
+            self.leave("rotation")
 
 
 def _older(held: Quote, last: Quote) -> bool:

@@ -23,6 +23,8 @@ class FeedTuning:
     bench: BenchRules = field(default_factory=BenchRules)
     backoff_base_s: float = 0.5
     backoff_cap_s: float = 32.0
+    maintenance_wait_s: float = 5.0
+    """Shortest wait after a connection that ended in maintenance (https://docs.kraken.com/api/docs/guides/spot-ws-intro)."""
     overlap_s: float = 30.0
     """How long a replacement may take to deliver before it is tried again; the old connection goes on meanwhile."""
     confirm_s: float = 1.0

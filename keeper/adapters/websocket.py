@@ -169,6 +169,8 @@ class Line:
         if wait_s is None:
             draw = self.feed.rng.random()
             wait_s = full_jitter_s(self.failures, draw, tuning.backoff_base_s, tuning.backoff_cap_s)
+        if gone.down:
+            wait_s = max(wait_s, tuning.maintenance_wait_s)
         if not gone.delivering:
             self.failures += 1
         self.dial_at = now + wait_s
@@ -216,5 +218,5 @@ class Line:
         now, current = asyncio.get_running_loop().time(), self.current
         if current is not None and (current.delivering or current.down):
             self.flowed_at = now
-            return source in current.stalled
+            return source in current.watch.stalled
         return now - self.flowed_at >= self.feed.tuning.fallback_after_s

@@ -12,15 +12,18 @@ from aiohttp import web
 
 from keeper.adapters.sources.binance import Binance
 from keeper.adapters.sources.coinbase import Coinbase
+from keeper.adapters.sources.kraken import Kraken
 from keeper.adapters.sources.okx import Okx
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.venues.binance import BinanceServer
 from keeper.devnet.venues.coinbase import CoinbaseServer
+from keeper.devnet.venues.kraken import KrakenServer
 from keeper.devnet.venues.okx import OkxServer
 from keeper.domain.time import SECOND
 from tests.venues.harness import HASTY, WallClock, moving, running, server_until
 
 PATIENT = dataclasses.replace(HASTY, quiet_s=30.0)
+STATES = ("connected", "disconnected", "rotated")
 BOTH = ("BTCUSDT", "ETHUSDT")
 BTC, ETH = "binance:BTCUSDT", "binance:ETHUSDT"
 
@@ -93,6 +96,7 @@ async def test_stall_of_one_symbol__leaves_the_other_flowing__and_is_bridged_by_
         before = len(heard.quotes)
         await heard.until(lambda: sum(q.source == BTC and q.sequence is not None for q in heard.quotes[before:]) > 3)
         assert all(n.sources == (BTC,) for n in heard.told("disconnected"))
+        assert [n.kind for n in heard.notices if BTC in n.sources and n.kind in STATES][-1] != "disconnected"
         assert longest_gap_s(heard.quotes, ETH) < 0.5
 
 
@@ -276,6 +280,34 @@ async def test_older_time__never_replaces_a_newer_one__until_a_new_connection_st
             server.faults.switch("drop")
             await heard.until(lambda: len(heard.quotes) == 3)
             assert heard.quotes[-1].last_e18 == 15 * 10**17
+
+
+def kraken_frames(*systems: str) -> list[str]:
+    """After each state of the system a ticker, priced 1, 2, 3…"""
+    head = '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"%s","api_version":"v2"}]}'
+    tail = '{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":%d,"ask":9,"last":9}]}'
+    return [frame for price, system in enumerate(systems, 1) for frame in (head % system, tail % price)]
+
+
+async def test_maintenance__silences_the_source__until_the_venue_is_online_again(market: HiddenMarket) -> None:
+    async with KrakenServer(market) as server:
+        server.replay(kraken_frames("online", "maintenance", "cancel_only", "online"))
+        async with running(Kraken(**server.options()), ("BTC/USD",), PATIENT) as heard:
+            await heard.until(lambda: len(heard.quotes) == 2)
+            assert [q.bid_e18 for q in heard.quotes] == [10**18, 4 * 10**18]
+            assert [n.detail for n in heard.told("disconnected", "maintenance")] == ["maintenance"]
+            assert len(heard.told("connected", "maintenance_over")) == 1
+
+
+async def test_connection_that_ends_in_maintenance__is_not_dialled_again_at_once(market: HiddenMarket) -> None:
+    async with KrakenServer(market) as server:
+        server.replay(kraken_frames("online", "maintenance"))
+        tuning = dataclasses.replace(PATIENT, maintenance_wait_s=20.0)
+        async with running(Kraken(**server.options()), ("BTC/USD",), tuning) as heard:
+            await heard.until(lambda: heard.told("disconnected", "maintenance"))
+            server.faults.switch("drop")
+            await heard.until(lambda: heard.told("disconnected", "closed"))
+            assert heard.told("disconnected", "closed")[0].retry_in_s == 20.0
 
 
 async def test_unchanged_content__keeps_its_changed_at__across_connections(market: HiddenMarket) -> None:

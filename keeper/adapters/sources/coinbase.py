@@ -21,25 +21,34 @@ State = Mapping[str, tuple[Quote, int]]
 """Last ticker of each product, with its trade id."""
 
 
+class _Ticker(msgspec.Struct, tag_field="type", tag="ticker"):
+    product_id: str
+    price: str
+    best_bid: str
+    best_ask: str
+    time: str
+    trade_id: int
+    sequence: int
+    best_bid_size: str | None = None
+    best_ask_size: str | None = None
+
+
+class _Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
+    product_id: str
+    last_trade_id: int
+
+
 class _Channel(msgspec.Struct):
     name: str
     product_ids: list[str] = []
 
 
-class _Frame(msgspec.Struct):
-    type: str
-    product_id: str | None = None
-    price: str | None = None
-    best_bid: str | None = None
-    best_ask: str | None = None
-    best_bid_size: str | None = None
-    best_ask_size: str | None = None
-    time: str | None = None
-    sequence: int | None = None
-    trade_id: int | None = None
-    last_trade_id: int | None = None
-    channels: list[_Channel] = []
-    message: str = ""
+class _Subscriptions(msgspec.Struct, tag_field="type", tag="subscriptions"):
+    channels: list[_Channel]
+
+
+class _Error(msgspec.Struct, tag_field="type", tag="error"):
+    message: str
     reason: str = ""
 
 
@@ -54,7 +63,7 @@ class _RestError(msgspec.Struct):
     message: str
 
 
-_FRAME = msgspec.json.Decoder(_Frame)
+_FRAME = msgspec.json.Decoder(_Ticker | _Heartbeat | _Subscriptions | _Error)
 _REST = msgspec.json.Decoder(_RestTicker)
 _REST_ERROR = msgspec.json.Decoder(_RestError)
 
@@ -94,37 +103,32 @@ class Coinbase:
 
     def step(self, state: State, frame: Frame, received_at: Timestamp) -> Step:
         message = wire.decode(_FRAME, frame)
-        match message.type:
-            case "ticker":
-                quote = self._quote(message, frame, received_at)
-                trade_id = wire.present(message.trade_id, "trade_id")
-                known = {**state, wire.present(message.product_id, "product_id"): (quote, trade_id)}
-                return Step(known, (quote,))
-            case "heartbeat":
-                return Step(state, events=(HEARTBEAT,), confirmations=self._confirmed(state, message, received_at))
-            case "subscriptions":
-                products = {p for channel in message.channels if channel.name == "ticker" for p in channel.product_ids}
-                return Step(state, events=(VenueEvent("subscribed", tuple(sorted(products))),))
-            case "error":
-                return Step(state, events=(_refusal(message),))
-        raise FeedProtocolError(f"type {message.type!r} was not subscribed to")
+        if isinstance(message, _Ticker):
+            quote = self._quote(message, frame, received_at)
+            return Step({**state, message.product_id: (quote, message.trade_id)}, (quote,))
+        if isinstance(message, _Heartbeat):
+            return Step(state, events=(HEARTBEAT,), confirmations=self._confirmed(state, message, received_at))
+        if isinstance(message, _Subscriptions):
+            products = {p for channel in message.channels if channel.name == "ticker" for p in channel.product_ids}
+            return Step(state, events=(VenueEvent("subscribed", tuple(sorted(products))),))
+        return Step(state, events=(_refusal(message),))
 
-    def _quote(self, ticker: _Frame, frame: Frame, received_at: Timestamp) -> Quote:
+    def _quote(self, ticker: _Ticker, frame: Frame, received_at: Timestamp) -> Quote:
         return wire.quote(
-            wire.source(self.name, wire.present(ticker.product_id, "product_id")),
+            wire.source(self.name, ticker.product_id),
             received_at,
-            wire.from_iso(wire.present(ticker.time, "time")),
-            wire.side_e18(wire.present(ticker.best_bid, "best_bid")),
-            wire.side_e18(wire.present(ticker.best_ask, "best_ask")),
+            wire.from_iso(ticker.time),
+            wire.side_e18(ticker.best_bid),
+            wire.side_e18(ticker.best_ask),
             wire.side_e18(ticker.best_bid_size),
             wire.side_e18(ticker.best_ask_size),
-            wire.side_e18(wire.present(ticker.price, "price")),
+            wire.side_e18(ticker.price),
             ticker.sequence,
             wire.frame_hash(frame),
         )
 
-    def _confirmed(self, state: State, heartbeat: _Frame, received_at: Timestamp) -> tuple[Quote, ...]:
-        quote, trade_id = state.get(heartbeat.product_id or "", (None, None))
+    def _confirmed(self, state: State, heartbeat: _Heartbeat, received_at: Timestamp) -> tuple[Quote, ...]:
+        quote, trade_id = state.get(heartbeat.product_id, (None, None))
         if quote is None or trade_id != heartbeat.last_trade_id:
             return ()
         if received_at - quote.received_at > self.max_quiet_s * SECOND:
@@ -160,7 +164,7 @@ class Coinbase:
         )
 
 
-def _refusal(error: _Frame) -> VenueEvent:
+def _refusal(error: _Error) -> VenueEvent:
     """`reason` begins with the product where a product is at fault: `FOO-USD is not a valid product`."""
     product, _, rest = error.reason.partition(" ")
     symbols = (product,) if rest.startswith("is not a valid product") and product else ()

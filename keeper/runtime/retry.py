@@ -48,5 +48,3 @@ class RetryPolicy:
 
 
 RPC_READ = RetryPolicy(attempts=5, first_s=0.1, longest_s=2.0)
-RPC_BACKFILL = RetryPolicy(attempts=10, first_s=0.5, longest_s=30.0)
-SIGN = RetryPolicy(attempts=3, first_s=0.05, longest_s=0.5)

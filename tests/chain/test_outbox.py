@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
+from keeper.domain.chain import Call
 from keeper.domain.fees import GWEI, FeeRules
 from keeper.domain.transaction import IntentState, Lane, TxState
 from keeper.errors import AlreadyRunning
-from tests.chain.stage import DEPLOYMENT, Keeper, Stage
+from keeper.ports.signer import UnsignedTransaction
+from tests.chain.stage import CHAIN_ID, DEPLOYMENT, Keeper, Stage
 
 CONFIRMED = IntentState.CONFIRMED
 
@@ -276,6 +278,39 @@ async def test_nonce__used_from_outside__alarms_and_goes_on_with_the_next(manual
     await manual.mine()
     await keeper.outcome(intent, CONFIRMED)
     assert await manual.count() == 1
+
+
+async def test_start__the_wallets_pending_is_not_ours__waits_for_it(manual: Stage) -> None:
+    """Without a journal nobody knows what those transactions are for."""
+    foreign = UnsignedTransaction(CHAIN_ID, 0, Call(manual.counter, b"", 0, 21_000), 60_000, 10 * GWEI, GWEI)
+    raw = (await manual.signer.sign_transaction(foreign)).raw
+    await manual.rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+    keeper = await manual.keeper()
+    intent = manual.intent(1)
+    await keeper.inbox.put(intent)
+    await keeper.until(lambda: keeper.wallet.desk.market is not None)
+    assert keeper.outbox.status().paused == "chain_behind_journal"
+    assert not keeper.wallet.desk.open
+    await manual.mine()
+    await keeper.until(lambda: keeper.wallet.desk.is_active(intent.id) and keeper.wallet.desk.open[1].last.sends == 1)
+    await manual.mine()
+    await keeper.outcome(intent, CONFIRMED)
+    assert keeper.outbox.status().paused == ""
+
+
+async def test_start__on_a_chain_set_up_anew__sends_nothing_into_the_void(automine: Stage) -> None:
+    keeper = await automine.keeper(finality_blocks=1)
+    first = automine.intent(1)
+    await keeper.inbox.put(first)
+    await keeper.outcome(first, CONFIRMED)
+    await automine.kill(keeper)
+    await automine.rpc.call("anvil_setNonce", automine.signer.address, "0x0")
+    keeper = await automine.keeper(finality_blocks=1)
+    await keeper.inbox.put(automine.intent(2))
+    await keeper.until(lambda: len(keeper.wallet.desk.queue) == 1 and keeper.wallet.desk.market is not None)
+    assert keeper.outbox.status().paused == "chain_behind_journal"
+    assert len(automine.log.named("wallet.paused")) == 1
+    assert keeper.outbox.status().in_flight == 0
 
 
 async def test_lanes__many_waiting__the_most_urgent_goes_first(manual: Stage) -> None:

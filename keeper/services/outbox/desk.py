@@ -63,6 +63,11 @@ class Desk:
         """Whether the intent is what some nonce that is not mined is wanted for."""
         return any(tx.intent is not None and tx.intent.id == intent_id for tx in self.unmined())
 
+    def is_behind(self) -> bool:
+        """Whether the next nonce that the chain waits for is neither ours to send nor free."""
+        nonces = self.nonces
+        return nonces is not None and nonces.mined < nonces.next and nonces.mined not in self.open
+
     def push(self, intent: Intent) -> None:
         self.arrivals += 1
         heapq.heappush(self.queue, (intent.lane, self.arrivals, intent))

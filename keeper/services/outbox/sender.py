@@ -188,18 +188,12 @@ class Sender:
             self.wallet.settle(tx.last.intent, IntentState.REJECTED, words)
 
     def judge_pause(self) -> None:
-        """A wallet that cannot pay starts nothing new; it resumes by itself when a node takes what was signed."""
+        """Why nothing new may start, if anything; the wallet resumes by itself when the reason is gone."""
         wallet, desk = self.wallet, self.wallet.desk
         unpaid = next((tx for tx in desk.unmined() if is_unpaid(tx)), None)
-        reason = "" if unpaid is None else str(unpaid.last.answer)
-        if reason and not desk.paused:
-            wallet.log.error(
-                "wallet.paused",
-                wallet=wallet.name,
-                reason=reason,
-                nonce=None if unpaid is None else unpaid.nonce,
-                advice=f"send funds to {wallet.address}; sending goes on by itself",
-            )
+        reason = _BEHIND if desk.is_behind() else "" if unpaid is None else str(unpaid.last.answer)
+        if reason and reason != desk.paused:
+            wallet.log.error("wallet.paused", wallet=wallet.name, reason=reason, advice=_ADVICE.get(reason, _FUND))
         elif desk.paused and not reason:
             wallet.log.info("wallet.resumed", wallet=wallet.name, reason=desk.paused)
         desk.paused = reason
@@ -231,6 +225,15 @@ class Sender:
                 limit_wei=limit.limit_wei,
                 advice="the fee ceiling keeps this transaction from being replaced; raise it or wait for a cheaper market",
             )
+
+
+_BEHIND = "chain_behind_journal"
+_FUND = "send funds to the wallet; sending goes on by itself"
+_ADVICE = {
+    _BEHIND: "the chain has consumed fewer nonces than the wallet used: the node lags, transactions of another program are"
+    " pending, or the chain was set up anew; in the last case move the journal away",
+    SendAnswer.ALREADY_RESERVED: "the wallet has transactions of another kind (blobs, EIP-7702): give the keeper its own key",
+}
 
 
 def _lane(attempt: Attempt) -> str:

@@ -112,6 +112,7 @@ class Outbox:
         desk.nonces = opening(mined, pending, journal_next, tuple(tx.nonce for tx in desk.vacant()))
         desk.resend.update(tx.nonce for tx in desk.unmined())
         self.receipts.observe(mined)
+        self.sender.judge_pause()
         wallet.log.info("outbox.reconciled", wallet=wallet.name, nonce=desk.nonces.next, open=len(desk.open))
 
     async def _follow_prices(self) -> None:
@@ -157,10 +158,10 @@ class Outbox:
             self._unreadable(error)
         else:
             await self._push()
+        self.sender.judge_pause()
         self.dispatch.expire()
         await self.dispatch.pump()
         await self._close_gaps()
-        self.sender.judge_pause()
         wallet.meter.gauge("keeper_tx_pending", len(desk.unmined()), signer=wallet.name)
 
     def _unreadable(self, error: DataError) -> None:

@@ -2,6 +2,7 @@
 #   make demo      a local chain, a perp protocol, seven exchanges, traders and the keeper; ARGS="--for 60s --headless"
 #   make test      the whole test suite; ARGS="-k funding"
 #   make check     what CI asks besides tests: ruff, format, mypy, floors, contracts
+#   make docs      renew what documents repeat from the code
 #   make contracts compile the reference protocol; CHECK=1 compares with what is committed
 #   make bench     benchmarks; ARGS=name
 #   make lock      renew the lock files from pyproject.toml, with hashes and without addresses
@@ -19,7 +20,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test check format contracts bench lock clean
+.PHONY: demo test check format docs contracts bench lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV) $(NODE)
@@ -38,6 +39,9 @@ check: $(VENV) $(NODE)
 format: $(VENV)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(VENV)
+	$(BIN)/python -m scripts.render_docs
 
 contracts: $(NODE)
 	node scripts/compile.mjs $(if $(CHECK),--check)

@@ -53,15 +53,24 @@ class DeploymentSettings(Chosen):
     protocol: Name = Field(description="Protocol adapter, e.g. `reference`.")
 
 
+def _names_a_file(key: str) -> bool:
+    return key == "file" or key.endswith("_file")
+
+
 def _located(base: Path, key: str, value: Any) -> Any:
-    names_a_file = key == "file" or key.endswith("_file")
-    return str(base / value) if names_a_file and isinstance(value, str) and not value.startswith("cred:") else value
+    here = _names_a_file(key) and isinstance(value, str) and not value.startswith("cred:")
+    return str(base / value) if here else value
 
 
 class SignerSettings(Chosen):
     """One key. Every other key is an option of the kind, e.g. `file`."""
 
     kind: Name = Field(description="Signer adapter, e.g. `key_file`, `keystore`.")
+
+    def public(self, base: Path) -> dict[str, str]:
+        """Kind and files, relative to `base` where they lie below it."""
+        files = {key: str(value) for key, value in self.options.items() if _names_a_file(key)}
+        return {"kind": self.kind, **{key: name.removeprefix(f"{base}/") for key, name in files.items()}}
 
     def located(self, base: Path) -> SignerSettings:
         """With the options `file` and `*_file` made absolute from `base`; `cred:NAME` stays as it is."""
@@ -165,12 +174,16 @@ class Settings(CommonSettings):
         return {market.id: market for market in self.perps if market.deployment == deployment}
 
     def public(self) -> dict[str, Any]:
-        """All settings by their names in YAML, without URLs' keys, signers and directories."""
-        hidden = {"file", "state_dir", "admin_socket", "signers", "places"}
-        return self.model_dump(mode="json", by_alias=True, exclude=hidden)
+        """All settings by their names in YAML, without URLs' keys and directories; of signers kinds and file names."""
+        hidden = {"file", "state_dir", "admin_socket", "places", "signers"}
+        reports = [signer.public(self.file.parent) for signer in self.signers.reports]
+        sender = self.signers.sender.public(self.file.parent) if self.signers.sender else None
+        shown = self.model_dump(mode="json", by_alias=True, exclude=hidden)
+        return {**shown, "signers": {"reports": reports, "sender": sender}}
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the public view: what decisions name as their configuration."""
-        text = json.dumps(self.public(), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of the public view without the signers: what decisions name as their configuration."""
+        decisive = {key: value for key, value in self.public().items() if key != "signers"}
+        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

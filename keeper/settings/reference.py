@@ -21,7 +21,7 @@ from keeper.settings.models import GlobalFile
 _HEAD = """\
 # Configuration
 
-<!-- Written by `python -m keeper config reference > config/README.md`. Change the models, not this file. -->
+<!-- Written by `make docs` from keeper/settings. Change the models, not this file. -->
 
 One global file, `keeper.yaml`, and one file per market under `markets/`. The files here are commented examples.
 `keeper check --offline` judges them all at once and names file, line and column of every fault; `keeper config schema`

@@ -11,7 +11,8 @@ from tests.architecture.code import ROOT, calls, dotted, modules
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 NEED_ADVICE = {"error", "exception", "critical"}
 EVENT = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
-ROW = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
+ROW = re.compile(r"^\| `([a-z_.]+)` \| ([a-z]+) \|", re.MULTILINE)
+DOCUMENTED = dict(ROW.findall((ROOT / "docs/events.md").read_text()))
 
 
 def _log_calls() -> Iterator[tuple[str, ast.Call]]:
@@ -53,9 +54,17 @@ def _events() -> set[str]:
 
 
 def test_events__in_the_code__are_those_in_the_documentation() -> None:
-    documented = set(ROW.findall((ROOT / "docs/events.md").read_text()))
-    assert _events() - documented == set(), "add these to docs/events.md"
-    assert documented - _events() == set(), "these are no longer logged"
+    assert _events() - DOCUMENTED.keys() == set(), "add these to docs/events.md"
+    assert DOCUMENTED.keys() - _events() == set(), "these are no longer logged"
+
+
+def test_levels__in_the_documentation__are_those_of_the_code() -> None:
+    for place, call in _log_calls():
+        assert isinstance(call.func, ast.Attribute)
+        level = "error" if call.func.attr == "exception" else call.func.attr
+        if isinstance(call.args[0], ast.Constant):
+            event = call.args[0].value
+            assert DOCUMENTED.get(event, level) == level, f"{place}: {event} is documented as {DOCUMENTED[event]}"
 
 
 def test_event_name__any_literal__is_noun_and_past_verb() -> None:

@@ -172,7 +172,7 @@ def test_config_show__of_defaults__names_every_setting_and_the_hash(config: Path
     assert shown["ops"]["port"] == 9464
     assert shown["chain"]["rpc"] == ["http://127.0.0.1:8545"]
     assert len(shown["hash"]) == 64
-    assert "signers" not in shown
+    assert shown["signers"]["sender"] == {"kind": "key_file", "file": "sender.key"}
 
 
 def test_config_schema__for_editors__is_json_schema(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_examples__in_the_repository__load_against_the_real_registries() -> None
 
 
 def test_reference__beside_the_examples__is_what_the_models_say() -> None:
-    """Renew it: python -m keeper config reference > config/README.md"""
+    """Renew it: make docs"""
     assert (ROOT / "config/README.md").read_text() == reference()
 
 
@@ -90,6 +90,9 @@ def test_public_view__of_settings__holds_no_secret_and_its_hash_follows_it(tmp_p
     other = load(written(tmp_path, keeper=secret, BTC=MARKET.replace("weight: 3", "weight: 4")), REGISTRIES, {})
     assert len(settings.hash) == 64
     assert settings.hash != other.hash
+    keys = load(written(tmp_path, keeper=secret.replace("report.key", "other.key")), REGISTRIES, {})
+    assert keys.public()["signers"]["reports"] == [{"kind": "key_file", "file": "other.key"}]
+    assert keys.hash == settings.hash, "whose keys they are changes no price"
 
 
 def test_public_view__of_a_market__reads_back_as_itself(tmp_path: Path) -> None:

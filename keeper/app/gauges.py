@@ -1,0 +1,47 @@
+"""Gauges that are true at the moment of a scrape: ages and distances, which no event would keep up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from keeper.app.boards import Boards
+from keeper.domain.ids import MarketId
+from keeper.domain.market import MarketPlan
+from keeper.domain.numbers import decimal_of
+from keeper.domain.time import SECOND
+from keeper.ports.clock import Clock
+from keeper.ports.meter import Meter
+from keeper.runtime.pulse import Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """`plans` gives the markets of now: a reload may change them."""
+
+    meter: Meter
+    boards: Boards
+    plans: Callable[[], Mapping[MarketId, MarketPlan]]
+    pulse: Pulse
+    clock: Clock
+
+    def refresh(self) -> None:
+        for service, at in self.pulse.beats.items():
+            self.meter.gauge("keeper_service_last_beat_timestamp_seconds", at / SECOND, service=service)
+        for plan in self.plans().values():
+            self._oracle(plan)
+
+    def _oracle(self, plan: MarketPlan) -> None:
+        """What the chain holds, how old it is and how far from our mark; nothing before the first price."""
+        state = self.boards.states.get(plan.deployment)
+        feed = state.feeds.get(plan.market_no) if state is not None else None
+        if feed is None or not feed.round_id:
+            return
+        market = plan.market
+        self.meter.gauge("keeper_oracle_price", float(decimal_of(feed.mark_e18)), market=market)
+        self.meter.gauge("keeper_oracle_age_seconds", self.clock.now() / SECOND - feed.observed_at_s, market=market)
+        priced = self.boards.prices.get(market)
+        if priced is not None and priced.marked is not None:
+            ours = priced.marked.mark.price_e18
+            ratio = float(decimal_of(abs(ours - feed.mark_e18)) / decimal_of(feed.mark_e18))
+            self.meter.gauge("keeper_oracle_deviation_ratio", ratio, market=market)

@@ -66,6 +66,7 @@ def population(seed: int, timeline: Timeline, markets: Sequence[int]) -> tuple[T
         *_crowd("noise", 8, 400_000 * USD),
         *_crowd("buyer", 2, 2_000_000 * USD),
         *(_long(rng, n, markets[n % len(markets)], timeline) for n in range(26)),
+        *(_late(rng, n, markets[n % len(markets)], timeline) for n in range(6)),
         *(_short(rng, n, markets[n % len(markets)], timeline) for n in range(6)),
         *_doomed(markets, timeline),
         *(_bear(n, market, timeline) for n, market in enumerate(markets)),
@@ -91,6 +92,13 @@ def _long(rng: random.Random, n: int, market_no: int, timeline: Timeline) -> Tra
     at = rng.uniform(0.5, max(1.0, timeline.opens_s))
     order = PlannedOrder(at, market_no, BUY, notional)
     return Trader(f"long-{n}", "long", b"", deposit_for(notional, fall), (order,))
+
+
+def _late(rng: random.Random, n: int, market_no: int, timeline: Timeline) -> Trader:
+    """Survives the fall, and goes under water in the aftershock."""
+    fall, notional = rng.randrange(840, 900), rng.randrange(40_000, 120_000) * USD
+    order = PlannedOrder(rng.uniform(0.5, max(1.0, timeline.opens_s)), market_no, BUY, notional)
+    return Trader(f"late-{n}", "late", b"", deposit_for(notional, fall), (order,))
 
 
 def _short(rng: random.Random, n: int, market_no: int, timeline: Timeline) -> Trader:

@@ -66,6 +66,14 @@ def test_population__the_whole_fall__brings_twenty_longs_under_water_that_were_h
     assert {order.market_no for trader in down for order in trader.orders} == {1, 2}
 
 
+def test_population__the_aftershock__brings_down_those_whom_the_fall_spared() -> None:
+    for trader in population(1, timeline(120), [1, 2]):
+        if trader.role == "late":
+            fallen, shaken = after(trader, 800), after(trader, 938)
+            assert fallen[0] > fallen[1] + trader.deposit_units // 100, trader.name
+            assert 0 < shaken[0] < shaken[1], trader.name
+
+
 def test_population__the_gap__makes_the_whales_bankrupt_and_nobody_else() -> None:
     people = population(1, timeline(120), [1, 2])
     for trader in people:

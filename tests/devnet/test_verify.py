@@ -16,6 +16,9 @@ from eth_utils.crypto import keccak
 
 from keeper.devnet.verify import Outcome, verify
 from keeper.devnet.verify.__main__ import main
+from keeper.devnet.verify.acts import liquidation_latency
+from keeper.devnet.verify.history import History, Snapshot, Tally
+from keeper.devnet.verify.recording import Recording
 from tests.devnet.miniature import NS, START, record
 
 Line = dict[str, Any]
@@ -195,6 +198,31 @@ def test_verify__nobody_liquidated_for_five_seconds__is_found_and_excused_by_a_s
 
     assert edit(tmp_path, "status", shut)
     assert failed(tmp_path) == set()
+
+
+@pytest.mark.parametrize(("cured_in", "longest"), [((), 6), ((3,), 3), ((2, 4), 2), ((5,), 5)])
+def test_latency__account_made_healthy_in_between__is_counted_anew(
+    sound: Path, cured_in: tuple[int, ...], longest: int
+) -> None:
+    recording = Recording(sound)
+    snapshots = [
+        Snapshot(
+            block=block,
+            prices={},
+            liquidatable={"0xa": (1,)} if place < 6 else {},
+            stale=frozenset(),
+            cured=frozenset({"0xa"} if place in cured_in else ()),
+            books_gap=0,
+            held=0,
+            fees=0,
+            net_sizes={},
+            accounts={},
+        )
+        for place, block in enumerate(recording.watched[:8])
+    ]
+    found = liquidation_latency(recording, History(snapshots, (), Tally()))
+    assert found.numbers["longest_blocks"] == longest
+    assert found.passed == (longest <= 3)
 
 
 def test_verify__margin_in_a_log_one_unit_off__is_found(run: Path) -> None:

@@ -124,7 +124,10 @@ def liquidations(recording: Recording, history: History) -> Outcome:
 
 
 def liquidation_latency(recording: Recording, history: History) -> Outcome:
-    """No account stays liquidatable while the keeper may act on it."""
+    """No account stays liquidatable while the keeper may act on it.
+
+    Who was made healthy in a block, and fell again by a newer price in the same block, is counted anew.
+    """
     gate = GateLog(recording)
     names = {market["market_no"]: market["market"] for market in recording.perps}
     watched = {block.number for block in recording.watched}
@@ -132,7 +135,7 @@ def liquidation_latency(recording: Recording, history: History) -> Outcome:
     longest, findings = 0, []
     for snapshot in history.snapshots:
         open_now = _actionable(snapshot, gate, names) if snapshot.block.number in watched else set()
-        runs = {account: runs.get(account, 0) + 1 for account in open_now}
+        runs = {account: 1 if account in snapshot.cured else runs.get(account, 0) + 1 for account in open_now}
         longest = max([longest, *runs.values()])
         findings += [
             f"{account} stayed liquidatable for more than {LIQUIDATABLE_BLOCKS} blocks until {snapshot.block.number}"

@@ -26,13 +26,15 @@ class Snapshot:
     """The end of one block.
 
     `liquidatable` has each account with E < MM, and its markets; `stale` those of them that nobody may touch, because a
-    price is too old. `prices` are (index, mark).
+    price is too old; `cured` those whom a liquidation or deleveraging in this block made healthy, whatever a later price in
+    the same block did to them. `prices` are (index, mark).
     """
 
     block: Block
     prices: Mapping[int, tuple[int, int]]
     liquidatable: Mapping[str, tuple[int, ...]]
     stale: frozenset[str]
+    cured: frozenset[str]
     books_gap: int
     held: int
     fees: int
@@ -69,10 +71,12 @@ def replay(recording: Recording, detailed: frozenset[int]) -> History:
         by_block.setdefault(event.block, []).append(event)
     snapshots = []
     for block in recording.blocks:
+        cured = set()
         for event in by_block.get(block.number, ()):
             mirror.take(event)
             _count(tally, mirror, event)
-        snapshots.append(_snapshot(mirror, block, block.number in detailed))
+            cured |= _cured(mirror, event, block)
+        snapshots.append(_snapshot(mirror, block, frozenset(cured), block.number in detailed))
     return History(snapshots, mirror.faults, tally)
 
 
@@ -94,7 +98,16 @@ def _count(tally: Tally, mirror: Mirror, event: Event) -> None:
             tally.bankrupt.add(event["bankrupt"])
 
 
-def _snapshot(mirror: Mirror, block: Block, whole: bool) -> Snapshot:
+def _cured(mirror: Mirror, event: Event, block: Block) -> set[str]:
+    """The account that the event made healthy, if it did."""
+    account = {"Liquidated": "account", "Deleveraged": "bankrupt"}.get(event.name)
+    if account is None:
+        return set()
+    health = mirror.health(event[account], block.timestamp_s)
+    return {event[account]} if health.equity >= health.maintenance else set()
+
+
+def _snapshot(mirror: Mirror, block: Block, cured: frozenset[str], whole: bool) -> Snapshot:
     now = block.timestamp_s
     under_water = {account: tuple(mirror.accounts[account].positions) for account in sorted(mirror.liquidatable(now))}
     accounts = {
@@ -107,6 +120,7 @@ def _snapshot(mirror: Mirror, block: Block, whole: bool) -> Snapshot:
         {no: (feed.index, feed.mark) for no, feed in mirror.feeds.items()},
         under_water,
         frozenset(a for a, markets in under_water.items() if not all(mirror.fresh(no, now) for no in markets)),
+        cured,
         mirror.books_gap(),
         mirror.held,
         mirror.fees,

@@ -95,10 +95,30 @@ def _okx(_state: Any, frame: bytes) -> Quote:
     return _made("okx", t["instId"], frame, seen, None, t["bidPx"], t["askPx"], t["bidSz"], t["askSz"], t["last"])
 
 
+def _bybit(state: Any, frame: bytes) -> Quote:
+    message = json.loads(frame)
+    book = message["data"]
+    fresh = message["type"] == "snapshot"
+    old = (None, None) if fresh else state[book["s"]]
+    sides = [_side(book[name], before) for name, before in zip(("b", "a"), old, strict=True)]
+    (bid, bid_size), (ask, ask_size) = sides
+    seen = Timestamp(int(message["ts"]) * MILLISECOND)
+    return _made("bybit", book["s"], frame, seen, book["u"], bid, ask, bid_size, ask_size, None)
+
+
+def _side(levels: Any, before: Any) -> tuple[Any, Any]:
+    """The best level left after a delta: a size of nothing takes the level away."""
+    price, size = (None, None) if before is None else (Decimal(n).scaleb(-18) for n in before)
+    for level_price, level_size in levels:
+        price, size = (level_price, level_size) if Decimal(level_size) else (None, None)
+    return price, size
+
+
 BASELINES: Mapping[str, Baseline] = {
     "binance": _binance,
     "bitfinex": _bitfinex,
     "bitstamp": _bitstamp,
+    "bybit": _bybit,
     "coinbase": _coinbase,
     "kraken": _kraken,
     "okx": _okx,

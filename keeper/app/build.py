@@ -60,6 +60,8 @@ from keeper.settings.specs import index_spec, market_plan
 
 _LOW_BALANCE_WEI = 10**16
 _INBOX = 256
+HALT_FILE = "HALT"
+"""While a file of this name stands in the state directory nothing is sent, whatever is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +360,8 @@ def _outboxes(
     by_id = {deployment.id: deployment.protocol for deployment in deployments}
     allowed = frozenset(call for deployment in deployments for call in deployment.protocol.permitted())
 
+    halt = settings.state_dir / HALT_FILE
+
     def explain(intent: Intent, data: bytes) -> Revert:
         return by_id[intent.deployment].explain_revert(data)
 
@@ -371,6 +375,7 @@ def _outboxes(
         clock=world.clock,
         log=world.log,
         meter=world.meter,
+        halted=lambda: "halt file" if halt.exists() else "",
         rules=rules,
         outcomes=boards.outcomes,
     )

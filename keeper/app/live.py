@@ -6,6 +6,7 @@ import asyncio
 import faulthandler
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from keeper.runtime.supervisor import Supervisor
 from keeper.settings.models import Settings
 
 _FORCED = 130
+_RECURSION = 2_000
 
 
 class Undrained(KeeperError):
@@ -39,6 +41,8 @@ class Undrained(KeeperError):
 def run(settings: Settings, dry_run: bool) -> None:
     """Runs until SIGTERM or SIGINT. A second signal ends the process at once. Raises what ended it otherwise."""
     faulthandler.enable()
+    # A library raises it to 100,000 on import, at which deep nesting from a stranger ends in a segmentation fault.
+    sys.setrecursionlimit(_RECURSION)
     clock = system_clock()
     log = logs.configure(settings.log, clock)
     keys = open_keys(settings, os.environ)
@@ -101,7 +105,7 @@ class _Running:
         preflight = Preflight(app.deployments, app.world.chain, app.boards, self.keys, log)
         for key, service in {**app.core, **app.intake}.items():
             self.supervisor.start(key, service)
-        for extra in (ops, admin, preflight, Watchdog(notifier, app.world.pulse)):
+        for extra in (ops, admin, preflight, app.world.journal, Watchdog(notifier, app.world.pulse)):
             self.supervisor.start(extra.name, extra)
         app.schedule.start()
         log.info(

@@ -7,7 +7,7 @@ and overrunning jobs are announced by events only, so we listen.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
@@ -17,16 +17,16 @@ from apscheduler.triggers.interval import IntervalTrigger
 from keeper.ports.log import EventLog
 from keeper.ports.schedule import Announce
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class ApschedulerSchedule:
     log: EventLog
-    scheduler: AsyncIOScheduler = field(default_factory=lambda: AsyncIOScheduler(timezone=timezone.utc))
+    scheduler: AsyncIOScheduler = field(default_factory=lambda: AsyncIOScheduler(timezone=UTC))
 
     def every(self, name: str, interval_s: int, announce: Announce) -> None:
-        trigger = IntervalTrigger(seconds=interval_s, start_date=_EPOCH, timezone=timezone.utc)
+        trigger = IntervalTrigger(seconds=interval_s, start_date=_EPOCH, timezone=UTC)
         self.scheduler.add_job(
             announce, trigger, id=name, misfire_grace_time=None, coalesce=True, max_instances=1, replace_existing=True
         )

@@ -34,7 +34,8 @@ class DeploymentBoards:
 class Boards:
     """Writers: quotes, books, trades, feeds: QuoteService · indices, prices: PricingService · heads, blocks: HeadService ·
     states: ChainStateService · holdings: AccountIndexService · slot, pushes: PublishingService · funding: FundingService ·
-    liquidations: LiquidationService · outcomes: the outbox · paused: the admin socket."""
+    liquidations: LiquidationService · outcomes: the outbox · paused: the admin socket.
+    """
 
     quotes: Board[SourceId, Quote] = field(default_factory=Board)
     books: Board[SourceId, Depth] = field(default_factory=Board)

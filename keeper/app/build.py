@@ -156,9 +156,7 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
         registry = STREAM_VENUES if kind in STREAM_VENUES else BOOK_VENUES
         venue = build_option(registry, kind, _venue_options(settings.venues.get(kind)), f"venues.{kind}")
         feed = WebsocketFeed(venue, tuple(sorted(symbols)), world.clock, random.Random())  # noqa: S311  (jitter)
-        service = QuoteService(
-            feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log
-        )
+        service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service
     return services
 
@@ -214,9 +212,7 @@ def _deployment(settings: Settings, name: str) -> Deployment:
     )
     identity = DeploymentId(name)
     markets = {
-        market.market_no: id_
-        for id_, market in settings.markets_of(identity).items()
-        if market.market_no is not None
+        market.market_no: id_ for id_, market in settings.markets_of(identity).items() if market.market_no is not None
     }
     return Deployment(identity, settings.chain.chain_id, protocol, markets)
 

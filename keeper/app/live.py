@@ -139,7 +139,9 @@ class _Running:
         await self.supervisor.stop_all(keep=lambda key: key not in app.intake and not key.startswith(deciding))
         left = [tx for outbox in app.outboxes for tx in await outbox.drain(grace_s)]
         if left:
-            raise Undrained(f"{len(left)} transactions are not mined after {grace_s:g} s; the next start follows them up")
+            raise Undrained(
+                f"{len(left)} transactions are not mined after {grace_s:g} s; the next start follows them up"
+            )
         app.world.log.info("keeper.stopped")
 
     def _listen(self, log: EventLog) -> None:

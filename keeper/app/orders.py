@@ -62,7 +62,7 @@ class Orders:
         self.app.boards.paused.drop(market)
         self._keep_pauses()
         pricing = [service for service in self.app.core.values() if isinstance(service, PricingService)]
-        halted = any([service.resume(market) for service in pricing])
+        halted = any(service.resume(market) for service in pricing)
         return f"{market} runs again{' from a fresh start' if halted else ''}"
 
     async def price(self, words: Mapping[str, str]) -> Any:

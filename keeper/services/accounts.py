@@ -122,7 +122,9 @@ class AccountIndexService:
     async def _on_this_chain(self, mirror: Mirror, head: BlockRef) -> Mirror:
         """The mirror, rewound to the newest of its blocks that the chain still contains."""
         known = (mirror.cursor, *mirror.rewindable)
-        if mirror.cursor.number < self.deployment.protocol.from_block or mirror.follows(head) and head.number == mirror.cursor.number + 1:
+        if mirror.cursor.number < self.deployment.protocol.from_block or (
+            mirror.follows(head) and head.number == mirror.cursor.number + 1
+        ):
             return mirror
         for cursor in known:
             if cursor.number < self.deployment.protocol.from_block:

@@ -68,7 +68,9 @@ class ChainStateService:
         self.states.put(self.deployment, state)
         if before is not None:
             for what, (old, new) in changed_rules(before, state).items():
-                self.log.info("rules.changed", deployment=self.deployment, block=head.number, rule=what, old=old, new=new)
+                self.log.info(
+                    "rules.changed", deployment=self.deployment, block=head.number, rule=what, old=old, new=new
+                )
 
 
 def changed_rules(before: ChainState, after: ChainState) -> Mapping[str, tuple[str, str]]:

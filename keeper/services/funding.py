@@ -69,9 +69,7 @@ class FundingService:
                 for market_no, market in sorted(self.deployment.markets.items()):
                     self._look(market_no, market, state)
             self.pulse.beat(self.name)
-            await first_change(
-                (self.states, seen[0]), (self.wake, seen[1]), (self.settlements, seen[2]), timeout_s=5.0
-            )
+            await first_change((self.states, seen[0]), (self.wake, seen[1]), (self.settlements, seen[2]), timeout_s=5.0)
 
     def _look(self, market_no: int, market: MarketId, state: ChainState) -> None:
         held, feed = state.markets.get(market_no), state.feeds.get(market_no)

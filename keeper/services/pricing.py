@@ -129,7 +129,7 @@ class PricingService:
         fold = self.folds.markets.get(plan.market) or MarketFold(plan.mark.start())
         try:
             after, priced = step(plan, fold, seen, now)
-        except Exception as error:  # noqa: BLE001  (the per-market fence: docs/decisions/0003-crash-only.md)
+        except Exception as error:
             self.folds.halted.add(plan.market)
             self.boards.prices.drop(plan.market)
             self.meter.gauge("keeper_breaker_open", 1, market=plan.market, reason="halted")
@@ -228,7 +228,9 @@ class PricingService:
                     state = plan.mark.restore(document["marks"][plan.market])
                     self.folds.markets[plan.market] = MarketFold(state)
             known = {spec.id for spec in self.specs}
-            self.folds.last.update({IndexId(name): int(last) for name, last in document["last"].items() if name in known})
+            self.folds.last.update(
+                {IndexId(name): int(last) for name, last in document["last"].items() if name in known}
+            )
         except (ValueError, KeyError, TypeError) as error:
             self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
             self.folds.markets.clear()

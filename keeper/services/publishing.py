@@ -35,6 +35,7 @@ _MAX_BATCH = 32
 _FRESH_NS = 2 * SECOND
 """A priced market older than this is not decided upon: its pricing loop has stopped."""
 _LANDED = frozenset({IntentState.MINED, IntentState.CONFIRMED})
+_NEVER = Timestamp(0)
 _PENDING = frozenset({IntentState.QUEUED, IntentState.ACTIVE})
 
 
@@ -44,7 +45,7 @@ class PublishStatus:
 
     kind: str = "hold"
     reason: str = ""
-    decided_at: Timestamp = Timestamp(0)
+    decided_at: Timestamp = _NEVER
     pushes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -163,20 +164,16 @@ class PublishingService:
 
     def _refusal(self, market: MarketId, priced: PricedMarket | None, state: ChainState, now: Timestamp) -> str:
         """Why nothing can be published for a market, or an empty text."""
-        if state.oracle.paused:
-            return "oracle_paused"
-        if self.paused.get(market) is not None:
-            return "paused"
+        if state.oracle.paused or self.paused.get(market) is not None:
+            return "oracle_paused" if state.oracle.paused else "paused"
         if priced is None or now - priced.as_of > _FRESH_NS:
             return "no_price"
-        if priced.marked is None:
-            return "withheld"
         if priced.publishable is None:
-            return "guard"
+            return "withheld" if priced.marked is None else "guard"
         feed = state.feeds.get(priced.plan.market_no)
-        if feed is None:
-            return "unknown_market"
-        return "frozen" if feed.frozen else ""
+        if feed is None or feed.frozen:
+            return "unknown_market" if feed is None else "frozen"
+        return ""
 
     def _due(self, priced: PricedMarket, marked: Marked, state: ChainState) -> Due:
         feed = state.feeds[priced.plan.market_no]

@@ -72,7 +72,12 @@ class QuoteService:
         self.meter.count("keeper_quotes_received_total", source=source)
 
     def _notice(self, notice: FeedNotice) -> None:
-        keys: dict[str, object] = {"venue": notice.venue, "sources": list(notice.sources), "reason": notice.reason, "detail": notice.detail}
+        keys: dict[str, object] = {
+            "venue": notice.venue,
+            "sources": list(notice.sources),
+            "reason": notice.reason,
+            "detail": notice.detail,
+        }
         if notice.retry_in_s is not None:
             keys["retry_in_s"] = round(notice.retry_in_s, 2)
         if notice.kind in _LOUD:

@@ -178,9 +178,7 @@ async def stage(directory: Path, block_time_s: int | None = 1) -> AsyncIterator[
         )
         deployment = await deploy(node.url, "0x" + keys.deployer.hex(), parameters)
         market = HiddenMarket(clock, seed=3, annual_volatility=0.5)
-        venues = {
-            name: await stack.enter_async_context(kind(market, seed=3)) for name, kind in DEVNET_VENUES.items()
-        }
+        venues = {name: await stack.enter_async_context(kind(market, seed=3)) for name, kind in DEVNET_VENUES.items()}
         book = await stack.enter_async_context(PerpServer(clock, ("BTC-USD", "ETH-USD")))
         tasks = [asyncio.create_task(market.run()), asyncio.create_task(_quote(book, market))]
         found = Stage(directory, node, rpc, session, keys, deployment, market, venues, book, free_port())

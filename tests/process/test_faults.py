@@ -111,7 +111,8 @@ async def test_connection_faults__then_each_heals_by_itself_and_is_told(tmp_path
         scene.venues["coinbase"].faults.switch("drop")
         await keeper.until(lambda status: feed(status, "coinbase")["state"] == "rate_limited")
         waits = [entry["retry_in_s"] for entry in keeper.events("feed.rate_limited")]
-        assert waits and all(wait >= 3.9 for wait in waits)
+        assert waits
+        assert all(wait >= 3.9 for wait in waits)
         scene.venues["coinbase"].faults.clear()
         await keeper.until(used("coinbase:BTC-USD"))
         assert await keeper.stop() == 0
@@ -151,10 +152,10 @@ async def test_depeg__inside_the_band_nobody_is_refused_and_outside_the_whole_gr
 
         scene.market.depeg("USDT", 0.93, over_s=2)
         await keeper.until(
-            lambda status: {
-                each["reason"] for each in status["markets"]["BTC-USD"]["sources"] if "USDT" in each["source"]
-            }
-            == {"peg"}
+            lambda status: (
+                {each["reason"] for each in status["markets"]["BTC-USD"]["sources"] if "USDT" in each["source"]}
+                == {"peg"}
+            )
         )
         usd = [each for each in (await keeper.market())["sources"] if "USDT" not in each["source"]]
         assert all(each["used"] for each in usd)

@@ -95,10 +95,20 @@ def _shortfall(
     have = len(votes)
     if have < spec.min_sources and not (have == 2 and spec.allow_two):
         return WithheldReason.SOURCES, f"{have} of {spec.min_sources} sources"
-    groups = len({vote.spec.quote for vote in votes})
+    groups = _groups(votes, spec.min_quote_groups)
     if groups < spec.min_quote_groups:
         return WithheldReason.QUOTE_GROUPS, f"{groups} of {spec.min_quote_groups} quote groups"
     return _pair_fault(spec, votes, last_e18) if have == 2 else None
+
+
+def _groups(votes: Sequence[PricedQuote], enough: int) -> int:
+    """Number of quote groups, counted up to `enough`."""
+    seen: set[str] = set()
+    for vote in votes:
+        seen.add(vote.spec.quote)
+        if len(seen) >= enough:
+            break
+    return len(seen)
 
 
 def _pair_fault(

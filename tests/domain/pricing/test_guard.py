@@ -82,6 +82,27 @@ def test_guard__jump_confirmed_for_the_time__passes_whatever_its_size() -> None:
     assert state.passed_e18 == e18(10)
 
 
+def test_guard__held__says_how_far_the_confirmation_is() -> None:
+    _, found = walk(GUARD, GUARD.start(e18(100)), [(0, index(90)), (0.75, index(90))])
+    assert found[-1] == Held(
+        HeldReason.UNCONFIRMED,
+        NOW,
+        "750 of 3000 ms confirmed; backed by 3 sources, asked 3 in 2 quote groups",
+        e18(90),
+        1000,
+    )
+
+
+def test_guard__slow_move__is_measured_from_an_anchor_renewed_with_each_confirmation_time() -> None:
+    """1.9 % within the time of a confirmation, again and again, passes; 2.1 % does not."""
+    _, slow = walk(
+        GUARD, GUARD.start(e18(100)), [(0, index(100)), (2, index("98.1")), (3, index("97")), (5, index("96.3"))]
+    )
+    assert kinds(slow) == ["pass"] * 4
+    _, quick = walk(GUARD, GUARD.start(e18(100)), [(0, index(100)), (2, index("98.1")), (2.9, index("97.9"))])
+    assert kinds(quick) == ["pass", "pass", "unconfirmed"]
+
+
 def test_guard__spike_that_returns__never_passes_and_leaves_no_trace() -> None:
     prices = [(0, index(200)), (1, index(200)), (2, index(200)), (2.5, index(100)), (3, index(200)), (5, index(200))]
     state, found = walk(GUARD, GUARD.start(e18(100)), prices)

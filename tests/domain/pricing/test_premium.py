@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -17,6 +18,7 @@ from keeper.domain.premium import (
     impact_prices,
     premium_of,
     premium_sample,
+    readable,
 )
 from keeper.domain.quote import Depth, Level
 from keeper.domain.time import SECOND
@@ -127,3 +129,27 @@ def test_carried__sample_missing__last_stands_in_for_a_while_then_zero() -> None
     assert value == 0
     _, value = state.step(-3, after(16), 15 * SECOND)
     assert value == -3
+
+
+@pytest.mark.parametrize(
+    ("own", "usable"),
+    [
+        (None, False),
+        (depth([], [(101, 1)]), False),
+        (depth([(99, 1)], []), False),
+        (depth([(0, 1)], [(101, 1)]), False),
+        (depth([(102, 1)], [(101, 1)]), False),
+        (depth([(101, 1)], [(101, 1)]), True),
+        (depth([("0.000000000000000001", 1)], [(101, 1)]), True),
+        (depth([(99, 1)], [(101, 1)], at=after(-5)), True),
+        (depth([(99, 1)], [(101, 1)], at=after(-5.001)), False),
+    ],
+)
+def test_readable__both_sides_positive_uncrossed_and_fresh(own: Depth | None, usable: bool) -> None:
+    assert readable(own, NOW, 5 * SECOND) is usable
+
+
+def test_readable__old_by_the_venues_time__is_not() -> None:
+    own = depth([(99, 1)], [(101, 1)])
+    assert not readable(replace(own, observed_at=after(-6)), NOW, 5 * SECOND)
+    assert readable(replace(own, observed_at=None), NOW, 5 * SECOND)

@@ -81,6 +81,14 @@ def test_decide__publish__says_how_far_and_how_old() -> None:
     assert decision == Publish(Trigger.DEVIATION, 150, 5000)
 
 
+def test_decide__first_and_hold__say_why() -> None:
+    assert POLICY.decide(SAME, None, None, NOW) == Publish(Trigger.FIRST, 0, 0)
+    near = POLICY.decide(Candidate(e18("100.05"), e18(100)), on_chain(7), None, NOW)
+    assert near == Hold(HoldReason.QUIET, "5 bps after 7000 ms")
+    early = POLICY.decide(SAME, on_chain(0.25), None, NOW)
+    assert early == Hold(HoldReason.MIN_INTERVAL, "250 ms after the last")
+
+
 def test_decide__move_up_and_back__is_measured_from_the_old_price() -> None:
     """One convention, |new − old| / old: 100 → 200 is 10000 bps, 200 → 100 is 5000."""
     up = POLICY.decide(Candidate(e18(200), e18(100)), on_chain(5), None, NOW)
@@ -136,6 +144,8 @@ def test_decide_batch__one_due__takes_along_only_who_wants_to() -> None:
 def test_newest__never_published__does_not_count() -> None:
     assert newest(on_chain(5, "0", "0"), None) is None
     assert newest(None, None) is None
+    assert newest(on_chain(5, "0", "1"), on_chain(9)) == on_chain(9)
+    assert newest(on_chain(5, "1", "0"), on_chain(9)) == on_chain(9)
     assert newest(on_chain(5), on_chain(3)) == on_chain(3)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from keeper.domain.account import Account, Position
 from keeper.domain.chain import BlockRef
 from keeper.domain.events import (
@@ -18,8 +20,9 @@ from keeper.domain.events import (
 )
 from keeper.domain.exchange import ChainState, FeedState, MarketParameters, MarketState, OracleState, Tier
 from keeper.domain.ids import Address, Hash
+from keeper.domain.margin import Markets
 from keeper.domain.mirror import MarketTotals, Totals
-from tests.domain.accounts.reference import FUND, Exchange, Feed, Market, Rules
+from tests.domain.accounts.reference import FUND, Exchange, Feed, Holder, Market, Rules
 
 ENGINE = Address(FUND)
 CALLER = Address("0x" + "c" * 40)
@@ -129,6 +132,32 @@ def events_of(log: list[tuple], at: BlockRef, first_index: int = 0) -> list:
         else:
             found.append(RulesChanged(ref, name))
     return found
+
+
+def reference_of(markets: Markets, accounts: Iterable[Account], now: int) -> Exchange:
+    """The reference exchange in which these accounts are valued at these terms: every price as old as `now` itself."""
+    exchange = Exchange()
+    for n, at in markets.items():
+        rules = at.parameters
+        exchange.feeds[n] = Feed(3_600, 120, index=at.mark_e18, mark=at.mark_e18, at=now, round=now * 1_000)
+        exchange.markets[n] = Market(
+            Rules(
+                tuple((tier.floor_units, tier.mmr_bps) for tier in rules.tiers),
+                im=rules.im_factor_bps,
+                buffer=rules.buffer_bps,
+                penalty=rules.penalty_bps,
+                share=rules.liquidator_bps,
+                lot=rules.lot_e18,
+                least=rules.min_notional_units,
+            ),
+            cum=at.cum_e36,
+            at=now - now % 3_600,
+            oi=10**40,  # others hold positions too: nothing is swept
+        )
+    for account in accounts:
+        held = {n: (p.size_e18, p.quote_units, p.cum_entry_e36) for n, p in account.positions.items()}
+        exchange.holders[account.address] = Holder(account.margin_units, held)
+    return exchange
 
 
 def totals_of(exchange: Exchange) -> Totals:

@@ -60,7 +60,7 @@ def crowds(draw):
     return markets, accounts
 
 
-@settings(max_examples=150)
+@settings(max_examples=80, deadline=None)
 @given(crowds(), st.integers(0, 20_000))
 def test_below__planted_accounts__is_the_exact_set(crowd, move_bps):
     markets, accounts = crowd
@@ -72,7 +72,7 @@ def test_below__planted_accounts__is_the_exact_set(crowd, move_bps):
         assert set(columns.below(known, markets, ratio)) == exact(accounts, markets, ratio)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80, deadline=None)
 @given(crowds())
 def test_judge__any_crowd__sure_is_liquidatable_and_the_rest_is_not(crowd):
     """The proof of the band: nobody outside it is on the wrong side."""

@@ -39,6 +39,10 @@ def test_counterparties__score__by_hand():
     assert second.score_e18 == -44444444444444444
 
 
+def test_counterparties__leverage__is_rounded_down():
+    assert ranked(short(700 * USD))[0].leverage_e18 == 4_285714285714285714
+
+
 def test_counterparties__ties__go_by_lower_address():
     accounts = [short(900 * USD, name=name) for name in (9, 3, 5)]
     assert [c.account for c in ranked(*accounts)] == [who(3), who(5), who(9)]

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.domain.exchange import FeedState, OracleState
@@ -89,6 +89,7 @@ def test_premium_at__after_an_outage__counts_hold_seconds_only():
     assert premium_at(push(EMPTY, T), T + 36_000) == (120 * E18 // 100, 120, 101 * E18)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 2_000), st.integers(1, 200)), min_size=1, max_size=20), st.integers(0, 3_599))
 def test_premium_at__whatever_is_observed_after_a_boundary__is_the_same(pushes, later):
     """A boundary's inputs commute with every push observed at or after it and before the next."""
@@ -100,6 +101,7 @@ def test_premium_at__whatever_is_observed_after_a_boundary__is_the_same(pushes, 
     assert premium_at(push(feed, boundary + later, mark=E18), boundary) == premium_at(feed, boundary)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(1, 200)), min_size=2, max_size=30))
 def test_observe__any_pushes__sum_is_the_integral_of_held_premiums(pushes):
     feed, at, seen = EMPTY, T, []

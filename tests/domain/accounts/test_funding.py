@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.domain.exchange import FeedState, MarketState
@@ -111,6 +111,7 @@ def test_due__a_push_mined_after_the_settlement__counts_in_the_next_window():
     assert due(early, second, end).covered_s < due(market(), second, end).covered_s
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 300), st.lists(st.tuples(st.integers(0, 3_599), st.integers(2_000, 4_000)), max_size=4),
     st.integers(0, 3_599), st.integers(0, 40), st.sampled_from([0, 1]),
@@ -127,6 +128,7 @@ def test_due__any_moment_and_any_pushes_within_the_interval__is_the_same(hold, p
     assert due(replace(market(kind), funding_at_s=T - 3_600), later, start + moment) == at_once
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**24), 10**24), min_size=1, max_size=30), st.integers(-(10**42), 10**42))
 def test_owed__matched_positions__sums_to_the_protocol_s_favour_within_rounding(sizes, delta):
     sizes.append(-sum(sizes))
@@ -134,6 +136,7 @@ def test_owed__matched_positions__sums_to_the_protocol_s_favour_within_rounding(
     assert 0 <= total < len(sizes)
 
 
+@settings(deadline=None)
 @given(st.integers(-E18, E18), st.integers(-E18, E18), st.sampled_from([0, 1]), st.sampled_from([10, 3_600, 86_400]))
 def test_funding_rate__larger_premium__never_lowers_it(one, other, kind, interval):
     rules = market(kind).parameters

@@ -144,6 +144,13 @@ def test_apply_block__logs_out_of_order__are_refused():
         opened().apply_block(block(102), events[::-1])
 
 
+def test_apply_block__one_log_twice__is_refused_even_if_it_changes_nothing():
+    waived = events_of([settled(0, rate=0)], block(102))
+    opened().apply_block(block(102), waived)
+    with pytest.raises(MirrorBroken):
+        opened().apply_block(block(102), waived * 2)
+
+
 def test_apply_block__block_of_another_fork_or_known_already__does_not_follow():
     mirror = opened()
     assert mirror.follows(block(102))

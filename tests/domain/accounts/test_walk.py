@@ -177,6 +177,7 @@ def check_alarm(account, number, markets) -> None:
     if alarm is None:
         assert not is_liquidatable(account, at(1 if step > 0 else MAX_PRICE_E18))
     else:
+        assert 1 <= alarm <= MAX_PRICE_E18
         assert is_liquidatable(account, at(alarm))
         if 1 <= alarm + step <= MAX_PRICE_E18:
             assert not is_liquidatable(account, at(alarm + step))

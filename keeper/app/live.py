@@ -16,12 +16,13 @@ from keeper.adapters.journal import Journal
 from keeper.adapters.prometheus import CONTENT_TYPE, PrometheusMeter
 from keeper.app import logs
 from keeper.app.admin import AdminServer
-from keeper.app.build import App, Keys, World, build, meter_of, open_chain, open_keys, system_clock
+from keeper.app.build import build, meter_of, open_chain, open_keys, system_clock
 from keeper.app.ops import OpsServer
 from keeper.app.orders import Orders
 from keeper.app.preflight import Preflight
 from keeper.app.status import StatusPage
 from keeper.app.systemd import Notifier, Watchdog
+from keeper.app.world import App, Keys, World
 from keeper.errors import KeeperError
 from keeper.ports.log import EventLog
 from keeper.runtime.pulse import Pulse

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.app.admin import Verb
-from keeper.app.build import App, feeds, pricing_services
+from keeper.app.intake import feeds, pricing_services
 from keeper.app.registries import REGISTRIES
 from keeper.app.status import StatusPage
+from keeper.app.world import App
 from keeper.domain.ids import MarketId
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keeper.adapters.rpc import RpcChain
 from keeper.app.boards import Boards
-from keeper.app.build import Keys
+from keeper.app.world import Keys
 from keeper.domain.chain import BlockRef
 from keeper.errors import ConfigError, TransientError
 from keeper.ports.deployment import Deployment

@@ -1,0 +1,81 @@
+"""From the settings to the services that hear: feeds, heads, prices."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
+from keeper.adapters.websocket import WebsocketFeed
+from keeper.app.boards import Boards
+from keeper.app.world import World
+from keeper.domain.ids import MarketId
+from keeper.domain.market import MarketPlan, by_component
+from keeper.domain.pricing import components
+from keeper.runtime.supervisor import Service
+from keeper.services import pricing
+from keeper.services.heads import HeadService, Pace
+from keeper.services.pricing import PricingService
+from keeper.services.quotes import QuoteService
+from keeper.settings.models import Settings, VenueSettings
+from keeper.settings.options import build as build_option
+from keeper.settings.specs import index_spec
+
+
+def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+    """One service per venue, with every symbol that any market wants of it."""
+    wanted: dict[str, dict[str, None]] = {}
+    for market in settings.markets:
+        for source in market.sources:
+            wanted.setdefault(source.kind, {})[source.symbol] = None
+        if market.book is not None:
+            wanted.setdefault(market.book.kind, {})[market.book.symbol] = None
+    services: dict[str, Service] = {}
+    for kind, symbols in sorted(wanted.items()):
+        registry = STREAM_VENUES if kind in STREAM_VENUES else BOOK_VENUES
+        venue = build_option(registry, kind, _venue_options(settings.venues.get(kind)), f"venues.{kind}")
+        feed = WebsocketFeed(venue, tuple(sorted(symbols)), world.clock, random.Random())  # noqa: S311  (jitter)
+        service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
+        services[service.name] = service
+    return services
+
+
+def _venue_options(overrides: VenueSettings | None) -> dict[str, Any]:
+    if overrides is None:
+        return {}
+    given = {"url": overrides.url, "rest_url": overrides.rest_url}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+    pace = Pace(poll_min_s=min(0.1, settings.chain.poll_s), poll_max_s=settings.chain.poll_s)
+    heads = HeadService(
+        settings.chain.id,
+        world.chain,
+        boards.heads,
+        boards.blocks,
+        world.clock,
+        world.log,
+        world.meter,
+        world.pulse,
+        pace,
+    )
+    return {heads.name: heads, world.chain.name: world.chain}
+
+
+def pricing_services(
+    settings: Settings, world: World, boards: Boards, plans: Mapping[MarketId, MarketPlan]
+) -> dict[str, Service]:
+    """One service per component of the conversion graph."""
+    groups = components([index_spec(market) for market in settings.markets])
+    seen = pricing.Boards(
+        boards.quotes, boards.books, boards.trades, boards.states, boards.paused, boards.indices, boards.prices
+    )
+    services: dict[str, Service] = {}
+    for specs, priced in by_component(groups, tuple(plans.values())):
+        service = PricingService(
+            specs, priced, seen, world.journal.snapshots, world.clock, world.pulse, world.meter, world.log
+        )
+        services[service.name] = service
+    return services

@@ -1,0 +1,210 @@
+"""From the settings to the services that act: one deployment's loops, and the outbox of the sending wallet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keeper import __version__
+from keeper.adapters.attestor import LocalAttestor
+from keeper.adapters.encoding.keccak import keccak
+from keeper.adapters.protocols import PROTOCOLS
+from keeper.adapters.rpc_pages import pages
+from keeper.adapters.signers.policy import PermittedCalls, RisingRounds, SendingRules, SignedRound
+from keeper.app.boards import Boards, DeploymentBoards
+from keeper.app.world import HALT_FILE, App, Keys, World
+from keeper.domain.fees import FeeRules
+from keeper.domain.ids import Address, DeploymentId
+from keeper.domain.report import PriceReport
+from keeper.domain.transaction import Intent, Lane
+from keeper.ports.deployment import Deployment
+from keeper.ports.protocol import Revert
+from keeper.ports.signer import Coordinator, ReportSigner
+from keeper.runtime.mailbox import Mailbox
+from keeper.runtime.supervisor import Service
+from keeper.services.accounts import AccountIndexService
+from keeper.services.chainstate import ChainStateService
+from keeper.services.funding import FundingService
+from keeper.services.liquidations import LiquidationService
+from keeper.services.outbox.rules import OutboxRules
+from keeper.services.outbox.service import Outbox
+from keeper.services.outbox.wallet import Wallet
+from keeper.services.publishing import PublishingService, PublishOptions
+from keeper.settings.models import Settings
+from keeper.settings.options import build as build_option
+
+
+def deployment_of(settings: Settings, name: str) -> Deployment:
+    chosen = settings.deployments[name]
+    protocol = build_option(
+        PROTOCOLS,
+        chosen.protocol,
+        chosen.options,
+        f"deployments.{name}",
+        chain_id=settings.chain.id,
+    )
+    identity = DeploymentId(name)
+    markets = {
+        market.market_no: id_ for id_, market in settings.markets_of(identity).items() if market.market_no is not None
+    }
+    return Deployment(identity, settings.chain.chain_id, protocol, markets)
+
+
+def serve(
+    app: App, deployment: Deployment, keys: Keys, coordinator: Coordinator, inbox: Mailbox[Intent]
+) -> dict[str, Service]:
+    """The five loops of one deployment."""
+    world, boards, own = app.world, app.boards, DeploymentBoards()
+    chainstate = ChainStateService(
+        deployment.id,
+        deployment.protocol,
+        tuple(sorted(deployment.markets)),
+        world.chain,
+        boards.blocks,
+        boards.states,
+        world.pulse,
+        world.meter,
+        world.log,
+    )
+    accounts = AccountIndexService(
+        deployment,
+        world.chain,
+        lambda where, first, last: pages(world.chain, where, first, last),
+        boards.blocks,
+        boards.holdings,
+        own.settlements,
+        world.journal.snapshots,
+        world.clock,
+        world.pulse,
+        world.meter,
+        world.log,
+    )
+    funding = FundingService(
+        deployment,
+        boards.states,
+        own.settlements,
+        boards.funding,
+        boards.paused,
+        own.wake,
+        inbox,
+        coordinator,
+        world.clock,
+        world.pulse,
+        world.meter,
+        world.log,
+    )
+    app.schedule.every(funding.name, 1, lambda: own.wake.put("due", own.wake.version))
+    publishing = _publishing(app, deployment, keys, coordinator)
+    services: list[Service] = [chainstate, accounts, funding, publishing]
+    if keys.sender is not None:
+        services.append(_liquidations(app, deployment, keys.sender.address, coordinator, inbox))
+    return {service.name: service for service in services}
+
+
+def _publishing(app: App, deployment: Deployment, keys: Keys, coordinator: Coordinator) -> PublishingService:
+    world, boards = app.world, app.boards
+    options = PublishOptions(
+        ttl_s=app.settings.report.ttl_s,
+        config_hash=app.settings.hash,
+        code_version=__version__,
+        keys=len(keys.reports),
+    )
+    return PublishingService(
+        deployment,
+        boards.prices,
+        boards.states,
+        boards.paused,
+        boards.pushes,
+        boards.slot,
+        boards.outcomes,
+        LocalAttestor(_report_signers(app, deployment, keys), lambda report: _authorised(boards, report)),
+        coordinator,
+        world.journal.decisions,
+        world.journal.snapshots,
+        keccak,
+        options,
+        world.clock,
+        world.pulse,
+        world.meter,
+        world.log,
+    )
+
+
+def _report_signers(app: App, deployment: Deployment, keys: Keys) -> Sequence[ReportSigner]:
+    """Each behind its policy. What was signed before a restart is the journal's last round."""
+    saved = app.world.journal.snapshots.load(f"round:{deployment.id}")
+    last = {deployment.id: SignedRound(0, int(saved))} if saved is not None else {}
+    digests = {deployment.id: deployment.protocol.digest}
+    return [RisingRounds(signer, digests, last) for signer in keys.reports]
+
+
+def _authorised(boards: Boards, report: PriceReport) -> Sequence[Address]:
+    state = boards.states.get(report.deployment)
+    return state.oracle.signers if state is not None else ()
+
+
+def _liquidations(
+    app: App, deployment: Deployment, sender: Address, coordinator: Coordinator, inbox: Mailbox[Intent]
+) -> LiquidationService:
+    world, boards = app.world, app.boards
+    return LiquidationService(
+        deployment,
+        sender,
+        boards.holdings,
+        boards.states,
+        boards.prices,
+        boards.paused,
+        boards.liquidations,
+        inbox,
+        boards.outcomes,
+        world.chain,
+        coordinator,
+        world.clock,
+        world.pulse,
+        world.meter,
+        world.log,
+    )
+
+
+def outboxes_of(
+    settings: Settings,
+    keys: Keys,
+    world: World,
+    boards: Boards,
+    deployments: Sequence[Deployment],
+    inbox: Mailbox[Intent],
+    dry_run: bool,
+) -> tuple[Outbox, ...]:
+    if keys.sender is None:
+        return ()
+    chain = settings.chain
+    fees = FeeRules(bump_percent=chain.bump_percent, ceiling_wei=chain.max_fee_wei)
+    bumps = {lane: min(chain.bump_blocks, blocks) for lane, blocks in OutboxRules().bump_blocks.items()}
+    rules = OutboxRules(
+        fees=fees,
+        bump_blocks={**bumps, Lane.HOUSEKEEPING: 10},
+        confirmations=chain.confirmations,
+        dry_run=dry_run,
+    )
+    by_id = {deployment.id: deployment.protocol for deployment in deployments}
+    allowed = frozenset(call for deployment in deployments for call in deployment.protocol.permitted())
+
+    halt = settings.state_dir / HALT_FILE
+
+    def explain(intent: Intent, data: bytes) -> Revert:
+        return by_id[intent.deployment].explain_revert(data)
+
+    wallet = Wallet(
+        name=keys.sender.address,
+        chain_id=chain.id,
+        chain=world.chain,
+        signer=PermittedCalls(keys.sender, SendingRules(allowed, chain.max_fee_wei)),
+        ledger=world.journal.ledger,
+        explain=explain,
+        clock=world.clock,
+        log=world.log,
+        meter=world.meter,
+        halted=lambda: "halt file" if halt.exists() else "",
+        rules=rules,
+        outcomes=boards.outcomes,
+    )
+    return (Outbox(wallet, boards.slot, inbox, boards.heads, world.pulse),)

@@ -1,0 +1,60 @@
+"""What an app is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from keeper.adapters.journal import Journal
+from keeper.adapters.rpc import RpcChain
+from keeper.adapters.schedule import ApschedulerSchedule
+from keeper.adapters.signers.key_signer import KeySigner
+from keeper.app.boards import Boards
+from keeper.domain.ids import MarketId
+from keeper.domain.market import MarketPlan
+from keeper.ports.clock import Clock
+from keeper.ports.deployment import Deployment
+from keeper.ports.log import EventLog
+from keeper.ports.meter import Meter
+from keeper.runtime.pulse import Pulse
+from keeper.runtime.supervisor import Service
+from keeper.services.outbox.service import Outbox
+from keeper.settings.models import Settings
+
+HALT_FILE = "HALT"
+"""While a file of this name stands in the state directory nothing is sent, whatever is decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every service is given of the machine that it runs on."""
+
+    clock: Clock
+    log: EventLog
+    meter: Meter
+    pulse: Pulse
+    journal: Journal
+    chain: RpcChain
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """`sender` is None in a dry run without keys."""
+
+    reports: tuple[KeySigner, ...]
+    sender: KeySigner | None
+
+
+@dataclass(slots=True)
+class App:
+    """Everything, built and not yet running. `intake` is stopped first, `core` last."""
+
+    settings: Settings
+    world: World
+    boards: Boards
+    deployments: tuple[Deployment, ...]
+    plans: Mapping[MarketId, MarketPlan]
+    outboxes: tuple[Outbox, ...]
+    schedule: ApschedulerSchedule
+    intake: dict[str, Service] = field(default_factory=dict)
+    core: dict[str, Service] = field(default_factory=dict)

@@ -63,7 +63,7 @@ CRASH_SECONDS = 10.0
 GAP_START_BPS, GAP_END_BPS = 250, 542
 """Total fall before and after the gap in its middle, which no liquidation can be fast enough for: who goes under water in
 there owes more than he has when the next price is on chain."""
-_SLOPES = ((0.0, -250, 4.0), (5.0, -300, 0.25), (6.0, -270, 4.0))
+_SLOPES = ((0.0, -250, 4.0), (5.0, -300, 0.05), (6.0, -270, 4.0))
 """(seconds into the fall, bps, seconds): steep but steady, a gap, steep again. 0.975 · 0.97 · 0.973 = 0.92."""
 AFTERSHOCK_BPS, AFTERSHOCK_OVER_S = -150, 5.0
 """In a long run, after the fund was filled: what it takes over now it can sell back into the book."""

@@ -68,10 +68,13 @@ async def run(options: Options, console: Console) -> int:
         return 2
     try:
         await _record(options, directory, console)
-        outcomes = await asyncio.to_thread(verify, directory)
-        write_json(directory / "summary.json", Recording(directory), outcomes)
-        show(console, outcomes)
-        return 0 if all(found.passed for found in outcomes) else 1
+        outcomes, recording = await asyncio.to_thread(verify, directory), Recording(directory)
+        write_json(directory / "summary.json", recording, outcomes)
+        show(console, recording, outcomes)
+        passed = all(found.passed for found in outcomes)
+        if not passed and options.keep is None:
+            console.print("the recording is gone; to look into it, run again and keep it", soft_wrap=True)
+        return 0 if passed else 1
     except UnknownSabotageError as error:
         console.print(Text(str(error), style="red"))
         return 2

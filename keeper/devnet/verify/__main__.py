@@ -18,9 +18,9 @@ def main(arguments: list[str]) -> int:
         console.print("usage: python -m keeper.devnet.verify DIRECTORY   (a run kept by `keeper demo`)")
         return 2
     directory = Path(arguments[0])
-    outcomes = verify(directory)
-    show(console, outcomes)
-    write_json(directory / "summary.json", Recording(directory), outcomes)
+    outcomes, recording = verify(directory), Recording(directory)
+    show(console, recording, outcomes)
+    write_json(directory / "summary.json", recording, outcomes)
     return 0 if all(found.passed for found in outcomes) else 1
 
 

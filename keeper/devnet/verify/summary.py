@@ -39,8 +39,20 @@ def write_json(path: Path, recording: Recording, outcomes: Sequence[Outcome]) ->
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def show(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """One line a check, then every finding in full."""
+def _played(recording: Recording) -> str:
+    run = recording.run
+    settled, rejected = run.get("operator", {}).get("settled", 0), run.get("operator", {}).get("rejected", {})
+    moved = ", ".join(f"{count} {word}" for word, count in run.get("withdrawals", {}).items()) or "none"
+    return (
+        f"{run.get('duration_s')} s and {len(recording.watched)} blocks watched, seed {run.get('seed')}, "
+        f"{len(run['accounts'])} accounts, {settled} trades settled and {sum(rejected.values())} rejected, "
+        f"withdrawals: {moved}"
+    )
+
+
+def show(console: Console, recording: Recording, outcomes: Sequence[Outcome]) -> None:
+    """What was played, one line a check, then every finding in full."""
+    console.print(_played(recording), soft_wrap=True, highlight=False)
     table = Table("check", "demanded", "measured", "", box=box.SIMPLE_HEAD, expand=True)
     for found in outcomes:
         word = Text("pass", style="green") if found.passed else Text("FAIL", style="bold red")

@@ -41,13 +41,20 @@ class Board(Generic[K, V]):
         """Returns the version as soon as it differs from `since`."""
         while self._version == since:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            self.tell(waiter)
             try:
                 await waiter
             finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+                self.forget(waiter)
         return self._version
+
+    def tell(self, waiter: asyncio.Future[None]) -> None:
+        """Gives `waiter` its result at the next put, unless it is forgotten before."""
+        self._waiters.append(waiter)
+
+    def forget(self, waiter: asyncio.Future[None]) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
 
     def _wake(self) -> None:
         self._version += 1
@@ -58,12 +65,27 @@ class Board(Generic[K, V]):
 
 
 async def first_change(*watched: tuple[Board[Any, Any], int], timeout_s: float) -> bool:
-    """Waits until one of the boards moved past the given version, or the time is over. True when a board moved."""
-    tasks = [asyncio.ensure_future(board.changed(since)) for board, since in watched]
+    """Waits until one of the boards moved past the given version, or the time is over. True when a board moved.
+
+    One future for all of them: a task for each would cost more than what the readers do with the news.
+    """
+    if any(board.version != since for board, since in watched):
+        await asyncio.sleep(0)  # a reader that always finds news must let the writers in
+        return True
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    for board, _ in watched:
+        board.tell(waiter)
+    timer = loop.call_later(timeout_s, _give_up, waiter)
     try:
-        done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        return bool(done)
+        await waiter
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        timer.cancel()
+        for board, _ in watched:
+            board.forget(waiter)
+    return any(board.version != since for board, since in watched)
+
+
+def _give_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -28,12 +28,14 @@ def _metric(kind: Kind, name: str, labels: str, meaning: str, buckets: tuple[flo
 
 TABLE: tuple[Metric, ...] = (
     _metric("gauge", "build_info", "version commit", "Always 1; says which build runs."),
-    _metric("gauge", "config_info", "sha256", "Always 1; the hash of the configuration in force, as evidence names it."),
+    _metric(
+        "gauge", "config_info", "sha256", "Always 1; the hash of the configuration in force, as evidence names it."
+    ),
     _metric("counter", "config_reloads_total", "outcome", "Times that the configuration was read again."),
     _metric("gauge", "ready", "", "1 while /readyz says ready."),
     _metric("gauge", "service_last_beat_timestamp_seconds", "service", "When a loop last went round."),
     _metric("gauge", "loop_lag_seconds", "", "How late the event loop last was."),
-    _metric("gauge", "mailbox_depth", "name", "Acts waiting in a bounded queue."),
+    _metric("gauge", "mailbox_depth", "mailbox", "Acts waiting in a bounded queue."),
     _metric("counter", "series_refused_total", "", "Metric series not opened because a metric had too many."),
     _metric("gauge", "feed_connected", "source", "1 while the venue's channel of this source is up."),
     _metric("counter", "feed_reconnects_total", "source reason", "Connections that ended, by why."),
@@ -49,9 +51,10 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "oracle_deviation_ratio", "market", "Distance of our mark from the chain's, as a fraction."),
     _metric("gauge", "oracle_age_seconds", "market", "Age of the chain's price."),
     _metric("gauge", "breaker_open", "market reason", "1 while a jump waits for confirmation or a market is halted."),
-    _metric("counter", "reports_total", "market trigger outcome", "Prices decided for the chain, by what came of them."),
+    _metric(
+        "counter", "reports_total", "market trigger outcome", "Prices decided for the chain, by what came of them."
+    ),
     _metric("gauge", "report_last_success_timestamp_seconds", "market", "When the chain last took our price."),
-    _metric("histogram", "publish_seconds", "", "From the decision to publish to its confirmed report."),
     _metric("gauge", "funding_next_timestamp_seconds", "market", "The next funding boundary."),
     _metric("counter", "funding_settlements_total", "market outcome", "Funding settlements seen on chain."),
     _metric("gauge", "funding_last_success_timestamp_seconds", "market", "The last boundary settled."),

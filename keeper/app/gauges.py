@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keeper.app.boards import Boards
@@ -13,6 +13,7 @@ from keeper.domain.time import SECOND
 from keeper.ports.clock import Clock
 from keeper.ports.meter import Meter
 from keeper.runtime.pulse import Pulse
+from keeper.services.outbox.service import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,13 @@ class Gauges:
     meter: Meter
     boards: Boards
     plans: Callable[[], Mapping[MarketId, MarketPlan]]
+    outboxes: Sequence[Outbox]
     pulse: Pulse
     clock: Clock
 
     def refresh(self) -> None:
+        for outbox in self.outboxes:
+            self.meter.gauge("keeper_mailbox_depth", outbox.inbox.depth, mailbox=outbox.inbox.name)
         for service, at in self.pulse.beats.items():
             self.meter.gauge("keeper_service_last_beat_timestamp_seconds", at / SECOND, service=service)
         for plan in self.plans().values():

@@ -69,6 +69,9 @@ class PricedQuote(NamedTuple):
         return self.spec.quote
 
 
+_new = tuple.__new__
+"""What a named tuple's own constructor ends in: half of its time."""
+
 Rates = Mapping[str, int | Refusal]
 """Rate (scaled 1e18) of each foreign quote currency, or why there is none."""
 
@@ -110,29 +113,26 @@ def untimely(quote: Quote, spec: SourceSpec, now: Timestamp, max_skew_ns: int) -
     that confirmed it, but an unchanged content counts for `quiet_max_ns` only, as an exchange drops a constituent that has
     not updated for five minutes (https://www.binance.com/en/support/faq/547ba48141474ab3bddc5d7898f97928).
     """
-    received, observed = quote.received_at, quote.observed_at
-    latest = received if observed is None or observed < received else observed
-    if latest > now + max_skew_ns:
-        return Refusal(Rejected.FUTURE, f"{(latest - now) // MILLISECOND} ms ahead")
-    oldest = received if observed is None or observed > received else observed
-    if now - oldest > spec.max_age_ns:
-        return Refusal(Rejected.STALE, f"{(now - oldest) // MILLISECOND} ms old")
+    age = youngest = now - quote.received_at
+    observed = quote.observed_at
+    if observed is not None:
+        if now - observed > age:
+            age = now - observed
+        else:
+            youngest = now - observed
+    if youngest < -max_skew_ns:
+        return Refusal(Rejected.FUTURE, f"{-youngest // MILLISECOND} ms ahead")
+    if age > spec.max_age_ns:
+        return Refusal(Rejected.STALE, f"{age // MILLISECOND} ms old")
     if observed is None and now - quote.changed_at > spec.quiet_max_ns:
         return Refusal(Rejected.STALE, f"unchanged for {(now - quote.changed_at) // MILLISECOND} ms, no venue time")
     return None
 
 
-def converted(stated_e18: int, multiplier_e18: int, rate_e18: int | None) -> int:
-    """Price of one base unit in the index's currency, each step rounded down."""
-    if multiplier_e18 != E18:
-        stated_e18 = stated_e18 * multiplier_e18 // E18
-    return stated_e18 if rate_e18 is None else stated_e18 * rate_e18 // E18
-
-
 def priced(
     source: SourceSpec, quote: Quote | None, spec: IndexSpec, rates: Rates, now: Timestamp
 ) -> PricedQuote | Refusal:
-    """One source's vote, judged by itself."""
+    """One source's vote, judged by itself. Multiplier and rate are applied one after the other, each rounded down."""
     if quote is None:
         return Refusal(Rejected.MISSING, "no quote yet")
     refusal = untimely(quote, source, now, spec.max_skew_ns)
@@ -144,10 +144,13 @@ def priced(
     rate = rates.get(source.quote)
     if isinstance(rate, Refusal):
         return rate
-    price = converted(stated, source.multiplier_e18, rate)
+    multiplier = source.multiplier_e18
+    price = stated if multiplier == E18 else stated * multiplier // E18
+    if rate is not None:
+        price = price * rate // E18
     if price <= 0:
         return Refusal(Rejected.NON_POSITIVE, "vanishes in the conversion")
-    return PricedQuote(source, quote, price, stated, rate)
+    return _new(PricedQuote, (source, quote, price, stated, rate))
 
 
 def screen(spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp) -> tuple[list[PricedQuote], list[Rejection]]:

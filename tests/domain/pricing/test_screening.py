@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.ids import SourceId
-from keeper.domain.index import Rejected, SourceSpec
+from keeper.domain.index import PricedQuote, Rejected, SourceSpec
 from keeper.domain.numbers import E18
 from keeper.domain.quote import Quote
-from keeper.domain.screening import Refusal, converted, screen, stated_price, untimely
+from keeper.domain.screening import Refusal, priced, screen, stated_price, untimely
 from keeper.domain.time import SECOND, Timestamp
 from tests.domain.pricing.builders import LAW, NOW, after, board, e18, quote, usd
 
@@ -164,10 +164,26 @@ def test_screen__frozen_test_off__keeps_the_unchanged() -> None:
     assert rejected == []
 
 
-def test_converted__thousand_unit_symbol_and_rate__each_step_rounds_down() -> None:
-    assert converted(e18("0.0243"), 10**15, None) == e18("0.0000243")
-    assert converted(e18(20_000), E18, e18("0.95")) == e18(19_000)
-    assert converted(999, 10**15, 999 * 10**15) == 0
+@pytest.mark.parametrize(
+    ("stated", "multiplier", "rate", "expected"),
+    [
+        ("0.0243", 10**15, None, "0.0000243"),
+        ("20000", E18, "0.95", "19000"),
+        ("0.0243", 1000 * E18, None, "24.3"),
+        ("1", 10**15, "0.5", "0.0005"),
+        ("0.000000000000001999", 10**15, "1", "0.000000000000000001"),
+        ("0.000000000000000003", E18, "0.999", "0.000000000000000002"),
+    ],
+)
+def test_priced__multiplier_and_rate__each_step_rounds_down(
+    stated: str, multiplier: int, rate: str | None, expected: str
+) -> None:
+    source = SourceSpec(SourceId("a"), "X", multiplier_e18=multiplier)
+    rates = {} if rate is None else {"X": e18(rate)}
+    vote = priced(source, quote("a", last=stated), usd("b", "c", "d"), rates, NOW)
+    assert isinstance(vote, PricedQuote)
+    assert vote == PricedQuote(source, vote.quote, e18(expected), e18(stated), None if rate is None else e18(rate))
+    assert (vote.source, vote.group) == ("a", "X")
 
 
 def test_screen__price_that_vanishes_in_the_conversion__is_refused() -> None:

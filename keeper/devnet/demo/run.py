@@ -59,6 +59,34 @@ class Ended:
     hanging: int = 0
 
 
+@dataclass(slots=True)
+class Interrupts:
+    """Ctrl-C and SIGTERM. `stop` while there is something to judge, else the whole run is cancelled and cleans up."""
+
+    stop: asyncio.Event
+    run: asyncio.Task[Any] | None
+    judgeable: bool = False
+
+    def heard(self) -> None:
+        if self.judgeable and not self.stop.is_set():
+            self.stop.set()
+        elif self.run is not None:
+            self.run.cancel()
+
+
+@contextmanager
+def _interrupts() -> Iterator[Interrupts]:
+    found = Interrupts(asyncio.Event(), asyncio.current_task())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, found.heard)
+    try:
+        yield found
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
 async def run(options: Options, console: Console) -> int:
     """Exit code: 0 when every check passed, 1 otherwise, 2 when an option makes no sense."""
     directory = options.keep or Path(tempfile.mkdtemp(prefix="keeper-demo-"))
@@ -67,14 +95,8 @@ async def run(options: Options, console: Console) -> int:
         console.print(Text(f"{directory} already holds a run", style="red"))
         return 2
     try:
-        await _record(options, directory, console)
-        outcomes, recording = await asyncio.to_thread(verify, directory), Recording(directory)
-        write_json(directory / "summary.json", recording, outcomes)
-        show(console, recording, outcomes)
-        passed = all(found.passed for found in outcomes)
-        if not passed and options.keep is None:
-            console.print("the recording is gone; to look into it, run again and keep it", soft_wrap=True)
-        return 0 if passed else 1
+        with _interrupts() as interrupts:
+            await _record(options, directory, console, interrupts)
     except UnknownSabotageError as error:
         console.print(Text(str(error), style="red"))
         return 2
@@ -82,11 +104,23 @@ async def run(options: Options, console: Console) -> int:
         for reason in _reasons(error):
             console.print(Text(f"FAILED: {reason}", style="bold red"), soft_wrap=True)
         return 1
+    else:
+        return await _judged(options, directory, console)
     finally:
         if options.keep is None:
             shutil.rmtree(directory, ignore_errors=True)
         else:
             console.print(f"everything that was recorded: {directory}", soft_wrap=True, highlight=False)
+
+
+async def _judged(options: Options, directory: Path, console: Console) -> int:
+    outcomes, recording = await asyncio.to_thread(verify, directory), Recording(directory)
+    write_json(directory / "summary.json", recording, outcomes)
+    show(console, recording, outcomes)
+    passed = all(found.passed for found in outcomes)
+    if not passed and options.keep is None:
+        console.print("the recording is gone; to look into it, run again and keep it", soft_wrap=True)
+    return 0 if passed else 1
 
 
 def _reasons(error: Exception) -> list[KeeperError]:
@@ -98,7 +132,7 @@ def _reasons(error: Exception) -> list[KeeperError]:
     raise error
 
 
-async def _record(options: Options, directory: Path, console: Console) -> None:
+async def _record(options: Options, directory: Path, console: Console, interrupts: Interrupts) -> None:
     """Plays the run; afterwards the directory holds a whole recording, and nothing is running any more."""
     parts, clock = timeline(options.for_s), SystemClock()
     recorder = Recorder(directory, clock)
@@ -114,7 +148,7 @@ async def _record(options: Options, directory: Path, console: Console) -> None:
         stack.push_async_callback(keeper.stop)
         ended = Ended()
         async with _background(world, recorder):
-            await _live(options, world, recorder, keeper, parts, console, ended)
+            await _live(options, world, recorder, keeper, parts, console, ended, interrupts)
             await _dump(world, recorder, directory, options, parts, ended)
 
 
@@ -142,58 +176,30 @@ async def _live(
     parts: Timeline,
     console: Console,
     ended: Ended,
+    interrupts: Interrupts,
 ) -> None:
     """From the keeper's start to its end; fills in `ended`. Raises KeeperFailedError when it never gets ready."""
     clock = SystemClock()
-    with _interrupts() as interrupts:
-        await keeper.start()
-        await keeper.wait_ready(world.session)
-        ended.ready_ns = clock.now()
-        interrupts.judgeable = True
-        faults = storm(parts.length_s, tuple(world.venues), options.seed) if options.storm else ()
-        play = Play(world, recorder, parts, moves(parts, tuple(world.market.start)), faults)
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(play.run()),
-                group.create_task(recorder.watch_status(world.session, f"{keeper.ops_url}/status")),
-                group.create_task(_show(options, world, recorder, console, ended)),
-            ]
-            died = group.create_task(keeper.ended())
-            ended.early = await _until(options.for_s, interrupts.stop, died)
-            ended.stop_ns = clock.now()
-            recorder.note("phases", phase="stop")
-            for task in tasks:
-                task.cancel()
-            ended.exit_code = await keeper.stop()
-            ended.ended_ns = clock.now()
-
-
-@dataclass(slots=True)
-class Interrupts:
-    """Ctrl-C and SIGTERM. `stop` while there is something to judge, else the whole run is cancelled and cleans up."""
-
-    stop: asyncio.Event
-    run: asyncio.Task[Any] | None
-    judgeable: bool = False
-
-    def heard(self) -> None:
-        if self.judgeable and not self.stop.is_set():
-            self.stop.set()
-        elif self.run is not None:
-            self.run.cancel()
-
-
-@contextmanager
-def _interrupts() -> Iterator[Interrupts]:
-    found = Interrupts(asyncio.Event(), asyncio.current_task())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, found.heard)
-    try:
-        yield found
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    await keeper.start()
+    await keeper.wait_ready(world.session)
+    ended.ready_ns = clock.now()
+    interrupts.judgeable = True
+    faults = storm(parts.length_s, tuple(world.venues), options.seed) if options.storm else ()
+    play = Play(world, recorder, parts, moves(parts, tuple(world.market.start)), faults)
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(play.run()),
+            group.create_task(recorder.watch_status(world.session, f"{keeper.ops_url}/status")),
+            group.create_task(_show(options, world, recorder, console, ended)),
+        ]
+        died = group.create_task(keeper.ended())
+        ended.early = await _until(options.for_s, interrupts.stop, died)
+        ended.stop_ns = clock.now()
+        recorder.note("phases", phase="stop")
+        for task in tasks:
+            task.cancel()
+        ended.exit_code = await keeper.stop()
+        ended.ended_ns = clock.now()
 
 
 async def _until(for_s: float | None, stop: asyncio.Event, died: asyncio.Task[int]) -> bool:

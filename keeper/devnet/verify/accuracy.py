@@ -15,7 +15,7 @@ TRANSPORT_NS = 250_000_000
 """A decision needs so long to reach the block that is being built."""
 STEP_NS = 50_000_000
 SHARE = 0.99
-JUDGED_SHARE = 0.8
+LEAST_BLOCKS, JUDGED_SHARE = 10, 0.8
 """Of all blocks and markets; the first price takes its time."""
 
 
@@ -39,7 +39,7 @@ def mark_accuracy(recording: Recording, history: History) -> Outcome:
     share = 1 - len(misses) / judged if judged else 0.0
     findings = misses if len(misses) > allowed else []
     possible = max(0, len(snapshots) - 1) * len(recording.perps)
-    if judged < JUDGED_SHARE * possible or not judged:
+    if judged < JUDGED_SHARE * possible and len(snapshots) >= LEAST_BLOCKS:
         findings = [*findings, f"only {judged} of {possible} could be judged: no price on chain, or no index"]
     thresholds = sorted({market["publish"]["deviation_bps"] for market in recording.perps})
     demand = f"≥ {SHARE:.0%} of blocks within {thresholds} + {ALLOWANCE_BPS} bps of the mark since the block before"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from keeper.domain.ahead import UnderWay
 from keeper.domain.chain import BlockRef
 from keeper.domain.events import FundingSettled
 from keeper.domain.exchange import ChainState
@@ -33,7 +34,7 @@ class DeploymentBoards:
 @dataclass(frozen=True, slots=True)
 class Boards:
     """Writers: quotes, books, trades, feeds: QuoteService · indices, prices: PricingService · heads, blocks: HeadService ·
-    states: ChainStateService · holdings: AccountIndexService · slot, pushes: PublishingService · funding: FundingService ·
+    states: ChainStateService · holdings: AccountIndexService · slot, underway, pushes: PublishingService · funding: FundingService ·
     liquidations: LiquidationService · outcomes: the outbox · paused: the admin socket.
     """
 
@@ -48,6 +49,7 @@ class Boards:
     states: Board[DeploymentId, ChainState] = field(default_factory=Board)
     holdings: Board[DeploymentId, Holdings] = field(default_factory=Board)
     slot: Board[DeploymentId, Intent] = field(default_factory=Board)
+    underway: Board[DeploymentId, UnderWay] = field(default_factory=Board)
     pushes: Board[MarketId, PublishStatus] = field(default_factory=Board)
     funding: Board[MarketId, FundingStatus] = field(default_factory=Board)
     liquidations: Board[DeploymentId, LiquidationStatus] = field(default_factory=Board)

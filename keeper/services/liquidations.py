@@ -1,7 +1,9 @@
 """Liquidates what is under water, worst first, while the price behind it is beyond doubt.
 
 Judged at each head on the accounts and prices of that very block, confirmed by the chain's own preview at the same
-block, and simulated as one batch before it is sent. A lost race is not an error.
+block, and simulated as one batch before it is sent. Judged also as soon as a node has taken a price of ours, on the
+state that this price will make: the liquidation follows it at the next nonce, simulated on the pending block, and both
+are mined together. A lost race is not an error.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keeper.domain.account import Account
-from keeper.domain.chain import BlockRef, Call
+from keeper.domain.ahead import UnderWay, with_report
+from keeper.domain.chain import At, BlockRef, Call
 from keeper.domain.deleverage import DeleverageStep, needed, plan_deleverage
 from keeper.domain.exchange import ChainState
 from keeper.domain.gate import Open
@@ -23,7 +26,7 @@ from keeper.domain.margin import STALE_GRACE_S
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
 from keeper.domain.time import SECOND, Timestamp
-from keeper.domain.transaction import OPEN_INTENTS, Expectation, Intent, Lane, Outcome
+from keeper.domain.transaction import OPEN_INTENTS, Expectation, Intent, IntentState, Lane, Outcome
 from keeper.errors import DataError, Reverted, TransientError
 from keeper.ports.chain import ChainReader
 from keeper.ports.clock import Clock
@@ -68,6 +71,7 @@ class LiquidationService:
     states: Board[DeploymentId, ChainState]
     prices: Board[MarketId, PricedMarket]
     paused: Board[MarketId, str]
+    underway: Board[DeploymentId, UnderWay]
     statuses: Board[DeploymentId, LiquidationStatus]
     intents: Mailbox[Intent]
     outcomes: Board[str, Outcome]
@@ -85,18 +89,32 @@ class LiquidationService:
 
     async def run(self) -> None:
         self.pulse.expect(self.name, 60)
-        judged: tuple[str, frozenset[int]] | None = None
+        judged: tuple[str, frozenset[int], str] | None = None
         while True:
-            seen = (self.holdings.version, self.states.version, self.prices.version)
+            seen = (self.holdings.version, self.states.version, self.prices.version, self.outcomes.version)
             held, state = self.holdings.get(self.deployment.id), self.states.get(self.deployment.id)
             if held is not None and state is not None and held.cursor.hash == state.at.hash:
-                allowed = self._allowed(self.clock.now())
-                if judged != (state.at.hash, allowed):
-                    judged = (state.at.hash, allowed)
-                    await self._judge(held, state, allowed)
+                allowed, coming = self._allowed(self.clock.now()), self._coming()
+                if judged is None or judged[:2] != (state.at.hash, allowed):
+                    judged = (state.at.hash, allowed, "")
+                    await self._judge(held, state, allowed, state.at)
+                elif coming is not None and judged[2] != coming.intent_id:
+                    judged = (*judged[:2], coming.intent_id)
+                    await self._judge(held, with_report(state, coming.report), allowed, "pending")
             self.pulse.beat(self.name)
-            watched = ((self.holdings, seen[0]), (self.states, seen[1]), (self.prices, seen[2]))
-            await first_change(*watched, timeout_s=5.0)
+            await first_change(
+                (self.holdings, seen[0]),
+                (self.states, seen[1]),
+                (self.prices, seen[2]),
+                (self.outcomes, seen[3]),
+                timeout_s=5.0,
+            )
+
+    def _coming(self) -> UnderWay | None:
+        """The report that a node has taken and no block yet."""
+        found = self.underway.get(self.deployment.id)
+        outcome = self.outcomes.get(found.intent_id) if found is not None else None
+        return found if outcome is not None and outcome.state is IntentState.ACTIVE else None
 
     def _allowed(self, now: Timestamp) -> frozenset[int]:
         """Markets whose gate is open, which are not paused and which the operator lets us liquidate."""
@@ -109,11 +127,13 @@ class LiquidationService:
                 allowed.add(market_no)
         return frozenset(allowed)
 
-    async def _judge(self, held: Holdings, state: ChainState, allowed: frozenset[int]) -> None:
+    async def _judge(self, held: Holdings, state: ChainState, allowed: frozenset[int], at: At) -> None:
+        """`at` is the block of `state`, or `pending` for a state that is still to come."""
         now_s = state.at.timestamp_s
         ranked = rank(held.accounts.values(), state, now_s, engine=held.engine)
-        self._count(ranked, state)
-        if not allowed or not self.coordinator.is_leader(self.deployment.id):
+        if at != "pending":
+            self._count(ranked, state)
+        if not ranked or not allowed or not self.coordinator.is_leader(self.deployment.id):
             return
         shut = self._shut(state, allowed)
         mine = [found for found in ranked if found.market_no in allowed and self._free(found, held, shut)]
@@ -121,12 +141,12 @@ class LiquidationService:
             mine, held.accounts, state, now_s, engine=held.engine, liquidator=self.liquidator, limit=self._limit()
         )
         accounts = {**held.accounts, **batch.accounts}
-        steps = self._steps(mine, batch.plans, accounts, state, held.engine, shut)
+        steps = self._steps(mine, batch.plans, accounts, state, held.engine, shut) if at != "pending" else []
         keys = {plan.account: _last(held.accounts[plan.account]) for plan in batch.plans}
         marks = {step.bankrupt: _last(held.accounts.get(step.bankrupt)) for step in steps}
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                await self._liquidate(batch.plans, keys, state)
+                await self._liquidate(batch.plans, keys, at)
                 await self._deleverage(steps, marks, state, lead=not batch.plans)
         except (TransientError, TimeoutError) as error:
             self.log.warning("liquidation.deferred", block=state.at.number, error=repr(error))
@@ -161,20 +181,18 @@ class LiquidationService:
         outcome = self.outcomes.get(claim) if claim is not None else None
         return claim is None or (outcome is not None and outcome.state not in OPEN_INTENTS)
 
-    async def _liquidate(
-        self, plans: Sequence[LiquidationPlan], lasts: Mapping[Address, str], state: ChainState
-    ) -> None:
-        confirmed = await self._confirmed(plans, state.at)
+    async def _liquidate(self, plans: Sequence[LiquidationPlan], lasts: Mapping[Address, str], at: At) -> None:
+        confirmed = list(plans) if isinstance(at, str) else await self._confirmed(plans, at)
         if not confirmed:
             return
         keys = [f"{plan.account}:{plan.market_no}:{lasts[plan.account]}" for plan in confirmed]
         requests = [LiquidationRequest(plan.account, plan.market_no, plan.max_size_e18) for plan in confirmed]
         act = self.deployment.protocol.liquidate(requests)
-        if not await self._simulated(act[0], state.at):
+        if not await self._simulated(act[0], at):
             return
         intent = self._intent(f"{len(keys)}:{_digest(keys)}", act)
         if not self.intents.offer(intent):
-            self.log.warning("liquidation.deferred", block=state.at.number, error="the outbox is full")
+            self.log.warning("liquidation.deferred", block=_name(at), error="the outbox is full")
             return
         self._claim(keys, intent)
         for plan in confirmed:
@@ -187,7 +205,7 @@ class LiquidationService:
                 equity_units=plan.equity,
                 maintenance_units=plan.maintenance,
                 loss_units=plan.loss,
-                block=state.at.number,
+                block=_name(at),
                 intent_id=intent.id,
             )
 
@@ -216,12 +234,12 @@ class LiquidationService:
                 self.log.info("liquidation.skipped", account=plan.account, reason=preview.reason, block=at.number)
         return kept
 
-    async def _simulated(self, call: Call, at: BlockRef) -> bool:
+    async def _simulated(self, call: Call, at: At) -> bool:
         try:
             await self.reader.simulate(call, self.liquidator, at)
         except Reverted as error:
             revert = self.deployment.protocol.explain_revert(error.data)
-            self.log.info("liquidation.refused", reason=revert.name, detail=revert.detail, block=at.number)
+            self.log.info("liquidation.refused", reason=revert.name, detail=revert.detail, block=_name(at))
             return False
         return True
 
@@ -299,6 +317,10 @@ class LiquidationService:
         for market, count in counts.items():
             self.meter.gauge("keeper_accounts_liquidatable", count, market=market)
         self.statuses.put(self.deployment.id, LiquidationStatus(state.at.number, counts))
+
+
+def _name(at: At) -> int | str:
+    return at if isinstance(at, str) else at.number
 
 
 def _key(account: Account, market_no: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from keeper.domain.exchange import ChainState
@@ -12,7 +12,7 @@ from keeper.domain.guard import Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
-from keeper.domain.numbers import decimal_of, text_of
+from keeper.domain.numbers import BPS, decimal_of, text_of
 from keeper.domain.pricing import price_component
 from keeper.domain.quote import Depth, Quote, Trade
 from keeper.domain.time import SECOND, Timestamp, to_seconds
@@ -35,6 +35,8 @@ class Folds:
 
     markets: dict[MarketId, MarketFold] = field(default_factory=dict)
     last: dict[IndexId, int] = field(default_factory=dict)
+    priced: Mapping[SourceId, Quote] = field(default_factory=dict)
+    """The quotes of the last tick."""
     halted: set[MarketId] = field(default_factory=set)
     told: dict[str, str] = field(default_factory=dict)
     saved_at: int = 0
@@ -76,32 +78,73 @@ class PricingService:
     async def run(self) -> None:
         self.pulse.expect(self.name, 10)
         self._restore()
-        loop = asyncio.get_running_loop()
+        loop, moved = asyncio.get_running_loop(), self.boards.quotes.follow()
         try:
             while True:
+                moved.clear()
                 seen, began = self.boards.quotes.version, loop.time()
                 self.tick(self.clock.now())
                 self.pulse.beat(self.name)
-                await asyncio.sleep(max(0.0, self.min_interval_s - (loop.time() - began)))
+                await self._rest(began + self.min_interval_s, moved)
                 await first_change((self.boards.quotes, seen), timeout_s=_LOOK_EVERY_S)
         finally:
             self._save(self.clock.now())
 
-    def tick(self, now: Timestamp) -> None:
-        """Prices everything once, from one snapshot. Synchronous: nothing can change meanwhile."""
+    async def _rest(self, until: float, moved: set[SourceId]) -> None:
+        """Lets small moves gather until then. What moves as far as half a push is priced at once."""
+        quotes, far_bps = self.boards.quotes, min((plan.policy.deviation_bps for plan in self.plans), default=0)
+        while (left_s := until - asyncio.get_running_loop().time()) > 0:
+            if not far_bps:
+                await asyncio.sleep(left_s)
+                continue
+            await first_change((quotes, quotes.version), timeout_s=left_s)
+            far = {source for source in moved if self._is_far(source, far_bps)}
+            moved.clear()
+            if far:
+                self.tick(self.clock.now(), far)
+
+    def _is_far(self, source: SourceId, limit_bps: int) -> bool:
+        before, after = self.folds.priced.get(source), self.boards.quotes.get(source)
+        if before is None or after is None:
+            return False
+        old, new = _middle(before), _middle(after)
+        return abs(new - old) * 2 * BPS >= limit_bps * old
+
+    def tick(self, now: Timestamp, moved: Collection[SourceId] | None = None) -> None:
+        """Prices everything once, or only what concerns the sources that moved, from one snapshot.
+
+        Synchronous: nothing can change meanwhile.
+        """
         quotes = self.boards.quotes.snapshot()
         last = dict(self.folds.last)
-        indices = price_component(self.specs, quotes, last, now)
+        indices = price_component(self.specs if moved is None else self._concerned(moved), quotes, last, now)
+        self.folds.priced = quotes
         for index, priced in indices.items():
             if isinstance(priced, IndexPrice):
                 self.folds.last[index] = priced.price_e18
             self.boards.indices.put(index, priced)
         for plan in self.plans:
-            if plan.market not in self.folds.halted:
+            if plan.spec.id in indices and plan.market not in self.folds.halted:
                 self._market(plan, self._seen(plan, quotes, indices, last), now)
-        self._report(indices, now)
+        self._report(indices)
+        if moved is not None:
+            return
+        if now - self.folds.metered_at >= _METER_EVERY_NS:
+            self.folds.metered_at = now
+            self._gauges(indices, now)
         if now - self.folds.saved_at >= _SAVE_EVERY_NS:
             self._save(now)
+
+    def _concerned(self, moved: Collection[SourceId]) -> tuple[IndexSpec, ...]:
+        """The indices of these sources and those that convert for them; all, if one of theirs converts for others."""
+        rates = {peg.index for spec in self.specs for peg in spec.conversions.values()}
+        wanted = {spec.id for spec in self.specs if any(source.source in moved for source in spec.sources)}
+        if wanted & rates:
+            return self.specs
+        for spec in reversed(self.specs):
+            if spec.id in wanted:
+                wanted.update(peg.index for peg in spec.conversions.values())
+        return tuple(spec for spec in self.specs if spec.id in wanted)
 
     def resume(self, market: MarketId) -> bool:
         """Takes a halted market up again, from a fresh start of its moving state."""
@@ -162,8 +205,8 @@ class PricingService:
                 "breaker.reset", market=market, price=text_of(verdict.price_e18), confirmed=verdict.confirmed
             )
 
-    def _report(self, indices: Mapping[IndexId, IndexPrice | Withheld], now: Timestamp) -> None:
-        """Changes between computed and withheld, and of each refusal's reason; numbers once a second."""
+    def _report(self, indices: Mapping[IndexId, IndexPrice | Withheld]) -> None:
+        """Changes between computed and withheld, and of each refusal's reason."""
         for index, priced in indices.items():
             self._tell_index(index, priced)
             for refused in priced.rejected:
@@ -180,9 +223,6 @@ class PricingService:
             for vote in priced.inputs:
                 if self.folds.told.pop(f"quote:{index}:{vote.source}", None) is not None:
                     self.log.info("quote.accepted", market=index, source=vote.source)
-        if now - self.folds.metered_at >= _METER_EVERY_NS:
-            self.folds.metered_at = now
-            self._gauges(indices, now)
 
     def _tell_index(self, index: IndexId, priced: IndexPrice | Withheld) -> None:
         word = priced.reason.value if isinstance(priced, Withheld) else "computed"
@@ -234,3 +274,10 @@ class PricingService:
         except (ValueError, KeyError, TypeError) as error:
             self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
             self.folds.markets.clear()
+
+
+def _middle(quote: Quote) -> int:
+    """Twice what a quote says, roughly: to see whether it moved."""
+    if quote.bid_e18 is None or quote.ask_e18 is None:
+        return 2 * (quote.last_e18 or 0)
+    return quote.bid_e18 + quote.ask_e18

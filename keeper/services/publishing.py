@@ -6,9 +6,11 @@ A price is never queued: while one is on its way nothing is signed, and when it 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from keeper.domain.ahead import UnderWay
 from keeper.domain.evidence import leaf_of, merkle_root
 from keeper.domain.exchange import ChainState
 from keeper.domain.ids import DeploymentId, MarketId
@@ -34,6 +36,8 @@ from keeper.runtime.pulse import Pulse
 _MAX_BATCH = 32
 _FRESH_NS = 2 * SECOND
 """A priced market older than this is not decided upon: its pricing loop has stopped."""
+_AFTER_THE_SENDER_S = 0.005
+"""Words and counts of a batch wait until its transaction is out: for 20 markets they take longer than signing it."""
 _LANDED = frozenset({IntentState.MINED, IntentState.CONFIRMED})
 _NEVER = Timestamp(0)
 _PENDING = frozenset({IntentState.QUEUED, IntentState.ACTIVE})
@@ -81,6 +85,7 @@ class PublishingService:
     paused: Board[MarketId, str]
     statuses: Board[MarketId, PublishStatus]
     slot: Board[DeploymentId, Intent]
+    underway: Board[DeploymentId, UnderWay]
     outcomes: Board[str, Outcome]
     attestor: Attestor
     coordinator: Coordinator
@@ -211,8 +216,12 @@ class PublishingService:
             price.market: OnChain(price.index_e18, price.mark_e18, report.observed_at_s, report.round_id)
             for price in report.prices
         }
+        self.underway.put(self.deployment.id, UnderWay(report, intent.id))
         self.slot.put(self.deployment.id, intent)
-        self._announce(report, verdicts, intent, need)
+        try:
+            await asyncio.sleep(_AFTER_THE_SENDER_S)
+        finally:
+            self._announce(report, verdicts, intent, need)
 
     def _affordable(
         self,

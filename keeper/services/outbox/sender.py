@@ -85,6 +85,8 @@ class Sender:
         if tx is not None and tx.state in UNMINED:
             tx = sent(tx, attempt.hash, answer, wallet.clock.now())
             wallet.store(tx)
+            if is_taken(answer) and attempt.intent is not None:
+                wallet.announce(attempt.intent, attempt.hash)
             self._tell(tx, attempt, answer, words)
             self._act(tx, answer, words)
         return answer

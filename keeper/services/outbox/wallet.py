@@ -96,6 +96,12 @@ class Wallet:
             self.meter.count("keeper_tx_total", purpose=intent.lane.name.lower(), outcome=state)
         self.outcomes.put(intent.id, outcome)
 
+    def announce(self, intent: Intent, tx: Hash) -> None:
+        """Told, not journalled: a node has taken it. Whoever acts on its effect may look at the pending block now."""
+        self.outcomes.put(
+            intent.id, Outcome(intent.id, intent.lane, intent.key, IntentState.ACTIVE, self.clock.now(), tx)
+        )
+
     def withhold(self, intent: Intent) -> None:
         """Told, not journalled: what a dry run did not send must not keep a live run from sending it."""
         self.desk.counts[intent.lane, IntentState.WITHHELD] += 1

@@ -31,7 +31,7 @@ def test_meter__of_another_kind__raises() -> None:
     with pytest.raises(TypeError, match="no counter"):
         meter.count("keeper_ready")
     with pytest.raises(TypeError, match="no gauge"):
-        meter.gauge("keeper_rpc_seconds", 1)
+        meter.gauge("keeper_rpc_seconds", 1, endpoint="a")
     with pytest.raises(TypeError, match="no histogram"):
         meter.observe("keeper_ready", 1)
 

@@ -17,6 +17,7 @@ class Board(Generic[K, V]):
         self._values: dict[K, V] = {}
         self._version = 0
         self._waiters: list[asyncio.Future[None]] = []
+        self._followers: list[set[K]] = []
 
     @property
     def version(self) -> int:
@@ -24,6 +25,8 @@ class Board(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         self._values[key] = value
+        for moved in self._followers:
+            moved.add(key)
         self._wake()
 
     def drop(self, key: K) -> None:
@@ -36,6 +39,12 @@ class Board(Generic[K, V]):
     def snapshot(self) -> Mapping[K, V]:
         """A copy: what was known at one instant."""
         return dict(self._values)
+
+    def follow(self) -> set[K]:
+        """A set that gets the key of each put from now on; the reader clears it."""
+        moved: set[K] = set()
+        self._followers.append(moved)
+        return moved
 
     async def changed(self, since: int) -> int:
         """Returns the version as soon as it differs from `since`."""

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,7 +21,7 @@ from keeper.adapters.clock import SystemClock
 from keeper.devnet.configure import LISTINGS, Endpoints, Keys, Listing, address_of, market_documents, write_config
 from keeper.devnet.demo.wallet import fund
 from keeper.devnet.demo.world import free_port
-from keeper.devnet.deploy import Deployment, DeployParameters, deploy
+from keeper.devnet.deploy import Deployment, DeployParameters, MarketListing, deploy
 from keeper.devnet.jsonrpc import JsonRpc
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.node import AnvilNode, NodeOptions
@@ -131,15 +131,31 @@ class Stage:
             _edited(path, edit)
         return path
 
-    async def keeper(self, config: Path, *arguments: str) -> KeeperProcess:
+    async def keeper(self, config: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> KeeperProcess:
         with (config.parent / "keeper.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "keeper", "run", "--config", str(config), *arguments,
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=REPOSITORY, env=dict(os.environ),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=REPOSITORY, env={**os.environ, **(environ or {})},
             )  # fmt: skip
         started = KeeperProcess(config, f"http://127.0.0.1:{self.ops_port}", self.session, process)
         self.keepers.append(started)
         return started
+
+    async def command(self, *words: str, timeout_s: float = 60.0) -> tuple[int, str]:
+        """`python -m keeper WORDS`: exit code, and what it printed on both outputs."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "keeper", *words,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            cwd=REPOSITORY, env={**os.environ, "COLUMNS": "400", "NO_COLOR": "1"},
+        )  # fmt: skip
+        try:
+            printed, _ = await asyncio.wait_for(process.communicate(), timeout_s)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode is not None
+        return process.returncode, printed.decode(errors="replace")
 
     async def close(self) -> None:
         for keeper in self.keepers:
@@ -162,10 +178,17 @@ def _edited(path: Path, edit: Edit) -> None:
 
 
 @asynccontextmanager
-async def stage(directory: Path, block_time_s: int | None = 1) -> AsyncIterator[Stage]:
+async def stage(
+    directory: Path,
+    block_time_s: int | None = 1,
+    *,
+    chain_id: int = 31337,
+    listings: Sequence[MarketListing] = LISTINGS,
+) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        node = await stack.enter_async_context(AnvilNode(NodeOptions(block_time_s=block_time_s, gas_limit=60_000_000)))
+        options = NodeOptions(block_time_s=block_time_s, chain_id=chain_id, gas_limit=60_000_000)
+        node = await stack.enter_async_context(AnvilNode(options))
         rpc, keys, clock = JsonRpc(session, node.url), Keys.fresh(), SystemClock()
         for key in (keys.deployer, keys.operator, keys.funder, keys.sender):
             await fund(rpc, address_of(key))
@@ -174,7 +197,7 @@ async def stage(directory: Path, block_time_s: int | None = 1) -> AsyncIterator[
             operators=(address(address_of(keys.operator)),),
             guardians=(address(address_of(keys.operator)),),
             deleveragers=(address(address_of(keys.sender)),),
-            markets=LISTINGS,
+            markets=tuple(listings),
         )
         deployment = await deploy(node.url, "0x" + keys.deployer.hex(), parameters)
         market = HiddenMarket(clock, seed=3, annual_volatility=0.5)

@@ -122,6 +122,27 @@ STORM_FAULTS = (
 """Faults after which what the keeper may still use of the venue is what its tape says."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What befalls chain and keeper in a storm: `kind` is `fees` (the base fee jumps), `halt` (no block) or `kill`."""
+
+    at_s: float
+    kind: str
+    for_s: float = 0.0
+
+
+def troubles(parts: Timeline) -> tuple[Trouble, ...]:
+    """After the fall, each with time to recover: fees, a halt of the chain, the keeper killed and started again."""
+    if parts.crash_end_s is None:
+        return ()
+    rest = parts.length_s - parts.crash_end_s
+    return (
+        Trouble(parts.crash_end_s + 0.15 * rest, "fees"),
+        Trouble(parts.crash_end_s + 0.3 * rest, "halt", 4.0),
+        Trouble(parts.crash_end_s + 0.55 * rest, "kill"),
+    )
+
+
 def storm(length_s: float, venues: tuple[str, ...], pick: int) -> tuple[VenueFault, ...]:
     """Every six seconds another venue with another fault, for four seconds: never two at a time."""
     count = max(0, int((length_s - 8.0) // 6.0))

@@ -160,6 +160,21 @@ def test_verify__boundary_without_a_settlement__is_found(run: Path) -> None:
     assert found.findings == (f"ETH-USD: boundary {boundary(1)} was skipped, swallowed by {boundary(2)}",)
 
 
+def test_verify__boundary_passed_during_an_ordered_outage__may_wait_but_only_then(run: Path) -> None:
+    def later(line: Line) -> list[Line]:
+        if is_event(line, FUNDING_SETTLED) and word(line, 0) == boundary(1):
+            line["block"] += 5
+        return [line]
+
+    assert edit(run, "logs", later) == 2
+    document = json.loads((run / "run.json").read_text())
+    document["requirements"]["boundaries"] = 1
+    for outage, excused in (([18, 23], True), ([30, 35], False)):
+        document["keeper"]["outages"] = [[(START + second) * NS for second in outage]]
+        (run / "run.json").write_text(json.dumps(document))
+        assert judged(run)["funding-boundaries"].passed == excused
+
+
 def test_verify__boundary_settled_twice__is_found(run: Path) -> None:
     def doubled(line: Line) -> list[Line]:
         return [line, line] if is_event(line, FUNDING_SETTLED, 1) and word(line, 0) == boundary(1) else [line]

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.demo.world import World
 from keeper.devnet.recorder import Recorder
-from keeper.devnet.scenario import Move, Timeline, VenueFault
+from keeper.devnet.scenario import Move, Timeline, Trouble, VenueFault
 from keeper.devnet.traders import PlannedWithdrawal, Trader
 from keeper.errors import RpcError
 
 REFILL_UNITS = 50_000 * 10**6
 DESK_EVERY_S = 1.0
+BASE_FEE_WEI = 40 * 10**9
+"""Forty times what it was: transactions under way are priced out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,10 @@ class Play:
     timeline: Timeline
     moves: Sequence[Move]
     faults: Sequence[VenueFault]
+    troubles: Sequence[Trouble]
+    keeper: KeeperProcess
+    outages: list[tuple[int, int]]
+    """Times in ns between which the keeper was down by order; filled in here."""
 
     async def run(self) -> None:
         await self._wait_priced()
@@ -39,6 +46,8 @@ class Play:
                 group.create_task(self._move(move))
             for fault in self.faults:
                 group.create_task(self._fault(fault))
+            for trouble in self.troubles:
+                group.create_task(self._trouble(trouble))
             for trader in self.world.floor.traders:
                 for withdrawal in trader.withdrawals:
                     group.create_task(self._withdraw(trader, withdrawal))
@@ -65,6 +74,21 @@ class Play:
         board.switch(fault.fault, True)
         await asyncio.sleep(fault.for_s)
         board.switch(fault.fault, False)
+
+    async def _trouble(self, trouble: Trouble) -> None:
+        await asyncio.sleep(trouble.at_s)
+        self.recorder.note("phases", phase=f"trouble: {trouble.kind}")
+        rpc = self.world.rpc
+        if trouble.kind == "fees":
+            await rpc.call("anvil_setNextBlockBaseFeePerGas", hex(BASE_FEE_WEI))
+        elif trouble.kind == "halt":
+            await rpc.call("evm_setIntervalMining", 0)
+            await asyncio.sleep(trouble.for_s)
+            await rpc.call("evm_setIntervalMining", 1)
+        else:
+            down = self.world.market.clock.now()
+            await self.keeper.restart_after_kill(self.world.session)
+            self.outages.append((down, self.world.market.clock.now()))
 
     async def _withdraw(self, trader: Trader, withdrawal: PlannedWithdrawal) -> None:
         await asyncio.sleep(withdrawal.at_s)

@@ -28,6 +28,7 @@ class KeeperProcess:
         self._config, self._directory, self.ops_url = config, directory, ops_url
         self._process: asyncio.subprocess.Process | None = None
         self._files: list[IO[bytes]] = []
+        self._running = asyncio.Event()
         self.exit_code: int | None = None
 
     @property
@@ -35,9 +36,9 @@ class KeeperProcess:
         return self._directory / "keeper.stderr"
 
     async def start(self) -> None:
-        out = (self._directory / "keeper.stdout").open("wb")
-        err = self.stderr.open("wb")
-        self._files = [out, err]
+        out = (self._directory / "keeper.stdout").open("ab")
+        err = self.stderr.open("ab")
+        self._files += [out, err]
         paths = [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -54,6 +55,17 @@ class KeeperProcess:
             # A Ctrl-C at the terminal is for the demo, which then stops the keeper in its own time.
             start_new_session=True,
         )
+        self._running.set()
+
+    async def restart_after_kill(self, session: aiohttp.ClientSession) -> None:
+        """SIGKILL, a start, and readiness again. Raises KeeperFailedError."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._running.clear()
+        self._process.kill()
+        await self._process.wait()
+        await self.start()
+        await self.wait_ready(session)
 
     async def wait_ready(self, session: aiohttp.ClientSession) -> None:
         """Raises KeeperFailedError when it ends, or is not ready in time."""
@@ -67,10 +79,13 @@ class KeeperProcess:
             raise KeeperFailedError(f"not ready within {START_TIMEOUT_S} s: {self.tail()}") from None
 
     async def ended(self) -> int:
-        """Waits for its end."""
-        assert self._process is not None
-        self.exit_code = await self._process.wait()
-        return self.exit_code
+        """Waits for its end, not counting a kill with a restart."""
+        while True:
+            await self._running.wait()
+            assert self._process is not None
+            self.exit_code = await self._process.wait()
+            if self._running.is_set():
+                return self.exit_code
 
     async def stop(self) -> int | None:
         """SIGTERM, and SIGKILL when that is not enough: the exit code, negative for a signal, None if never started."""

@@ -9,7 +9,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from keeper.devnet.demo.play import Play
 from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.demo.world import World, build, journal_of, save_world, seconds_between
 from keeper.devnet.recorder import Recorder
-from keeper.devnet.scenario import Timeline, moves, requirements, storm, timeline
+from keeper.devnet.scenario import Timeline, moves, requirements, storm, timeline, troubles
 from keeper.devnet.verify import verify
 from keeper.devnet.verify.recording import Recording
 from keeper.devnet.verify.summary import show, write_json
@@ -57,6 +57,7 @@ class Ended:
     exit_code: int | None = None
     early: bool = False
     hanging: int = 0
+    outages: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -185,7 +186,9 @@ async def _live(
     ended.ready_ns = clock.now()
     interrupts.judgeable = True
     faults = storm(parts.length_s, tuple(world.venues), options.seed) if options.storm else ()
-    play = Play(world, recorder, parts, moves(parts, tuple(world.market.start)), faults)
+    befalls = troubles(parts) if options.storm else ()
+    course = moves(parts, tuple(world.market.start))
+    play = Play(world, recorder, parts, course, faults, befalls, keeper, ended.outages)
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(play.run()),
@@ -284,6 +287,7 @@ def _run_document(world: World, directory: Path, options: Options, parts: Timeli
             "ended_early": ended.early,
             "exit_code": ended.exit_code,
             "hanging": ended.hanging,
+            "outages": ended.outages,
             "sender": address_of(world.keys.sender),
             "journal": str(journal_of(directory / "config").relative_to(directory)),
             "stderr": "keeper.stderr",

@@ -26,6 +26,8 @@ def mark_accuracy(recording: Recording, history: History) -> Outcome:
     judged, misses, worst = 0, [], 0.0
     snapshots = [snapshot for snapshot in history.snapshots if snapshot.block.number in watched]
     for before, now in pairwise(snapshots):
+        if now.block.number != before.block.number + 1:
+            continue  # an outage lies in between
         for market in recording.perps:
             away = _away_bps(repricer, market["market"], market["market_no"], before, now)
             if away is None:

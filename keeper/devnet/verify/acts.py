@@ -25,9 +25,11 @@ def funding_boundaries(recording: Recording) -> Outcome:
         no, name = market["market_no"], market["market"]
         own = [event for event in settled if event["marketId"] == no]
         findings += _doubled(name, own)
-        judged = _boundaries(recording, _interval(recording, no))
-        for place, (boundary, due) in enumerate(judged):
-            lag, problem = _settlement(own, boundary, due, place == 0)
+        interval = _interval(recording, no)
+        judged = _boundaries(recording, interval)
+        for boundary, due in judged.items():
+            alone = boundary - interval in judged
+            lag, problem = _settlement(own, boundary, due, alone)
             slowest = max(slowest, lag)
             if problem:
                 findings.append(f"{name}: {problem}")
@@ -44,18 +46,19 @@ def _interval(recording: Recording, market_no: int) -> int:
     return interval
 
 
-def _boundaries(recording: Recording, interval_s: int) -> list[tuple[int, int]]:
-    """(boundary, first block at or after it) where the keeper was ready before and had its two blocks to act."""
+def _boundaries(recording: Recording, interval_s: int) -> dict[int, int]:
+    """First block at or after each boundary that passed while the keeper was up, and left it two blocks to act."""
     watched = recording.watched
     if not watched:
-        return []
+        return {}
     stamps = [block.timestamp_s for block in watched]
     first = stamps[0] - stamps[0] % interval_s + interval_s
-    found = []
+    found = {}
     for boundary in range(first, stamps[-1] + 1, interval_s):
         place = bisect_left(stamps, boundary)
-        if place + FUNDING_LAG_BLOCKS < len(watched):
-            found.append((boundary, watched[place].number))
+        around = [block.number for block in watched[place - 1 : place + FUNDING_LAG_BLOCKS + 1]]
+        if len(around) == FUNDING_LAG_BLOCKS + 2 and around[-1] - around[0] == FUNDING_LAG_BLOCKS + 1:
+            found[boundary] = watched[place].number
     return found
 
 
@@ -64,15 +67,15 @@ def _doubled(name: str, events: Sequence[Event]) -> list[str]:
     return [f"{name}: boundary {boundary} was settled {n} times" for boundary, n in counts.items() if n > 1]
 
 
-def _settlement(events: Sequence[Event], boundary: int, due_block: int, first: bool) -> tuple[int, str]:
-    """(blocks after the one in which it fell due, what is wrong). The first may also settle what passed before."""
+def _settlement(events: Sequence[Event], boundary: int, due_block: int, alone: bool) -> tuple[int, str]:
+    """(blocks after the one in which it fell due, what is wrong). `alone`: the one before was not to wait for it."""
     own = [event for event in events if event["boundary"] == boundary]
     if not own:
         later = next((e for e in events if e["boundary"] > boundary), None)
         swallowed = f"swallowed by {later['boundary']}" if later else "never settled"
         return 0, f"boundary {boundary} was skipped, {swallowed}"
     lag = own[0].block - due_block
-    if own[0]["intervals"] != 1 and not first:
+    if own[0]["intervals"] != 1 and alone:
         return lag, f"boundary {boundary} settled {own[0]['intervals']} intervals at once"
     if lag > FUNDING_LAG_BLOCKS:
         return lag, f"boundary {boundary} was settled {lag} blocks after it fell due"

@@ -22,6 +22,7 @@ SECOND_NS = 10**9
 BASIS_STEP_NS = SECOND_NS // 10
 BOOK_AGE_NS = 5 * SECOND_NS
 TRADE_AGE_NS = 60 * SECOND_NS
+OUTAGE_NS = 5 * SECOND_NS
 WARM_SHARE = 0.3
 """Of the window, before which the moving basis does not count."""
 
@@ -66,7 +67,7 @@ class Repricer:
             order = sorted(range(len(track.at)), key=track.at.__getitem__)
             track.at[:], track.values[:] = [track.at[i] for i in order], [track.values[i] for i in order]
         self._books, self._trades = self._own(recording)
-        self._warm_ns = recording.ready_ns
+        self._starts = [recording.ready_ns, *(up for _, up in recording.outages)]
         self._bases: dict[str, Track] = {}
 
     @staticmethod
@@ -112,7 +113,8 @@ class Repricer:
         if basis is not None:
             shifted = index * (1 + basis)
             warm = median((index, shifted, last)) if last is not None else (index + shifted) / 2
-            still_cold = at - self._warm_ns < options["basis_window_s"] * WARM_SHARE * SECOND_NS
+            warming_ns = options["basis_window_s"] * WARM_SHARE * SECOND_NS
+            still_cold = any(start - OUTAGE_NS <= at < start + warming_ns for start in self._starts)
             candidates = [index, warm] if still_cold else [warm]
         clamped = [min(max(price, index - limit), index + limit) for price in candidates]
         return MarkRange(min(clamped), max(clamped))

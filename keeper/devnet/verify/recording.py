@@ -16,6 +16,8 @@ from typing import Any
 
 from keeper.devnet.verify.abi import Event, contract
 
+RECOVERY_NS = 2 * 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -82,8 +84,17 @@ class Recording:
 
     @cached_property
     def watched(self) -> Sequence[Block]:
-        """Blocks that were mined, and seen, while the keeper was ready and not yet told to stop."""
-        return [b for b in self.blocks if b.seen_ns is not None and self.ready_ns <= b.seen_ns <= self.stop_ns]
+        """Blocks that were mined, and seen, while the keeper was ready and not yet told to stop.
+
+        After an outage that the scenario ordered it has two seconds to find its way back.
+        """
+        seen = [b for b in self.blocks if b.seen_ns is not None and self.ready_ns <= b.seen_ns <= self.stop_ns]
+        return [b for b in seen if not any(down <= (b.seen_ns or 0) <= up + RECOVERY_NS for down, up in self.outages)]
+
+    @property
+    def outages(self) -> Sequence[tuple[int, int]]:
+        """When the keeper was down by order, in ns."""
+        return [(down, up) for down, up in self.run["keeper"].get("outages", ())]
 
     @cached_property
     def events(self) -> Sequence[Event]:

@@ -128,7 +128,7 @@ class Stage:
         endpoints = Endpoints(self.node.url, options, self.ops_port)
         path = write_config(self.directory / name, documents, self.deployment, self.keys, endpoints)
         if edit is not None:
-            _edited(path, edit)
+            edited(path, edit)
         return path
 
     async def keeper(self, config: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> KeeperProcess:
@@ -164,7 +164,7 @@ class Stage:
                 await keeper.process.wait()
 
 
-def _edited(path: Path, edit: Edit) -> None:
+def edited(path: Path, edit: Edit) -> None:
     yaml = YAML()
     files = {file.stem: file for file in sorted((path.parent / "markets").glob("*.yaml"))}
     settings = yaml.load(path.read_text())

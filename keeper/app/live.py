@@ -17,6 +17,7 @@ from keeper.adapters.prometheus import CONTENT_TYPE, PrometheusMeter
 from keeper.app import logs
 from keeper.app.admin import AdminServer
 from keeper.app.build import build, meter_of, open_chain, open_keys, system_clock
+from keeper.app.gauges import Gauges
 from keeper.app.ops import OpsServer
 from keeper.app.orders import Orders
 from keeper.app.preflight import Preflight
@@ -84,9 +85,16 @@ class _Running:
             [market.index_id for market in app.settings.markets], app.outboxes, world.clock, world.pulse,
         )  # fmt: skip
         orders = Orders(app, page, self.supervisor)
+        gauges = Gauges(self.meter, app.boards, lambda: app.plans, app.outboxes, world.pulse, world.clock)
+
+        def metrics() -> bytes:
+            gauges.refresh()
+            return self.meter.exposition()
+
         ops = OpsServer(
-            app.settings.ops, self.meter.exposition, CONTENT_TYPE, page.status, page.ready,
+            app.settings.ops, metrics, CONTENT_TYPE, page.status, page.ready,
             on_lag=lambda late_s: self.meter.gauge("keeper_loop_lag_seconds", late_s),
+            where=app.settings.where("ops.port"),
         )  # fmt: skip
         admin = AdminServer(app.settings.admin_socket, orders.verbs(), world.log)
         notifier = Notifier.of()

@@ -63,7 +63,7 @@ class Orders:
         self.app.boards.paused.drop(market)
         self._keep_pauses()
         pricing = [service for service in self.app.core.values() if isinstance(service, PricingService)]
-        halted = any(service.resume(market) for service in pricing)
+        halted = [service.name for service in pricing if service.resume(market)]
         return f"{market} runs again{' from a fresh start' if halted else ''}"
 
     async def price(self, words: Mapping[str, str]) -> Any:
@@ -95,6 +95,8 @@ class Orders:
         kept = {key: service for key, service in self.app.core.items() if not key.startswith("pricing:")}
         self.app.core = {**kept, **prices}
         self.page.plans, self.page.config_hash = plans, after.hash
+        self.app.world.meter.gauge("keeper_config_info", 0, sha256=before.hash)
+        self.app.world.meter.gauge("keeper_config_info", 1, sha256=after.hash)
         self.app.world.meter.count("keeper_config_reloads_total", outcome="done")
         self.app.world.log.info("config.reloaded", hash=after.hash)
         return f"reloaded: configuration {after.hash[:12]}"
@@ -124,11 +126,12 @@ def _needs_restart(before: Settings, after: Settings) -> list[str]:
     """Parts that a running keeper cannot exchange."""
     old, new = before.public(), after.public()
     fixed = [key for key in sorted(old) if key not in _RELOADABLE and old[key] != new[key]]
+    fixed += [key for key in ("state_dir", "admin_socket", "signers") if getattr(before, key) != getattr(after, key)]
     numbers = [
         sorted((str(market.id), str(market.deployment), market.market_no) for market in settings.perps)
         for settings in (before, after)
     ]
-    return [*fixed, *(["the set of published markets"] if numbers[0] != numbers[1] else [])]
+    return [*dict.fromkeys(fixed), *(["the set of published markets"] if numbers[0] != numbers[1] else [])]
 
 
 def _trace(priced: PricedMarket) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def serve(
     chainstate = ChainStateService(
         deployment.id,
         deployment.protocol,
-        tuple(sorted(deployment.markets)),
+        lambda: _needed_markets(boards, deployment),
         world.chain,
         boards.blocks,
         boards.states,
@@ -98,6 +98,11 @@ def serve(
     if keys.sender is not None:
         services.append(_liquidations(app, deployment, keys.sender.address, coordinator, inbox))
     return {service.name: service for service in services}
+
+
+def _needed_markets(boards: Boards, deployment: Deployment) -> Sequence[int]:
+    holdings = boards.holdings.get(deployment.id)
+    return sorted({*deployment.markets, *(holdings.holders if holdings is not None else ())})
 
 
 def _publishing(app: App, deployment: Deployment, keys: Keys, coordinator: Coordinator) -> PublishingService:

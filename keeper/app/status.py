@@ -17,7 +17,7 @@ from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, Withheld
 from keeper.domain.market import MarketPlan, PricedMarket
 from keeper.domain.numbers import deviation_bps, text_of
-from keeper.domain.risk import at_risk
+from keeper.domain.risk import WATCH_BPS, at_risk
 from keeper.domain.time import MILLISECOND, SECOND, Timestamp, age_ms, to_millis
 from keeper.domain.transaction import IntentState, Lane
 from keeper.ports.clock import Clock
@@ -26,7 +26,7 @@ from keeper.services.funding import FundingStatus
 from keeper.services.outbox.rules import WalletStatus
 from keeper.services.publishing import PublishStatus
 
-_SHOWN_AT_RISK = 20
+_EVERYBODY_BPS = 10**9
 
 
 @dataclass(slots=True)
@@ -166,17 +166,22 @@ class StatusPage:
         }
         if state is None or holdings is None:
             return shown
-        holders = [held for held in holdings.accounts.values() if plan.market_no in held.positions]
-        found = at_risk(holders, state, state.at.timestamp_s, engine=holdings.engine)
-        return {**shown, "accounts": len(holders), "at_risk": len(found), "behind_blocks": holdings.behind}
+        near = [held for held in holdings.below(state, WATCH_BPS) if plan.market_no in held.positions]
+        return {
+            **shown,
+            "accounts": holdings.holders.get(plan.market_no, 0),
+            "at_risk": len(near),
+            "behind_blocks": holdings.behind,
+        }
 
     def risks(self, deployment: DeploymentId, only_at_risk: bool) -> list[dict[str, Any]]:
         """Accounts, worst first, for `keeper accounts`."""
         state, holdings = self.boards.states.get(deployment), self.boards.holdings.get(deployment)
         if state is None or holdings is None:
             return []
-        limit = {} if only_at_risk else {"below_bps": 10**9}
-        found = at_risk(holdings.accounts.values(), state, state.at.timestamp_s, engine=holdings.engine, **limit)
+        limit = WATCH_BPS if only_at_risk else _EVERYBODY_BPS
+        near = holdings.below(state, WATCH_BPS) if only_at_risk else holdings.accounts.values()
+        found = at_risk(near, state, state.at.timestamp_s, engine=holdings.engine, below_bps=limit)
         return [
             {
                 "account": each.account,

@@ -118,12 +118,32 @@ def plan_deleverage(
     return tuple(steps)
 
 
+def plan_all(
+    bankrupts: Iterable[Address], state: ChainState, accounts: Mapping[Address, Account], now_s: int, *, engine: Address
+) -> tuple[DeleverageStep, ...]:
+    """As `plan_deleverage` for several, in that order, each that still needs it after the steps for those before it."""
+    if state.pause_mask & PAUSE_LIQUIDATE:
+        return ()
+    markets = terms_of(state, now_s)
+    book = _Book(dict(accounts), markets, engine)
+    steps: list[DeleverageStep] = []
+    for bankrupt in bankrupts:
+        account = book.account(bankrupt)
+        if needed(account, state, now_s, engine=book.account(engine)):
+            for number in closing_order(account, markets):
+                steps.extend(book.close(bankrupt, number))
+    return tuple(steps)
+
+
 class _Book:
     """Accounts as the steps planned so far would leave them; `payable` once the next hole is the fund's to fill."""
 
     def __init__(self, accounts: dict[Address, Account], markets: Markets, engine: Address) -> None:
         self._accounts, self._markets, self._engine = accounts, markets, engine
         self.payable = False
+
+    def account(self, address: Address) -> Account:
+        return self._accounts.get(address, Account(address))
 
     def close(self, bankrupt: Address, market_no: int) -> Iterator[DeleverageStep]:
         side = self._accounts[bankrupt].positions[market_no].size_e18

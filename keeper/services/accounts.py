@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from keeper.domain.account import MirrorBroken
 from keeper.domain.chain import BlockRef
+from keeper.domain.columns import AccountColumns
 from keeper.domain.events import (
     Deleveraged,
     FundingSettled,
@@ -39,6 +40,30 @@ _CATCH_UP_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Books:
+    """The mirror, and its accounts in columns."""
+
+    mirror: Mirror
+    columns: AccountColumns
+
+    @classmethod
+    def of(cls, mirror: Mirror) -> Books:
+        columns = AccountColumns(mirror.engine.address)
+        columns.put_all(mirror.accounts.values())
+        return cls(mirror, columns)
+
+    @property
+    def cursor(self) -> Cursor:
+        return self.mirror.cursor
+
+    def apply_block(self, block: BlockRef, events: Sequence[ProtocolEvent]) -> None:
+        self.columns.sync(self.mirror.accounts, self.mirror.apply_block(block, events))
+
+    def rewind(self, number: int) -> None:
+        self.columns.sync(self.mirror.accounts, self.mirror.rewind(number))
+
+
+@dataclass(frozen=True, slots=True)
 class AccountIndexService:
     """One per deployment."""
 
@@ -64,26 +89,26 @@ class AccountIndexService:
 
     async def run(self) -> None:
         self.pulse.expect(self.name, 2 * _CATCH_UP_TIMEOUT_S)
-        mirror, seen, saved_at = self._loaded(), 0, self.clock.now()
+        books, seen, saved_at = Books.of(self._loaded()), 0, self.clock.now()
         try:
             while True:
                 seen = await self.heads.changed(seen)
                 head = self.heads.get("head")
                 if head is not None:
-                    mirror = await self._follow(mirror, head)
-                    self._show(mirror, head)
+                    books = await self._follow(books, head)
+                    self._show(books, head)
                 if self.clock.now() - saved_at >= _SAVE_EVERY_NS:
-                    self._save(mirror)
+                    self._save(books.mirror)
                     saved_at = self.clock.now()
                 self.pulse.beat(self.name)
         finally:
-            self._save(mirror)
+            self._save(books.mirror)
 
-    async def _follow(self, mirror: Mirror, head: BlockRef) -> Mirror:
+    async def _follow(self, books: Books, head: BlockRef) -> Books:
         try:
             async with asyncio.timeout(_CATCH_UP_TIMEOUT_S):
-                mirror = await self._on_this_chain(mirror, head)
-                await self._catch_up(mirror, head)
+                books = await self._on_this_chain(books, head)
+                await self._catch_up(books, head)
         except (TransientError, TimeoutError) as error:
             self.log.warning("accounts.unread", deployment=self.deployment.id, block=head.number, error=repr(error))
         except (MirrorBroken, DataError) as error:
@@ -95,8 +120,8 @@ class AccountIndexService:
                 advice="the logs contradict the mirror: it is rebuilt from the deployment block; compare the endpoints",
             )
             self.meter.count("keeper_account_index_rebuilds_total", protocol=self.deployment.id)
-            return self._fresh()
-        return mirror
+            return Books.of(self._fresh())
+        return books
 
     def _fresh(self) -> Mirror:
         """An empty mirror: the block before the deployment, whose hash nobody needs to know."""
@@ -119,32 +144,28 @@ class AccountIndexService:
         if mirror.cursor.number >= self.deployment.protocol.from_block:
             self.store.save(self._snapshot, mirror.dump())
 
-    async def _on_this_chain(self, mirror: Mirror, head: BlockRef) -> Mirror:
-        """The mirror, rewound to the newest of its blocks that the chain still contains."""
-        known = (mirror.cursor, *mirror.rewindable)
-        if mirror.cursor.number < self.deployment.protocol.from_block or (
-            mirror.follows(head) and head.number == mirror.cursor.number + 1
-        ):
-            return mirror
-        for cursor in known:
-            if cursor.number < self.deployment.protocol.from_block:
-                return self._fresh() if cursor is mirror.cursor else self._rewound(mirror, cursor)
+    async def _on_this_chain(self, books: Books, head: BlockRef) -> Books:
+        """The books, rewound to the newest of their blocks that the chain still contains."""
+        mirror, first = books.mirror, self.deployment.protocol.from_block
+        child = mirror.follows(head) and head.number == mirror.cursor.number + 1
+        if child or mirror.cursor.number < first:
+            return books
+        for cursor in (mirror.cursor, *mirror.rewindable):
             block = head if cursor.number == head.number else await self._block(cursor.number, head)
-            if block is not None and block.hash == cursor.hash:
-                return mirror if cursor is mirror.cursor else self._rewound(mirror, cursor)
+            same = cursor.number < first or (block is not None and block.hash == cursor.hash)
+            if same and cursor != mirror.cursor:
+                self.log.info("accounts.rewound", deployment=self.deployment.id, block=cursor.number)
+                books.rewind(cursor.number)
+            if same:
+                return books
         self.log.warning("accounts.rebuilt", deployment=self.deployment.id, block=head.number, reason="deep reorg")
-        return self._fresh()
+        return Books.of(self._fresh())
 
     async def _block(self, number: int, head: BlockRef) -> BlockRef | None:
         return None if number > head.number else await self.reader.block(number)
 
-    def _rewound(self, mirror: Mirror, cursor: Cursor) -> Mirror:
-        self.log.info("accounts.rewound", deployment=self.deployment.id, block=cursor.number, was=mirror.cursor.number)
-        mirror.rewind(cursor.number)
-        return mirror
-
-    async def _catch_up(self, mirror: Mirror, head: BlockRef) -> None:
-        first = mirror.cursor.number + 1
+    async def _catch_up(self, books: Books, head: BlockRef) -> None:
+        first = books.cursor.number + 1
         if first > head.number:
             return
         async for page in self.pages(self.deployment.protocol.log_filter(), first, head.number):
@@ -152,16 +173,17 @@ class AccountIndexService:
             if block is None:
                 return
             events = [event for log in page.logs for event in self.deployment.protocol.decode_log(log)]
-            mirror.apply_block(block, events)
+            books.apply_block(block, events)
             self._announce(events)
             if page.last != head.number:
-                self._show(mirror, head)
+                self._show(books, head)
                 self.pulse.beat(self.name)
 
-    def _show(self, mirror: Mirror, head: BlockRef) -> None:
+    def _show(self, books: Books, head: BlockRef) -> None:
+        mirror, engine = books.mirror, self.deployment.protocol.exchange
         behind = max(0, head.number - mirror.cursor.number)
-        protocol = self.deployment.protocol
-        view = Holdings(mirror.cursor, protocol.exchange, mirror.accounts, mirror.totals, behind)
+        held = {number: market.holders for number, market in mirror.markets.items()}
+        view = Holdings(mirror.cursor, engine, mirror.accounts, books.columns, held, mirror.totals, behind)
         self.views.put(self.deployment.id, view)
         self.meter.gauge("keeper_accounts_indexed", mirror.totals.accounts, protocol=self.deployment.id)
         self.meter.gauge("keeper_account_index_lag_blocks", behind, protocol=self.deployment.id)

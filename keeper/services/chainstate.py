@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keeper.domain.chain import BlockRef
@@ -22,11 +22,14 @@ _READ_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ChainStateService:
-    """Asks once per head and puts the answer on `states`; a failed read leaves the old answer, which ages."""
+    """Asks once per head and puts the answer on `states`; a failed read leaves the old answer, which ages.
+
+    `market_nos`: those that we serve, and those that an account holds, whose prices its health depends on.
+    """
 
     deployment: DeploymentId
     protocol: PerpProtocol
-    market_nos: Sequence[int]
+    market_nos: Callable[[], Sequence[int]]
     reader: ChainReader
     heads: Board[str, BlockRef]
     states: Board[DeploymentId, ChainState]
@@ -51,7 +54,7 @@ class ChainStateService:
     async def _follow(self, head: BlockRef) -> None:
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S):
-                state = await self.reader.ask(self.protocol.state(head, self.market_nos), head)
+                state = await self.reader.ask(self.protocol.state(head, self.market_nos()), head)
         except (TransientError, TxError, TimeoutError) as error:
             self.log.warning("chainstate.unread", deployment=self.deployment, block=head.number, error=repr(error))
             return

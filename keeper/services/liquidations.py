@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from keeper.domain.account import Account
 from keeper.domain.ahead import UnderWay, with_report
 from keeper.domain.chain import At, BlockRef, Call
-from keeper.domain.deleverage import DeleverageStep, needed, plan_deleverage
+from keeper.domain.deleverage import DeleverageStep, plan_all
 from keeper.domain.exchange import ChainState
 from keeper.domain.gate import Open
 from keeper.domain.holdings import Holdings
@@ -41,7 +41,7 @@ from keeper.runtime.pulse import Pulse
 
 _TIMEOUT_S = 5.0
 _DEADLINE_NS = 30 * SECOND
-_MAX_DELEVERAGE = 8
+_MAX_DELEVERAGE = 10
 _FUND_SHORT = 6
 
 
@@ -130,7 +130,7 @@ class LiquidationService:
     async def _judge(self, held: Holdings, state: ChainState, allowed: frozenset[int], at: At) -> None:
         """`at` is the block of `state`, or `pending` for a state that is still to come."""
         now_s = state.at.timestamp_s
-        ranked = rank(held.accounts.values(), state, now_s, engine=held.engine)
+        ranked = rank(held.below(state), state, now_s, engine=held.engine)
         if at != "pending":
             self._count(ranked, state)
         if not ranked or not allowed or not self.coordinator.is_leader(self.deployment.id):
@@ -141,7 +141,7 @@ class LiquidationService:
             mine, held.accounts, state, now_s, engine=held.engine, liquidator=self.liquidator, limit=self._limit()
         )
         accounts = {**held.accounts, **batch.accounts}
-        steps = self._steps(mine, batch.plans, accounts, state, held.engine, shut) if at != "pending" else []
+        steps = self._steps(mine, batch.plans, accounts, state, held.engine, shut) if at != "pending" else ()
         keys = {plan.account: _last(held.accounts[plan.account]) for plan in batch.plans}
         marks = {step.bankrupt: _last(held.accounts.get(step.bankrupt)) for step in steps}
         try:
@@ -251,20 +251,12 @@ class LiquidationService:
         state: ChainState,
         engine: Address,
         shut: frozenset[int],
-    ) -> list[DeleverageStep]:
+    ) -> Sequence[DeleverageStep]:
         """The next calls of `deleverage`, for those that the fund cannot pay for, and for ENGINE itself under water."""
         helped = {plan.account for plan in plans}
         under = dict.fromkeys(found.account for found in mine if found.account not in helped)
-        steps: list[DeleverageStep] = []
-        for bankrupt in (*under, engine):
-            account = accounts.get(bankrupt)
-            if account is None or not shut.isdisjoint(account.positions):
-                continue
-            if needed(account, state, state.at.timestamp_s, engine=accounts.get(engine, Account(engine))):
-                steps += plan_deleverage(bankrupt, state, accounts, state.at.timestamp_s, engine=engine)
-            if steps:
-                break
-        return steps[:_MAX_DELEVERAGE]
+        free = [each for each in (*under, engine) if each in accounts and shut.isdisjoint(accounts[each].positions)]
+        return plan_all(free, state, accounts, state.at.timestamp_s, engine=engine)[:_MAX_DELEVERAGE]
 
     async def _deleverage(
         self, steps: Sequence[DeleverageStep], lasts: Mapping[Address, str], state: ChainState, lead: bool

@@ -269,7 +269,16 @@ def test_permitted__is_exactly_what_the_acts_call() -> None:
     assert _PERP.permitted() == {(31337, call.to, call.data[:4]) for call in calls}
 
 
-_BENIGN = {"FundingNotDue", "NotLiquidatable", "NoPosition", "NotBankrupt", "FundNotEmpty"}
+_BENIGN = {
+    "CounterpartyUnhealthy",
+    "FundNotEmpty",
+    "FundShort",
+    "FundingNotDue",
+    "InvalidSize",
+    "NoPosition",
+    "NotBankrupt",
+    "NotLiquidatable",
+}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +303,7 @@ def test_explain_revert__every_custom_error__is_named_with_its_arguments(contrac
         ("NothingAccepted(bytes)", b"\3", "frozen", False),
         ("NothingAccepted(bytes)", b"", "", False),
         ("NothingLiquidated(bytes)", b"\4\2", "healthy, no position", True),
-        ("NothingLiquidated(bytes)", b"\4\6", "healthy, fund short", False),
+        ("NothingLiquidated(bytes)", b"\4\6", "healthy, fund short", True),
         ("NothingLiquidated(bytes)", b"\x63", "reason 99", False),
     ],
 )

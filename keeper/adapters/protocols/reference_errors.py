@@ -30,9 +30,20 @@ LIQUIDATION_REASONS: Mapping[int, str] = {
     6: "fund short",
 }
 _LOST_PRICE_RACE = frozenset({4})
-_LOST_LIQUIDATION_RACE = frozenset({2, 4})
-_BENIGN = frozenset({"FundingNotDue", "NotLiquidatable", "NoPosition", "NotBankrupt", "FundNotEmpty"})
-"""Somebody else settled, closed or refilled first, or the prices came back."""
+_LOST_LIQUIDATION_RACE = frozenset({2, 4, 6})
+_BENIGN = frozenset(
+    {
+        "CounterpartyUnhealthy",
+        "FundNotEmpty",
+        "FundShort",
+        "FundingNotDue",
+        "InvalidSize",
+        "NoPosition",
+        "NotBankrupt",
+        "NotLiquidatable",
+    }
+)
+"""Somebody else settled, closed, resized, used up or refilled first, or the prices came back."""
 
 _PANICS: Mapping[int, str] = {
     0x01: "assertion failed",

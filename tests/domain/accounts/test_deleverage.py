@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from keeper.domain.account import Account, Position
-from keeper.domain.deleverage import DeleverageStep, counterparties, needed, plan_deleverage
+from keeper.domain.deleverage import DeleverageStep, counterparties, needed, plan_all, plan_deleverage
 from keeper.domain.exchange import PAUSE_LIQUIDATE
 from keeper.domain.liquidation import Reason, plan
 from keeper.domain.margin import terms_of
@@ -138,3 +138,17 @@ def test_needed__healthy_paused_or_stale__no():
     assert not needed(holder(-USD), state(paused=PAUSE_LIQUIDATE), NOW, engine=fund)
     assert not needed(holder(-USD), state(ages=(100, 0)), NOW, engine=fund)
     assert not needed(Account(ENGINE, -5), state(), NOW, engine=Account(ENGINE, -5))
+
+
+def test_plan_all__two_bankrupts_one_counterparty__the_second_gets_what_the_first_left():
+    one, other = holder(-100 * USD, entry=3_300), holder(-100 * USD, entry=3_300, name=7)
+    winner = short(5_000 * USD, size=3 * E18, entry=3_300)
+    accounts = {each.address: each for each in (Account(ENGINE), one, other, winner)}
+    planned = plan_all([one.address, other.address], state(), accounts, NOW, engine=ENGINE)
+    assert [(step.bankrupt, step.counterparty, step.size_e18) for step in planned] == [
+        (one.address, winner.address, E18),
+        (other.address, winner.address, E18),
+    ]
+    alone = plan_deleverage(one.address, state(), accounts, NOW, engine=ENGINE)
+    assert planned[0] == alone[0]
+    assert plan_all([winner.address], state(), accounts, NOW, engine=ENGINE) == ()

@@ -66,7 +66,7 @@ class RpcGate:
 @asynccontextmanager
 async def rpc_gate(session: aiohttp.ClientSession, target: str) -> AsyncIterator[RpcGate]:
     gate, app = RpcGate(session, target), web.Application(client_max_size=1 << 24)
-    app.router.add_post("/", gate.serve)
+    app.router.add_post("/{tail:.*}", gate.serve)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

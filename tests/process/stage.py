@@ -97,6 +97,12 @@ class KeeperProcess:
             self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), 30)
 
+    async def end(self) -> None:
+        """Whatever it is doing."""
+        if self.process.returncode is None:
+            self.kill()
+            await self.process.wait()
+
     def tail(self) -> str:
         return self.log_file.read_text(errors="replace")[-3000:]
 
@@ -132,14 +138,9 @@ class Stage:
         return path
 
     async def keeper(self, config: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> KeeperProcess:
-        with (config.parent / "keeper.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "keeper", "run", "--config", str(config), *arguments,
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=REPOSITORY, env={**os.environ, **(environ or {})},
-            )  # fmt: skip
-        started = KeeperProcess(config, f"http://127.0.0.1:{self.ops_port}", self.session, process)
-        self.keepers.append(started)
-        return started
+        found = await started(config, self.session, self.ops_port, *arguments, environ=environ)
+        self.keepers.append(found)
+        return found
 
     async def command(self, *words: str, timeout_s: float = 60.0) -> tuple[int, str]:
         """`python -m keeper WORDS`: exit code, and what it printed on both outputs."""
@@ -159,9 +160,23 @@ class Stage:
 
     async def close(self) -> None:
         for keeper in self.keepers:
-            if keeper.process.returncode is None:
-                keeper.kill()
-                await keeper.process.wait()
+            await keeper.end()
+
+
+async def started(
+    config: Path,
+    session: aiohttp.ClientSession,
+    ops_port: int,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+) -> KeeperProcess:
+    with (config.parent / "keeper.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "keeper", "run", "--config", str(config), *arguments,
+            stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=REPOSITORY,
+            env={**os.environ, **(environ or {})},
+        )  # fmt: skip
+    return KeeperProcess(config, f"http://127.0.0.1:{ops_port}", session, process)
 
 
 def edited(path: Path, edit: Edit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 
 from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
@@ -138,6 +139,9 @@ def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
         for key in ("url", "rest_url"):
             if is_plain(getattr(venue, key) or "") and not venue.plain_http:
                 yield Complaint(("venues", name, key), "unencrypted to another machine; use wss:// and https://")
+        if is_dataclass(every.get(name)):
+            given = {key: value for key in ("url", "rest_url") if (value := getattr(venue, key)) is not None}
+            yield from _under(("venues", name), examine(every, name, given, "venue"))
 
 
 def _deployments(common: CommonSettings, known: Registries) -> Iterator[Complaint]:

@@ -76,6 +76,10 @@ def too_large_a_quorum(_settings: dict[str, Any], markets: dict[str, Any]) -> No
     markets["BTC-USD"]["index"]["min_sources"] = 12
 
 
+def not_an_option(settings: dict[str, Any], _markets: dict[str, Any]) -> None:
+    settings["venues"]["perp"] = {"rest_url": f"http://{NOWHERE}"}
+
+
 def key_in_the_file(settings: dict[str, Any], _markets: dict[str, Any]) -> None:
     settings["signers"]["sender"] = {"kind": "key_file", "file": "0x" + "ab" * 32}
 
@@ -91,6 +95,7 @@ def missing_market(_settings: dict[str, Any], markets: dict[str, Any]) -> None:
         (wrong_type, ("keeper.yaml:", "chain.poll_s")),
         (unknown_venue, ("BTC-USD.yaml:", "sources[0].kind", "unknown venue; did you mean binance?")),
         (too_large_a_quorum, ("BTC-USD.yaml:", "index.min_sources", "asks for 12 sources of the 4 that the file has")),
+        (not_an_option, ("keeper.yaml:", "venues.perp.rest_url", "unknown option of perp")),
         (key_in_the_file, ("keeper.yaml:",)),
         (missing_market, ("BTC-USD.yaml:", "conversions.USDT", "no market file for USDT-USD")),
     ],

@@ -20,7 +20,9 @@ from keeper.devnet.demo.wallet import Wallet, revert_data
 from keeper.devnet.engine import BUY, SELL, Fill, MatchingEngine, Side
 from keeper.devnet.jsonrpc import JsonRpc
 from keeper.devnet.verify.abi import contract
+from keeper.domain.time import SECOND
 from keeper.errors import RpcError
+from keeper.ports.clock import Clock
 
 CHUNK = 64
 """Most trades that `settleTrades` takes."""
@@ -47,11 +49,30 @@ class OperatorCounts:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
-class Operator:
-    """Give it fills with `submit`; `run` settles them, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """No trades from just before each multiple of `interval_s` until `after_s` past it: any trade would settle the funding
+    that is the keeper's to settle.
+    """
 
-    def __init__(self, rpc: JsonRpc, wallet: Wallet, exchange: str) -> None:
-        self._rpc, self._wallet, self._exchange = rpc, wallet, exchange
+    clock: Clock
+    interval_s: int
+    before_s: float = 0.5
+    after_s: float = 2.5
+
+    def left_s(self) -> float:
+        """Seconds until trades go on; 0 outside of a rest."""
+        into = self.clock.now() / SECOND % self.interval_s
+        if into < self.after_s:
+            return self.after_s - into
+        return self.interval_s - into + self.after_s if self.interval_s - into < self.before_s else 0.0
+
+
+class Operator:
+    """Give it fills with `submit`; `run` settles them, oldest first, and rests at funding boundaries if told to."""
+
+    def __init__(self, rpc: JsonRpc, wallet: Wallet, exchange: str, rest: Rest | None = None) -> None:
+        self._rpc, self._wallet, self._exchange, self._rest = rpc, wallet, exchange, rest
         self._waiting: deque[Match] = deque()
         self._wake = asyncio.Event()
         self.counts = OperatorCounts()
@@ -79,6 +100,8 @@ class Operator:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
+                if self._rest is not None:
+                    await asyncio.sleep(self._rest.left_s())
                 await self.settle_some()
 
     async def settle_some(self) -> None:

@@ -22,9 +22,9 @@ from keeper.devnet.engine import MatchingEngine
 from keeper.devnet.jsonrpc import JsonRpc
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.node import AnvilNode, NodeOptions
-from keeper.devnet.operator import InventoryDesk, Operator
+from keeper.devnet.operator import InventoryDesk, Operator, Rest
 from keeper.devnet.recorder import Recorder
-from keeper.devnet.scenario import Timeline
+from keeper.devnet.scenario import FUNDING_INTERVAL_S, Timeline
 from keeper.devnet.traders import population
 from keeper.devnet.venues import DEVNET_VENUES
 from keeper.devnet.venues.perp import PerpServer
@@ -91,7 +91,12 @@ async def build(stack: AsyncExitStack, recorder: Recorder, clock: Clock, seed: i
     symbols = [document["book"]["symbol"] for document in documents if "book" in document]
     book = await stack.enter_async_context(PerpServer(clock, symbols))
     outlet = BookOutlet(book, recorder)
-    operator = Operator(rpc, Wallet(rpc, keys.operator, deployment.chain_id), deployment.exchange)
+    operator = Operator(
+        rpc,
+        Wallet(rpc, keys.operator, deployment.chain_id),
+        deployment.exchange,
+        Rest(clock, FUNDING_INTERVAL_S),
+    )
     floor = _floor(outlet, operator, market, seed, timeline, deployment.exchange)
     engines = {number: pit.engine for number, pit in floor.pits.items()}
     control = Control(market, {**{n: v.faults for n, v in venues.items()}, book.name: book.faults})

@@ -38,6 +38,8 @@ def funding_boundaries(recording: Recording) -> Outcome:
             findings.append(f"{name}: only {len(judged)} boundaries passed")
     demand = f"≥ {recording.requirements.boundaries} per market, each once, within {FUNDING_LAG_BLOCKS} blocks"
     measured = ", ".join(f"{name} {count}" for name, count in counts.items()) + f"; slowest {slowest} blocks"
+    senders = {push["submitter"] for push in recording.named("BatchPushed")}
+    measured += f", {sum(event['caller'] in senders for event in settled)} of {len(settled)} by the keeper"
     return outcome("funding-boundaries", demand, measured, findings, {"boundaries": counts, "slowest_blocks": slowest})
 
 

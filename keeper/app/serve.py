@@ -111,7 +111,7 @@ def _publishing(app: App, deployment: Deployment, keys: Keys, coordinator: Coord
         ttl_s=app.settings.report.ttl_s,
         config_hash=app.settings.hash,
         code_version=__version__,
-        keys=len(keys.reports),
+        signers=frozenset(signer.address for signer in keys.reports),
     )
     return PublishingService(
         deployment,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from keeper.domain.ahead import UnderWay
 from keeper.domain.evidence import leaf_of, merkle_root
 from keeper.domain.exchange import ChainState
-from keeper.domain.ids import DeploymentId, MarketId
+from keeper.domain.ids import Address, DeploymentId, MarketId
 from keeper.domain.market import Marked, PricedMarket
 from keeper.domain.numbers import decimal_of, text_of
 from keeper.domain.provenance import Decision, canonical_record
@@ -61,7 +61,9 @@ class Flight:
     since_block: int = 0
     prices: dict[MarketId, OnChain] = field(default_factory=dict)
     triggers: dict[MarketId, str] = field(default_factory=dict)
-    refused: str = ""
+    refused_at: str = ""
+    """Hash of the head at which signatures were missing: they are asked for again at the next."""
+    refused_epoch: int | None = None
     last_round: int = 0
 
 
@@ -70,8 +72,8 @@ class PublishOptions:
     ttl_s: int
     config_hash: str
     code_version: str
-    keys: int
-    """How many report keys we hold: what a super-quorum can be met with."""
+    signers: frozenset[Address]
+    """Whose report keys we hold: what a quorum can be met with, as far as the chain knows them."""
     patience_blocks: int = 2
 
 
@@ -121,7 +123,7 @@ class PublishingService:
     async def consider(self, state: ChainState, now: Timestamp) -> None:
         """Decides on every market of the deployment and pushes those that are due, in one batch."""
         self._landed(state)
-        if self._waits(state) or round_id(now) <= self.flight.last_round:
+        if self._waits(state) or self.flight.refused_at == state.at.hash or round_id(now) <= self.flight.last_round:
             return
         ready = self._ready(state, now)
         dues = {market: self._due(priced, marked, state) for market, (priced, marked) in ready.items()}
@@ -206,12 +208,13 @@ class PublishingService:
             need = signatures_for(report, state)
             signed = await self.attestor.collect(report, self.deployment.protocol.digest(report), need)
         except SignerUnavailable as error:
-            self._unsigned(markets, error)
+            self._unsigned(markets, error, state)
             return
         act = self.deployment.protocol.publish(signed)
         deadline = Timestamp(from_seconds(report.valid_until_s))
         intent = self.deployment.intent(Lane.PRICE, str(report.round_id), act, now, deadline)
-        self.flight.intent_id, self.flight.since_block, self.flight.refused = intent.id, state.at.number, ""
+        self.flight.intent_id, self.flight.since_block = intent.id, state.at.number
+        self.flight.refused_at, self.flight.refused_epoch = "", None
         self.flight.prices = {
             price.market: OnChain(price.index_e18, price.mark_e18, report.observed_at_s, report.round_id)
             for price in report.prices
@@ -235,10 +238,13 @@ class PublishingService:
         for market in markets:
             entry = ready[market][1].entry
             need = signatures_needed(entry, state.feeds[entry.market_no], oracle.quorum, oracle.super_quorum)
-            if need <= self.options.keys:
+            # A quorum that a rotation took from our keys is the attestor's to complain about: it stops every market.
+            ours = self.options.signers
+            held = len(ours if need <= oracle.quorum else ours.intersection(oracle.signers))
+            if need <= held:
                 kept.append(market)
             else:
-                self._hold(market, f"signatures: {need} needed, {self.options.keys} held", now)
+                self._hold(market, f"signatures: {need} needed, {held} held", now)
         return kept
 
     def _record(self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold) -> DecisionRecord:
@@ -315,9 +321,11 @@ class PublishingService:
         if reason not in ("quiet", "min_interval", "not_newer"):
             self.log.info("report.held", market=market, reason=reason)
 
-    def _unsigned(self, markets: Sequence[MarketId], error: SignerUnavailable) -> None:
-        if self.flight.refused != str(error):
-            self.flight.refused = str(error)
+    def _unsigned(self, markets: Sequence[MarketId], error: SignerUnavailable, state: ChainState) -> None:
+        """Told once for each set of signers; tried again at each head, which may bring another set."""
+        self.flight.refused_at = state.at.hash
+        if self.flight.refused_epoch != state.oracle.signer_epoch:
+            self.flight.refused_epoch = state.oracle.signer_epoch
             self.log.error(
                 "report.unsigned",
                 market=",".join(markets),

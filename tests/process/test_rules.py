@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,35 @@ async def test_signers__rotated_on_chain__then_pushes_go_on_with_those_that_are_
         refusal = keeper.events("report.unsigned")[-1]
         assert "0 of 3 local signers are authorised" in refusal["error"]
         assert "keeper check" in refusal["advice"]
+        block = (await keeper.status())["block"]["number"]
+        await keeper.until(lambda status: status["block"]["number"] >= block + 3)
+        assert len(keeper.events("report.unsigned")) == 1
 
         epoch = await set_signers(scene, ours)
         await pushed_under(scene, keeper, epoch)
         assert await keeper.stop() == 0
         await assert_nothing_twice(scene)
+
+
+async def test_super_quorum__that_the_authorised_keys_cannot_give__then_the_other_market_is_pushed_without_it(
+    tmp_path: Path,
+) -> None:
+    """BTC moves further than the feed allows, which takes three signatures of which two can be given."""
+    async with stage(tmp_path) as scene:
+        keeper = await scene.keeper(scene.configure())
+        await keeper.until(lambda status: all(market["onchain"] for market in status["markets"].values()))
+        await set_signers(scene, [*scene.keys.reports[:2], secrets.token_bytes(32)])
+        await keeper.until(lambda _status: len(changed(keeper, "oracle")) == 1)
+        scene.market.jump("BTC", -0.08)
+        await keeper.until(lambda status: Decimal(status["markets"]["BTC-USD"]["mark"] or 10**6) < 60_000)
+        await keeper.until(held_for("signatures: 3 needed, 2 held"))
+        before = {name: market["onchain"]["round_id"] for name, market in (await keeper.status())["markets"].items()}
+        scene.market.jump("ETH", 0.003)
+        status = await keeper.until(
+            lambda status: status["markets"]["ETH-USD"]["onchain"]["round_id"] > before["ETH-USD"]
+        )
+        assert status["markets"]["BTC-USD"]["onchain"]["round_id"] == before["BTC-USD"]
+        assert await keeper.stop() == 0
 
 
 async def test_tier__raised_on_chain__then_a_position_is_liquidated_by_it_alone(tmp_path: Path) -> None:

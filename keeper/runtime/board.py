@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
@@ -17,7 +17,7 @@ class Board(Generic[K, V]):
         self._values: dict[K, V] = {}
         self._version = 0
         self._waiters: list[asyncio.Future[None]] = []
-        self._followers: list[set[K]] = []
+        self._followers: list[Callable[[K, V], None]] = []
 
     @property
     def version(self) -> int:
@@ -25,8 +25,8 @@ class Board(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         self._values[key] = value
-        for moved in self._followers:
-            moved.add(key)
+        for heard in self._followers:
+            heard(key, value)
         self._wake()
 
     def drop(self, key: K) -> None:
@@ -40,11 +40,12 @@ class Board(Generic[K, V]):
         """A copy: what was known at one instant."""
         return dict(self._values)
 
-    def follow(self) -> set[K]:
-        """A set that gets the key of each put from now on; the reader clears it."""
-        moved: set[K] = set()
-        self._followers.append(moved)
-        return moved
+    def follow(self, heard: Callable[[K, V], None]) -> None:
+        """Calls `heard` within each put, before any waiting reader goes on: it must be quick and must not raise."""
+        self._followers.append(heard)
+
+    def unfollow(self, heard: Callable[[K, V], None]) -> None:
+        self._followers.remove(heard)
 
     async def changed(self, since: int) -> int:
         """Returns the version as soon as it differs from `since`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from keeper.domain.exchange import ChainState
@@ -43,6 +44,31 @@ class Folds:
     metered_at: int = 0
 
 
+@dataclass(slots=True)
+class Alarm:
+    """Rings when a source has moved as far as half of `limit_bps` since it was priced; never, when that is None."""
+
+    folds: Folds
+    limit_bps: int | None
+    rung: asyncio.Event = field(default_factory=asyncio.Event)
+    _far: set[SourceId] = field(default_factory=set)
+
+    def heard(self, source: SourceId, quote: Quote) -> None:
+        before = self.folds.priced.get(source)
+        if before is None or self.limit_bps is None:
+            return
+        old = _middle(before)
+        if abs(_middle(quote) - old) * 2 * BPS >= self.limit_bps * old:
+            self._far.add(source)
+            self.rung.set()
+
+    def moved(self) -> set[SourceId]:
+        """Which have, since it was asked last."""
+        far, self._far = self._far, set()
+        self.rung.clear()
+        return far
+
+
 @dataclass(frozen=True, slots=True)
 class Boards:
     """What pricing reads and what it writes (`indices`, `prices`)."""
@@ -78,37 +104,30 @@ class PricingService:
     async def run(self) -> None:
         self.pulse.expect(self.name, 10)
         self._restore()
-        loop, moved = asyncio.get_running_loop(), self.boards.quotes.follow()
+        loop, alarm = asyncio.get_running_loop(), Alarm(self.folds, self._far_bps())
+        self.boards.quotes.follow(alarm.heard)
         try:
             while True:
-                moved.clear()
                 seen, began = self.boards.quotes.version, loop.time()
+                alarm.moved()  # all of it is priced now
                 self.tick(self.clock.now())
                 self.pulse.beat(self.name)
-                await self._rest(began + self.min_interval_s, moved)
+                await self._rest(began + self.min_interval_s, alarm)
                 await first_change((self.boards.quotes, seen), timeout_s=_LOOK_EVERY_S)
         finally:
+            self.boards.quotes.unfollow(alarm.heard)
             self._save(self.clock.now())
 
-    async def _rest(self, until: float, moved: set[SourceId]) -> None:
-        """Lets small moves gather until then. What moves as far as half a push is priced at once."""
-        quotes, far_bps = self.boards.quotes, min((plan.policy.deviation_bps for plan in self.plans), default=0)
-        while (left_s := until - asyncio.get_running_loop().time()) > 0:
-            if not far_bps:
-                await asyncio.sleep(left_s)
-                continue
-            await first_change((quotes, quotes.version), timeout_s=left_s)
-            far = {source for source in moved if self._is_far(source, far_bps)}
-            moved.clear()
-            if far:
-                self.tick(self.clock.now(), far)
+    def _far_bps(self) -> int | None:
+        return min((plan.policy.deviation_bps for plan in self.plans), default=None)
 
-    def _is_far(self, source: SourceId, limit_bps: int) -> bool:
-        before, after = self.folds.priced.get(source), self.boards.quotes.get(source)
-        if before is None or after is None:
-            return False
-        old, new = _middle(before), _middle(after)
-        return abs(new - old) * 2 * BPS >= limit_bps * old
+    async def _rest(self, until: float, alarm: Alarm) -> None:
+        """Lets small moves gather until then. What moves as far as half a push is priced at once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while True:
+                    await alarm.rung.wait()
+                    self.tick(self.clock.now(), alarm.moved())
 
     def tick(self, now: Timestamp, moved: Collection[SourceId] | None = None) -> None:
         """Prices everything once, or only what concerns the sources that moved, from one snapshot.
@@ -192,10 +211,12 @@ class PricingService:
         """Changes of the guard, once each."""
         market, verdict = priced.plan.market, priced.guard
         word = "held" if isinstance(verdict, Held) else "pass"
-        before = self.folds.told.get(f"guard:{market}", "pass")
+        before = self.folds.told.get(f"guard:{market}")
+        if word == before:
+            return
         self.folds.told[f"guard:{market}"] = word
         self.meter.gauge("keeper_breaker_open", 1 if word == "held" else 0, market=market, reason="jump")
-        if isinstance(verdict, Held) and before != "held":
+        if isinstance(verdict, Held):
             self.log.warning(
                 "breaker.tripped", market=market, reason=verdict.reason.value, price=text_of(verdict.price_e18),
                 jump_bps=verdict.jump_bps, detail=verdict.detail,

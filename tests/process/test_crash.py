@@ -40,6 +40,12 @@ def rounds(status: dict[str, Any]) -> int:
     return int(onchain["round_id"]) if onchain is not None else 0
 
 
+def unmined(status: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        each for each in status["transactions"]["pending"] if each["state"] in ("signed", "broadcast", "cancelling")
+    ]
+
+
 async def killed_while(
     scene: Stage, keeper: KeeperProcess, gate: RpcGate, selectors: Sequence[bytes], moment: Moment, provoke: Provoke
 ) -> KeeperProcess:
@@ -63,6 +69,7 @@ async def killed_while(
         await mining(scene, on=True)
     await keeper.until(lambda status: rounds(status) > before, timeout_s=40)
     print(f"{moment.name}: first push {time.monotonic() - began:.1f} s after the restart")  # noqa: T201
+    await keeper.until(lambda status: all(each["nonce"] > signed["nonce"] for each in unmined(status)), timeout_s=40)
     started = [entry for entry in keeper.events()[lines:] if entry["event"] == "outbox.reconciled"]
     assert [entry["open"] >= 1 for entry in started] == [True], "the journal did not know what was under way"
     return keeper

@@ -80,9 +80,7 @@ def window_premium(acc: int, covered_s: int, elapsed_s: int) -> int:
     return tdiv(acc, covered_s) if 2 * covered_s >= elapsed_s else 0
 
 
-def rate_of_sums(
-    market: MarketState, interval_s: int, boundary_s: int, snap_acc: int, snap_covered: int
-) -> int:
+def rate_of_sums(market: MarketState, interval_s: int, boundary_s: int, snap_acc: int, snap_covered: int) -> int:
     """Rate that a settlement at `boundary_s` with these sums must charge, `market` being the state before it.
 
     The sums are the settlement's own: a price observed before the boundary but mined after it counts in the next window,

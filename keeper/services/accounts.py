@@ -37,14 +37,16 @@ from keeper.runtime.pulse import Pulse
 
 _SAVE_EVERY_NS = 30 * SECOND
 _CATCH_UP_TIMEOUT_S = 60.0
+_REREAD_BLOCKS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Books:
-    """The mirror, and its accounts in columns."""
+    """The mirror, and its accounts in columns. `reread_at`: the block at which the last blocks were read again."""
 
     mirror: Mirror
     columns: AccountColumns
+    reread_at: int = -1
 
     @classmethod
     def of(cls, mirror: Mirror) -> Books:
@@ -111,17 +113,35 @@ class AccountIndexService:
                 await self._catch_up(books, head)
         except (TransientError, TimeoutError) as error:
             self.log.warning("accounts.unread", deployment=self.deployment.id, block=head.number, error=repr(error))
-        except (MirrorBroken, DataError) as error:
+        except MirrorBroken as error:
+            return self._reread(books, head, error)
+        except DataError as error:
             self.log.exception(
-                "accounts.broken",
+                "accounts.unreadable",
                 deployment=self.deployment.id,
                 block=head.number,
                 error=repr(error),
-                advice="the logs contradict the mirror: it is rebuilt from the deployment block; compare the endpoints",
+                advice="the logs do not decode as the ABI says: compare the addresses and the endpoints with `keeper check`",
             )
-            self.meter.count("keeper_account_index_rebuilds_total", protocol=self.deployment.id)
-            return Books.of(self._fresh())
         return books
+
+    def _reread(self, books: Books, head: BlockRef, error: MirrorBroken) -> Books:
+        """A node may show a block before all of its logs: the last blocks are read again, and only then everything."""
+        if books.reread_at < books.cursor.number and books.mirror.rewindable:
+            books.reread_at = books.cursor.number
+            back = [cursor.number for cursor in books.mirror.rewindable[:_REREAD_BLOCKS]]
+            books.rewind(back[-1])
+            self.log.warning("accounts.reread", deployment=self.deployment.id, block=back[-1], error=repr(error))
+            return books
+        self.log.error(
+            "accounts.broken",
+            deployment=self.deployment.id,
+            block=head.number,
+            error=repr(error),
+            advice="the logs contradict the mirror: it is rebuilt from the deployment block; compare the endpoints",
+        )
+        self.meter.count("keeper_account_index_rebuilds_total", protocol=self.deployment.id)
+        return Books.of(self._fresh())
 
     def _fresh(self) -> Mirror:
         """An empty mirror: the block before the deployment, whose hash nobody needs to know."""

@@ -173,6 +173,7 @@ async def test_quorum__when_it_is_gone__then_nothing_is_pushed_until_it_is_back(
         await keeper.published()
         for venue in scene.venues.values():
             venue.faults.switch("stall")
+            venue.faults.switch("rate_limit", retry_after_s=3)  # else REST would stand in for the stream
         await keeper.until(lambda status: status["markets"]["BTC-USD"]["withheld"] is not None)
         code, body = await keeper.get("/readyz?market=BTC-USD")
         assert code == 503

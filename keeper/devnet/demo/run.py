@@ -260,12 +260,21 @@ async def _dump(
     counts = [int(await world.rpc.call("eth_getTransactionCount", sender, at), 16) for at in ("pending", "latest")]
     ended.hanging = counts[0] - counts[1]
     last = int(await world.rpc.call("eth_blockNumber"), 16)
+    await _another_block(world, last)
     accounts = await recorder.save_chain(world.rpc, world.addresses, world.deployment.block_number, last)
     save_world(recorder, world)
     recorder.close()
     document = _run_document(world, directory, options, parts, ended)
     text = json.dumps({**document, "accounts": list(accounts)}, indent=1)
     (directory / "run.json").write_text(text + "\n", encoding="utf-8")
+
+
+async def _another_block(world: World, last: int) -> None:
+    """Until the chain is past `last`: a block that was just mined may not have all its logs yet."""
+    head = last
+    while head == last:
+        await asyncio.sleep(0.1)
+        head = int(await world.rpc.call("eth_blockNumber"), 16)
 
 
 def _run_document(world: World, directory: Path, options: Options, parts: Timeline, ended: Ended) -> Mapping[str, Any]:

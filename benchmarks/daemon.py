@@ -16,11 +16,11 @@ from typing import Any
 from keeper.adapters.attestor import LocalAttestor
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.adapters.websocket import WebsocketFeed
-from keeper.app import build as composition
 from keeper.app import live
 from keeper.app.boards import Boards
-from keeper.app.build import App, Keys, World
+from keeper.app.build import build
 from keeper.app.registries import REGISTRIES
+from keeper.app.world import App, Keys, World
 from keeper.runtime.supervisor import Service
 from keeper.services.outbox.service import Outbox
 from keeper.services.publishing import PublishingService
@@ -28,15 +28,16 @@ from keeper.services.quotes import QuoteService
 from keeper.settings.load import load
 from keeper.settings.models import Settings
 
-_build = composition.build
-
 
 def one_connection_each(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
-    """In the place of `feeds`, which puts up to a thousand symbols of a venue on one connection. Books share one."""
+    """Instead of up to a thousand symbols of a venue on one connection. Books share one."""
     sources = [(source.kind, source.symbol) for market in settings.markets for source in market.sources]
     books = [market.book.symbol for market in settings.markets if market.book is not None]
-    wanted = [(_venue(settings, kind, symbol), (symbol,)) for kind, symbol in sources]
-    wanted.append((BOOK_VENUES["perp"](url=settings.venues["perp"].url), tuple(books)))
+    perp: Any = BOOK_VENUES["perp"]
+    wanted: list[tuple[Any, tuple[str, ...]]] = [
+        (_venue(settings, kind, symbol), (symbol,)) for kind, symbol in sources
+    ]
+    wanted.append((perp(url=settings.venues["perp"].url), tuple(books)))
     services: dict[str, Service] = {}
     for venue, symbols in wanted:
         feed = WebsocketFeed(venue, symbols, world.clock, random.Random(1))
@@ -48,13 +49,20 @@ def one_connection_each(settings: Settings, world: World, boards: Boards) -> dic
 
 def _venue(settings: Settings, kind: str, symbol: str) -> Any:
     options = settings.venues[kind]
-    return STREAM_VENUES[kind](url=f"{options.url}/{symbol}", rest_url=options.rest_url)
+    venue: Any = STREAM_VENUES[kind]
+    return venue(url=f"{options.url}/{symbol}", rest_url=options.rest_url)
+
+
+def built(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
+    app = build(settings, keys, world, dry_run)
+    app.intake = one_connection_each(settings, world, app.boards)
+    return app
 
 
 def with_libraries(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
     from benchmarks.library_path import LibraryPerp, LibraryReporter, LibrarySender
 
-    app = _build(settings, keys, world, dry_run)
+    app = built(settings, keys, world, dry_run)
     (deployment,), (outbox,), boards = app.deployments, app.outboxes, app.boards
     perp: Any = deployment.protocol
     library = LibraryPerp(perp.oracle, perp.exchange, perp.lens, perp.chain_id, perp.from_block)
@@ -82,9 +90,7 @@ def _key(signer: Any) -> bytes:
 
 
 def main() -> None:
-    composition.feeds = one_connection_each
-    if "--library" in sys.argv:
-        live.build = with_libraries
+    setattr(live, "build", with_libraries if "--library" in sys.argv else built)  # noqa: B010 - not ours to set
     live.run(load(Path(sys.argv[1]), REGISTRIES), dry_run=False)
 
 

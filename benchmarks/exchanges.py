@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Self
 
 from aiohttp import web
@@ -92,15 +91,6 @@ def _spread(price: float) -> tuple[str, str]:
 
 def _compact(message: object) -> str:
     return json.dumps(message, separators=(",", ":"))
-
-
-def bid_of(frame: str) -> Decimal:
-    """What a plain client takes from a frame: for the baselines."""
-    message = json.loads(frame)
-    ticker = message.get("data", message)
-    ticker = ticker[0] if isinstance(ticker, list) else ticker
-    bid = ticker.get("b") or ticker.get("bidPx") or ticker.get("best_bid") or ticker["bids"][0][0]
-    return Decimal(bid)
 
 
 class Exchanges:

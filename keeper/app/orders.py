@@ -64,6 +64,8 @@ class Orders:
         self._keep_pauses()
         pricing = [service for service in self.app.core.values() if isinstance(service, PricingService)]
         halted = [service.name for service in pricing if service.resume(market)]
+        if [service.name for service in pricing if service.accept(market)]:
+            return f"{market} runs again; what its two sources say is believed from now on"
         return f"{market} runs again{' from a fresh start' if halted else ''}"
 
     async def price(self, words: Mapping[str, str]) -> Any:

@@ -144,8 +144,8 @@ class AccountIndexService:
         return Books.of(self._fresh())
 
     def _fresh(self) -> Mirror:
-        """An empty mirror: the block before the deployment, whose hash nobody needs to know."""
-        start = Cursor(self.deployment.protocol.from_block - 1, Hash("0x" + "0" * 64))
+        """An empty mirror. Two blocks before the deployment: of its block's parent it would have to know the hash."""
+        start = Cursor(self.deployment.protocol.from_block - 2, Hash("0x" + "0" * 64))
         return Mirror(start, self.deployment.protocol.exchange)
 
     def _loaded(self) -> Mirror:
@@ -185,7 +185,7 @@ class AccountIndexService:
         return None if number > head.number else await self.reader.block(number)
 
     async def _catch_up(self, books: Books, head: BlockRef) -> None:
-        first = books.cursor.number + 1
+        first = max(books.cursor.number + 1, self.deployment.protocol.from_block)
         if first > head.number:
             return
         async for page in self.pages(self.deployment.protocol.log_filter(), first, head.number):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from keeper.domain.exchange import ChainState
 from keeper.domain.guard import Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
-from keeper.domain.index import IndexPrice, IndexSpec, Withheld
+from keeper.domain.index import IndexPrice, IndexSpec, Withheld, WithheldReason
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.numbers import BPS, decimal_of, text_of
 from keeper.domain.pricing import price_component
@@ -164,6 +164,20 @@ class PricingService:
             if spec.id in wanted:
                 wanted.update(peg.index for peg in spec.conversions.values())
         return tuple(spec for spec in self.specs if spec.id in wanted)
+
+    def accept(self, market: MarketId) -> bool:
+        """The operator's word for two sources that confirm each other but not the last index: their level is the last
+        index from now on. Three sources need nobody's word.
+        """
+        for plan in self.plans:
+            found = self.boards.indices.get(plan.spec.id)
+            if plan.market != market or not isinstance(found, Withheld) or found.reason is not WithheldReason.PAIR:
+                continue
+            level = sum(vote.price_e18 for vote in found.inputs) // len(found.inputs)
+            self.folds.last[plan.spec.id] = level
+            self.log.warning("index.accepted", market=plan.spec.id, price=text_of(level), sources=len(found.inputs))
+            return True
+        return False
 
     def resume(self, market: MarketId) -> bool:
         """Takes a halted market up again, from a fresh start of its moving state."""

@@ -38,15 +38,21 @@ from keeper.runtime.pulse import Pulse
 _SAVE_EVERY_NS = 30 * SECOND
 _CATCH_UP_TIMEOUT_S = 60.0
 _REREAD_BLOCKS = 16
+_REBUILD_PAUSE_BLOCKS, _LONGEST_PAUSE_BLOCKS = 64, 4096
 
 
 @dataclass(slots=True)
 class Books:
-    """The mirror, and its accounts in columns. `reread_at`: the block at which the last blocks were read again."""
+    """The mirror, and its accounts in columns. `reread_at`: the block at which the last blocks were read again.
+
+    `rebuilt_at`: the head at which it was rebuilt; until it has passed that, it is rebuilt again only `pause` blocks later.
+    """
 
     mirror: Mirror
     columns: AccountColumns
     reread_at: int = -1
+    rebuilt_at: int = -1
+    pause: int = 0
 
     @classmethod
     def of(cls, mirror: Mirror) -> Books:
@@ -133,6 +139,9 @@ class AccountIndexService:
             books.rewind(back[-1])
             self.log.warning("accounts.reread", deployment=self.deployment.id, block=back[-1], error=repr(error))
             return books
+        again = books.cursor.number < books.rebuilt_at
+        if again and head.number < books.rebuilt_at + books.pause:
+            return books  # it broke at the same place: reading everything anew at each head would only load the node
         self.log.error(
             "accounts.broken",
             deployment=self.deployment.id,
@@ -141,7 +150,10 @@ class AccountIndexService:
             advice="the logs contradict the mirror: it is rebuilt from the deployment block; compare the endpoints",
         )
         self.meter.count("keeper_account_index_rebuilds_total", protocol=self.deployment.id)
-        return Books.of(self._fresh())
+        fresh = Books.of(self._fresh())
+        fresh.rebuilt_at = head.number
+        fresh.pause = min(2 * books.pause, _LONGEST_PAUSE_BLOCKS) if again else _REBUILD_PAUSE_BLOCKS
+        return fresh
 
     def _fresh(self) -> Mirror:
         """An empty mirror. Two blocks before the deployment: of its block's parent it would have to know the hash."""

@@ -58,6 +58,7 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "funding_next_timestamp_seconds", "market", "The next funding boundary."),
     _metric("counter", "funding_settlements_total", "market outcome", "Funding settlements seen on chain."),
     _metric("gauge", "funding_last_success_timestamp_seconds", "market", "The last boundary settled."),
+    _metric("histogram", "publish_seconds", "market", "From the decision on a price to the block that holds it."),
     _metric("histogram", "funding_late_blocks", "market", "Blocks between a boundary and its settlement.", BLOCKS),
     _metric("gauge", "accounts_indexed", "protocol", "Accounts in the mirror."),
     _metric("gauge", "account_index_lag_blocks", "protocol", "Blocks that the mirror is behind."),

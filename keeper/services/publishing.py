@@ -65,6 +65,7 @@ class Flight:
     """Hash of the head at which signatures were missing: they are asked for again at the next."""
     refused_epoch: int | None = None
     last_round: int = 0
+    decided_at: Timestamp = _NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ class PublishingService:
             trigger = flight.triggers.get(market, "")
             self.meter.count("keeper_reports_total", market=market, trigger=trigger, outcome=word)
             if word == "done":
+                self.meter.observe("keeper_publish_seconds", (outcome.at - flight.decided_at) / SECOND, market=market)
                 self.meter.gauge("keeper_report_last_success_timestamp_seconds", to_seconds(outcome.at), market=market)
         flight.intent_id, flight.prices = None, {}
 
@@ -213,7 +215,7 @@ class PublishingService:
         act = self.deployment.protocol.publish(signed)
         deadline = Timestamp(from_seconds(report.valid_until_s))
         intent = self.deployment.intent(Lane.PRICE, str(report.round_id), act, now, deadline)
-        self.flight.intent_id, self.flight.since_block = intent.id, state.at.number
+        self.flight.intent_id, self.flight.since_block, self.flight.decided_at = intent.id, state.at.number, now
         self.flight.refused_at, self.flight.refused_epoch = "", None
         self.flight.prices = {
             price.market: OnChain(price.index_e18, price.mark_e18, report.observed_at_s, report.round_id)

@@ -294,8 +294,8 @@ class Desk:
         self.deployment = Deployment(SITE, ChainId(31_337), self.perp, {1: BTC, 2: ETH})  # type: ignore[arg-type]
 
 
-def outcome(intent: Intent, state: IntentState, at: Timestamp = Timestamp(START_S * SECOND)) -> Outcome:
-    return Outcome(intent.id, intent.lane, intent.key, state, at)
+def outcome(intent: Intent, state: IntentState, at_s: int = START_S) -> Outcome:
+    return Outcome(intent.id, intent.lane, intent.key, state, Timestamp(at_s * SECOND))
 
 
 async def settled(seconds: float = 0.001) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -334,9 +335,9 @@ def test_run__log_that_can_never_fit__is_rebuilt_once_and_again_only_after_growi
             assert view.behind == stage.chain.tip.number - 111  # and whoever reads it is told how old it is
             await heads(stage, 400)
         rebuilt = [line["block"] for line in stage.desk.log.of("accounts.broken")]
-        pauses = [later - earlier for earlier, later in zip(rebuilt, rebuilt[1:], strict=False)]
+        pauses = [later - earlier for earlier, later in pairwise(rebuilt)]
         assert pauses[0] >= 64
-        assert all(later >= 2 * earlier for earlier, later in zip(pauses, pauses[1:], strict=False))
+        assert all(later >= 2 * earlier for earlier, later in pairwise(pauses))
         assert len(rebuilt) == 3
         assert len(stage.desk.log.of("accounts.reread")) <= 2 * len(rebuilt)
 

@@ -95,12 +95,12 @@ class Recomputed:
 
 
 def received_at(document: Document, source: SourceId) -> int:
-    """When the quote of `source` behind a record came, in ns since the epoch. Raises KeyError if it has none."""
+    """When the quote of `source` behind a record came, in ns since the epoch; 0 if it has none."""
     for index in document["indices"]:
         for vote in index["inputs"]:
             if vote["source"] == source:
                 return int(vote["received"])
-    raise KeyError(source)
+    return 0
 
 
 def entries(documents: Sequence[Document]) -> set[tuple[int, int, int, int]]:

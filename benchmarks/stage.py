@@ -89,16 +89,18 @@ def feeds(prices: dict[str, float]) -> tuple[list[Feed], dict[str, Feed]]:
     return spots + books, movers
 
 
-def documents() -> list[dict[str, Any]]:
-    return [_perp(number, base) for number, base in enumerate(BASES, 1)] + [_rate()]
+def documents(*, together: bool) -> list[dict[str, Any]]:
+    """`together`: one market that is due takes the others along."""
+    return [_perp(number, base, together) for number, base in enumerate(BASES, 1)] + [_rate()]
 
 
 def _sources(base: str, quote: str) -> list[dict[str, Any]]:
     return [{"kind": venue, "symbol": SYMBOLS[venue].format(base, quote), "quote": quote} for venue in VENUES]
 
 
-def _perp(number: int, base: str) -> dict[str, Any]:
-    """One market that is due takes the others along."""
+def _perp(number: int, base: str, together: bool) -> dict[str, Any]:
+    # Alone a market keeps its price for the whole run unless it moves: a heartbeat would be taken for an answer.
+    heartbeat = {"heartbeat_s": 4, "ride_along_heartbeat_pct": 1} if together else {"heartbeat_s": 600}
     return {
         "market": f"{base}-USD",
         "sources": _sources(base, "USDT"),
@@ -109,12 +111,7 @@ def _perp(number: int, base: str) -> dict[str, Any]:
         "book": {"kind": "perp", "symbol": f"{base}-USD"},
         "mark": {"method": "median3"},
         "funding": {"premium": "impact", "impact_notional": 10_000},
-        "publish": {
-            "deviation_bps": 10,
-            "heartbeat_s": 4,
-            "min_interval_s": 0.05,
-            "ride_along_heartbeat_pct": 1,
-        },
+        "publish": {"deviation_bps": 10, "min_interval_s": 0.05, **heartbeat},
         "liquidation": {"enabled": True},
     }
 
@@ -154,7 +151,7 @@ async def staged(directory: Path, per_s: float, tls: ssl.SSLContext | None = Non
 
 
 @asynccontextmanager
-async def running(stage: Stage, name: str, *options: str) -> AsyncIterator[Daemon]:
+async def running(stage: Stage, name: str, *options: str, together: bool = True) -> AsyncIterator[Daemon]:
     """A keeper that is ready and has pushed its first prices. Raises SystemExit with the end of its log if it is not."""
     directory = stage.directory / name
     directory.mkdir(parents=True)
@@ -162,7 +159,7 @@ async def running(stage: Stage, name: str, *options: str) -> AsyncIterator[Daemo
     venues["perp"] = {"url": f"{stage.exchanges.url}/perp"}
     port = free_port()
     endpoints = Endpoints(stage.relay.url, venues, port)
-    config = write_config(directory / "config", documents(), stage.deployment, stage.keys, endpoints)
+    config = write_config(directory / "config", documents(together=together), stage.deployment, stage.keys, endpoints)
     before = len(stage.relay.arrived)
     with (directory / "stderr").open("wb") as log:
         process = await asyncio.create_subprocess_exec(

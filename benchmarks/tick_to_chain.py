@@ -33,8 +33,9 @@ from keeper.domain.ids import source_id
 from keeper.settings.load import load
 
 PER_S, WARM = 2_000, 4
-PHASES = (("keeper", 45), ("web3", 24), ("keeper", 45), ("rate", 16))
-"""In turns, so that a busy minute of the machine falls on more than one. `rate`: USDT moves, and with it all markets."""
+PHASES = (("keeper", 40), ("web3", 20), ("keeper", 40), ("rate", 12), ("alone", 20))
+"""In turns, so that a busy minute of the machine falls on more than one. `rate`: USDT moves, and with it all markets.
+`alone`: nobody rides along."""
 GOAL_P50_MS, GOAL_P99_MS, GOAL_RATIO = 2.0, 6.0, 8.0
 LOST_AFTER_S, PAUSE_S = 5.0, (0.02, 0.06)
 
@@ -55,11 +56,14 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
+    """`parts_us` of each round: until received, until priced, until it arrived. `beside`: rounds that brought nothing in
+    time, or were overtaken by a push that was decided before their tick.
+    """
+
     kind: str
     rounds: Sequence[Round]
-    lost: int
     parts_us: Sequence[tuple[float, float, float]]
-    """Of each round: until received, until priced, until it arrived."""
+    beside: int
 
 
 async def rounds(stage: Stage, bases: Sequence[str]) -> tuple[list[Round], int]:
@@ -81,21 +85,27 @@ async def rounds(stage: Stage, bases: Sequence[str]) -> tuple[list[Round], int]:
 async def phase(stage: Stage, kind: str, count: int, number: int) -> Phase:
     options = ("--library",) if kind == "web3" else ()
     bases = ["USDT"] * (WARM + count) if kind == "rate" else bases_in_turn(WARM + count)
-    async with running(stage, f"{number}-{kind}", *options) as daemon:
+    async with running(stage, f"{number}-{kind}", *options, together=kind != "alone") as daemon:
         offset = time.time_ns() - time.monotonic_ns()
         done, lost = await rounds(stage, bases)
         for base in set(bases):
             stage.exchanges.put(stage.movers[base], moved(stage, base, up=False))
     await proved(stage, done)
-    return Phase(kind, done[WARM:], lost, parts(stage, daemon, done[WARM:], offset))
+    prices = 1 if kind == "alone" else MARKETS
+    timed = parts(stage, daemon, done[WARM:], prices, offset)
+    measured = [(each, times) for each, times in zip(done[WARM:], timed, strict=True) if times[0] >= 0]
+    beside = lost + len(timed) - len(measured)
+    return Phase(kind, [each for each, _ in measured], [times for _, times in measured], beside)
 
 
-def parts(stage: Stage, daemon: Daemon, done: Sequence[Round], offset: int) -> list[tuple[float, float, float]]:
+def parts(
+    stage: Stage, daemon: Daemon, done: Sequence[Round], prices: int, offset: int
+) -> list[tuple[float, float, float]]:
     """Checks every push against the journal and takes its times from there. Raises SystemExit at the first fault."""
     kept, recomputed = behind(daemon.journal), Recomputed(load(daemon.config, REGISTRIES))
     found = []
     for each in done:
-        push = read(stage, each)
+        push = read(stage, each, prices)
         documents = kept.get(push.report.evidence)
         if documents is None:
             raise SystemExit(f"round {push.report.round_id}: its evidence is not in the journal")
@@ -106,21 +116,20 @@ def parts(stage: Stage, daemon: Daemon, done: Sequence[Round], offset: int) -> l
             raise SystemExit(f"round {push.report.round_id}: {problem}")
         mover = stage.movers[each.base]
         source = source_id(mover.kind, mover.symbol)
-        document = next(one for one in documents if each.base in ("USDT", str(one["market"]).removesuffix("-USD")))
+        own = [one for one in documents if each.base in ("USDT", str(one["market"]).removesuffix("-USD"))]
+        document = (own or documents)[0]
         received, priced = received_at(document, source) - offset, int(document["now"]) - offset
-        if received < each.told_at:
-            raise SystemExit(f"round {push.report.round_id} was not pushed for the tick that was told")
         times = (received - each.told_at, priced - received, each.arrived_at - priced)
         found.append((times[0] / 1e3, times[1] / 1e3, times[2] / 1e3))
     return found
 
 
-def read(stage: Stage, each: Round) -> Pushed:
-    """Raises SystemExit unless the right keys signed 20 prices."""
+def read(stage: Stage, each: Round, prices: int) -> Pushed:
+    """Raises SystemExit unless the right keys signed so many prices."""
     push = pushed(each.raw, stage.deployment.chain_id, stage.deployment.oracle)
     if push.signer != address_of(stage.keys.reports[0]) or push.sender != address_of(stage.keys.sender):
         raise SystemExit(f"round {push.report.round_id} is signed by {push.signer}, sent by {push.sender}")
-    if len(push.report.prices) != MARKETS:
+    if len(push.report.prices) != prices:
         raise SystemExit(f"round {push.report.round_id} has {len(push.report.prices)} prices")
     return push
 
@@ -155,7 +164,7 @@ def line(name: str, phases: Sequence[Phase]) -> tuple[float, float]:
     ]
     p50, p99 = quantile(times, 0.5), quantile(times, 0.99)
     print(
-        f"{name:34}{len(times):5}{sum(one.lost for one in phases):6}{min(times):8.2f}{p50:8.2f}{p99:8.2f}"
+        f"{name:34}{len(times):5}{sum(one.beside for one in phases):8}{min(times):8.2f}{p50:8.2f}{p99:8.2f}"
         + "".join(f"{part:12.0f}" for part in middle)
     )
     return p50, p99
@@ -171,11 +180,12 @@ async def main() -> int:
     print(f"{connections} connections; a durable write of 60 kB: p50 {statistics.median(commits):.0f} µs, "
           f"p99 {quantile(commits, 0.99):.0f} µs; every push checked against journal, libraries and chain")  # fmt: skip
     print(
-        f"{'ms':34}{'n':>5}{'lost':>6}{'best':>8}{'p50':>8}{'p99':>8}{'→ received':>12}{'→ priced':>12}{'→ node, µs':>12}"
+        f"{'ms':34}{'n':>5}{'beside':>8}{'best':>8}{'p50':>8}{'p99':>8}{'→ received':>12}{'→ priced':>12}{'→ node, µs':>12}"
     )
-    p50, p99 = line("keeper, one market moves", [one for one in found if one.kind == "keeper"])
-    web3_p50, _ = line("web3 and eth-account", [one for one in found if one.kind == "web3"])
+    p50, p99 = line("keeper, one moves, 19 ride along", [one for one in found if one.kind == "keeper"])
+    web3_p50, _ = line("the same by web3, eth-account", [one for one in found if one.kind == "web3"])
     line("keeper, USDT moves all 20", [one for one in found if one.kind == "rate"])
+    line("keeper, nobody rides along", [one for one in found if one.kind == "alone"])
     ratio = web3_p50 / p50
     met = p50 <= GOAL_P50_MS and p99 <= GOAL_P99_MS and ratio >= GOAL_RATIO
     print(verdict(p50 <= GOAL_P50_MS, f"p50 <= {GOAL_P50_MS:.0f} ms", f"{p50:.2f} ms"))

@@ -306,7 +306,7 @@ class PricingService:
             self.folds.last.update(
                 {IndexId(name): int(last) for name, last in document["last"].items() if name in known}
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
             self.folds.markets.clear()
 

@@ -1,0 +1,291 @@
+"""Quotes to prices: one market's defect stays its own, changes are told once, silence is noticed, a restart goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from keeper.domain.confirmation import Confirmation
+from keeper.domain.guard import Guard, Held
+from keeper.domain.ids import SourceId
+from keeper.domain.index import IndexPrice, Withheld
+from keeper.domain.mark.ema_basis import EmaBasis
+from keeper.domain.mark.index_only import IndexOnly
+from keeper.domain.time import SECOND
+from keeper.runtime.board import Board
+from keeper.services.pricing import Boards, PricingService
+from tests.domain.pricing.builders import book, e18
+from tests.services.fakes import BTC, ETH, SITE, START_S, Desk, play, running, settled
+from tests.services.markets import chain_state, index_of, plan_of, quotes_of
+
+CONFIRM = Confirmation(confirm_ns=SECOND, sources=3, quote_groups=1)
+
+
+class Brittle(IndexOnly):
+    """A mark method with a defect: it cannot divide this price."""
+
+    def step(self, state: Any, inputs: Any) -> Any:
+        assert 10**40 // (inputs.index.price_e18 - e18(13))
+        return super().step(state, inputs)
+
+
+@dataclass
+class Stage:
+    desk: Desk = field(default_factory=Desk)
+    options: dict[Any, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.boards = Boards(*(Board() for _ in range(7)))
+        self.service = self.fresh()
+
+    def fresh(self) -> PricingService:
+        desk = self.desk
+        plans = tuple(plan_of(market, **self.options.get(market, {})) for market in (BTC, ETH))
+        specs = tuple(plan.spec for plan in plans)
+        return PricingService(specs, plans, self.boards, desk.store, desk.clock, desk.pulse, desk.meter, desk.log)
+
+    def chain(self, **options: Any) -> None:
+        self.boards.states.put(SITE, chain_state({1: 100, 2: 100}, **options))
+
+    def quote(self, market: Any, price: Any) -> None:
+        for source, each in quotes_of(market, price, self.desk.clock.now()).items():
+            self.boards.quotes.put(source, each)
+
+    async def hold(self, seconds: float, **prices: Any) -> None:
+        """Quotes both markets each 100 ms."""
+        for _ in range(round(seconds * 10)):
+            self.quote(BTC, prices.get("btc", 100))
+            self.quote(ETH, prices.get("eth", 100))
+            await settled(0.1)
+
+    def mark(self, market: Any) -> int | None:
+        priced = self.boards.prices.get(market)
+        return priced.marked.mark.price_e18 if priced is not None and priced.marked is not None else None
+
+
+def test_run__quotes_come__both_markets_are_priced_and_shown():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(1.2, btc=101, eth=7)
+            assert (stage.mark(BTC), stage.mark(ETH)) == (e18(101), e18(7))
+            assert isinstance(stage.boards.indices.get(index_of(BTC)), IndexPrice)
+            assert not stage.desk.pulse.late()
+        assert stage.desk.meter.gauges[f"keeper_mark_price market={BTC}"] == 101
+        assert stage.desk.meter.gauges[f"keeper_index_sources market={index_of(ETH)}"] == 3
+
+    play(scenario)
+
+
+def test_run__one_markets_step_raises__it_alone_is_halted_until_resumed():
+    async def scenario():
+        stage = Stage(options={BTC: {"mark": Brittle()}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(0.5)
+            assert stage.mark(BTC) == e18(100)
+            await stage.hold(0.5, btc=13)
+            assert stage.boards.prices.get(BTC) is None
+            (line,) = stage.desk.log.of("market.halted")
+            assert stage.desk.log.levels("market.halted") == ["critical"]
+            assert (line["market"], bool(line["advice"])) == (BTC, True)
+            gauge = f"keeper_breaker_open market={BTC} reason=halted"
+            assert stage.desk.meter.gauges[gauge] == 1
+
+            await stage.hold(0.5, btc=100, eth=104)
+            assert stage.boards.prices.get(BTC) is None  # the price is fine again, the defect may not be
+            assert stage.mark(ETH) == e18(104)
+            assert len(stage.desk.log.of("market.halted")) == 1
+
+            assert not stage.service.resume(ETH)
+            assert stage.service.resume(BTC)
+            assert stage.desk.meter.gauges[gauge] == 0
+            await stage.hold(0.5)
+            assert stage.mark(BTC) == e18(100)
+
+            await stage.hold(0.5, btc=13)
+            assert len(stage.desk.log.of("market.halted")) == 2
+
+    play(scenario)
+
+
+def test_run__jump_held_then_confirmed__tripped_and_reset_are_told_once_each():
+    async def scenario():
+        stage = Stage(options={BTC: {"guard": Guard(max_jump_bps=200, confirmation=CONFIRM)}})
+        stage.chain()
+        gauge = f"keeper_breaker_open market={BTC} reason=jump"
+        async with running(stage.service):
+            await stage.hold(0.5)
+            assert stage.desk.meter.gauges[gauge] == 0
+            await stage.hold(0.6, btc=110)
+            assert isinstance(stage.boards.prices.get(BTC).guard, Held)
+            assert stage.boards.prices.get(BTC).publishable is None
+            assert stage.desk.meter.gauges[gauge] == 1
+            assert len(stage.desk.log.of("breaker.tripped")) == 1
+            assert stage.desk.log.of("breaker.reset") == []
+            await stage.hold(2, btc=110)
+            assert stage.boards.prices.get(BTC).publishable is not None
+        assert stage.desk.meter.gauges[gauge] == 0
+        (tripped,), (reset,) = stage.desk.log.of("breaker.tripped"), stage.desk.log.of("breaker.reset")
+        assert (tripped["market"], tripped["price"], reset["confirmed"]) == (BTC, "110", True)
+
+    play(scenario)
+
+
+def test_run__restarted_at_a_jump_from_the_chains_price__is_held():
+    async def scenario():
+        stage = Stage(options={BTC: {"guard": Guard(max_jump_bps=200, confirmation=CONFIRM)}})
+        async with running(stage.service):
+            await stage.hold(0.5, btc=110)
+            assert stage.boards.prices.get(BTC).publishable is None  # not before the chain's price is known
+            stage.chain()
+            await stage.hold(0.5, btc=110)
+            assert isinstance(stage.boards.prices.get(BTC).guard, Held)
+
+    play(scenario)
+
+
+def test_run__quotes_stop__staleness_is_noticed_by_the_timer():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(1)
+            await settled(9.5)
+            assert isinstance(stage.boards.indices.get(index_of(BTC)), IndexPrice)
+            await settled(0.8)
+            assert isinstance(stage.boards.indices.get(index_of(BTC)), Withheld)
+            priced = stage.boards.prices.get(BTC)
+            assert (priced.publishable, priced.marked) == (None, None)
+            assert stage.desk.clock.now() - priced.as_of <= SECOND // 4
+            assert not stage.desk.pulse.late()
+            await settled(60)
+        assert len(stage.desk.log.of("index.withheld")) == 2 + 2  # at the start, before any quote, and now
+        withheld = stage.desk.meter.counts[f"keeper_index_withheld_total market={index_of(BTC)} reason=sources"]
+        assert withheld == 2
+
+    play(scenario)
+
+
+def test_run__one_source_goes_astray__refused_and_accepted_are_told_once_each():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        source = SourceId(f"{BTC}:0")
+        async with running(stage.service):
+            await stage.hold(0.5)
+            for _ in range(20):
+                stage.boards.quotes.put(source, quotes_of(BTC, 120, stage.desk.clock.now())[source])
+                await settled(0.1)
+            assert [line["source"] for line in stage.desk.log.of("quote.rejected") if line["reason"] == "outlier"] == [
+                source
+            ]
+            await stage.hold(0.5)
+        assert [line["source"] for line in stage.desk.log.of("quote.accepted")].count(source) == 2  # start, and now
+
+    play(scenario)
+
+
+def test_run__far_move_within_the_rest__is_priced_at_once_small_ones_are_gathered():
+    async def scenario():
+        stage = Stage()
+        stage.service = replace(stage.service, min_interval_s=0.5)
+        stage.chain()
+        async with running(stage.service):
+            stage.quote(BTC, 100)
+            await settled(0.6)
+            assert stage.mark(BTC) == e18(100)
+            stage.quote(BTC, "100.01")
+            await settled(0.001)
+            before = stage.mark(BTC)
+            stage.quote(BTC, "101")
+            await settled(0.001)
+            assert (before in (e18(100), e18("100.01")), stage.mark(BTC)) == (True, e18(101))
+            stage.quote(BTC, "101.01")
+            await settled(0.001)
+            assert stage.mark(BTC) == e18(101)  # less than half a push
+            await settled(0.6)
+            assert stage.mark(BTC) == e18("101.01")
+
+    play(scenario)
+
+
+def test_run__restarted__marks_and_last_indices_go_on():
+    async def scenario():
+        book_source = SourceId("perp:BTC-USD")
+        stage = Stage(options={BTC: {"mark": EmaBasis(), "book": book_source}})
+        stage.chain()
+        async with running(stage.service):
+            for _ in range(100):
+                stage.boards.books.put(book_source, book("100.3", at=stage.desk.clock.now()))
+                await stage.hold(0.3)
+        before = stage.service.folds
+        saved = json.loads(stage.desk.store.documents[stage.service.name])
+        assert saved["marks"][BTC] == before.markets[BTC].mark.to_plain() != EmaBasis().start().to_plain()
+
+        again = stage.fresh()
+        async with running(again):
+            stage.quote(BTC, 100)
+            stage.boards.books.put(book_source, book("100.3", at=stage.desk.clock.now()))
+            await settled(0.1)
+            first = stage.mark(BTC)
+        assert first is not None
+        assert abs(first - e18("100.3")) < e18("0.001")  # a cold average would count as no basis: 100
+        assert again.folds.last == before.last
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", "null", '{"marks": {"BTC-PERP": 7}, "last": {}}', '{"marks": {}}', '{"marks": {}, "last": []}'],
+)
+def test_run__snapshot_unusable__is_refused_and_pricing_starts_afresh(text):
+    async def scenario():
+        stage = Stage(options={BTC: {"mark": EmaBasis()}})
+        stage.chain()
+        stage.desk.store.save(stage.service.name, text)
+        async with running(stage.service):
+            await stage.hold(0.5)
+            assert stage.mark(BTC) is not None
+        assert len(stage.desk.log.of("pricing.snapshot_refused")) == 1
+
+    play(scenario)
+
+
+def test_run__snapshot_of_a_market_that_is_gone__the_rest_is_taken():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        text = json.dumps({"marks": {"OLD-PERP": {"x": 1}}, "last": {"OLD-USD": 5, index_of(BTC): e18(99)}})
+        stage.desk.store.save(stage.service.name, text)
+        async with running(stage.service):
+            assert stage.service.folds.last == {index_of(BTC): e18(99)}
+        assert stage.desk.log.of("pricing.snapshot_refused") == []
+
+    play(scenario)
+
+
+def test_run__long_run__is_saved_each_five_seconds():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        saved: list[float] = []
+        save = stage.desk.store.save
+
+        def noted(name: str, text: str) -> None:
+            saved.append(stage.desk.clock.now() / SECOND - START_S)
+            save(name, text)
+
+        stage.desk.store.save = noted  # type: ignore[method-assign]
+        async with running(stage.service):
+            await stage.hold(16)
+            assert len(saved) == 4
+            assert all(5 <= later - earlier < 5.3 for earlier, later in pairwise(saved))
+
+    play(scenario)

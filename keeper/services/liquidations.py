@@ -148,7 +148,7 @@ class LiquidationService:
             async with asyncio.timeout(_TIMEOUT_S):
                 await self._liquidate(batch.plans, keys, at)
                 await self._deleverage(steps, marks, state, lead=not batch.plans)
-        except (TransientError, TimeoutError) as error:
+        except (TransientError, Reverted, TimeoutError) as error:
             self.log.warning("liquidation.deferred", block=state.at.number, error=repr(error))
         except DataError as error:
             self.log.exception(

@@ -94,7 +94,8 @@ class PricingService:
     pulse: Pulse
     meter: Meter
     log: EventLog
-    min_interval_s: float = 0.02
+    min_interval_s: float = 0.05
+    """Small moves gather for so long; a far one is priced at once."""
     folds: Folds = field(default_factory=Folds)
 
     @property

@@ -179,6 +179,25 @@ def test_run__not_beyond_doubt__nothing_is_sent_until_it_is(why):
     play(scenario)
 
 
+@pytest.mark.parametrize("fork", ["a", "b"])
+def test_run__accounts_of_another_block_than_the_prices__are_not_judged(fork):
+    async def scenario():
+        stage = Stage()
+        async with running(stage.service):
+            await stage.head(100)
+            if fork == "b":  # of the same height, but another block
+                held = stage.boards["holdings"].get(SITE)
+                stage.boards["holdings"].put(SITE, replace(held, cursor=Cursor(102, block_hash(102, "b"))))
+            await stage.head(99, mirrored=False)
+            assert (stage.letters(), stage.desk.chain.asked) == ([], [])
+            assert stage.boards["statuses"].get(SITE).block == 101
+            stage.show()
+            await settled()
+            assert len(stage.letters()) == 1
+
+    play(scenario)
+
+
 def test_run__gate_opens_between_two_heads__is_judged_at_once():
     async def scenario():
         stage = Stage()

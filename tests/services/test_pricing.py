@@ -104,6 +104,7 @@ def test_run__one_markets_step_raises__it_alone_is_halted_until_resumed():
 
             assert not stage.service.resume(ETH)
             assert stage.service.resume(BTC)
+            assert BTC not in stage.service.folds.markets  # nor may what it remembers be
             assert stage.desk.meter.gauges[gauge] == 0
             await stage.hold(0.5)
             assert stage.mark(BTC) == e18(100)

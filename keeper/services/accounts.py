@@ -201,7 +201,7 @@ class AccountIndexService:
         if first > head.number:
             return
         async for page in self.pages(self.deployment.protocol.log_filter(), first, head.number):
-            block = head if page.last == head.number else await self.reader.block(page.last)
+            block = head if page.last == head.number else await self._beneath(page.last, head)
             if block is None:
                 return
             events = [event for log in page.logs for event in self.deployment.protocol.decode_log(log)]
@@ -210,6 +210,11 @@ class AccountIndexService:
             if page.last != head.number:
                 self._show(books, head)
                 self.pulse.beat(self.name)
+
+    async def _beneath(self, number: int, head: BlockRef) -> BlockRef | None:
+        """A block under `head`; None if the chain has left `head` meanwhile, so that logs read before may be another's."""
+        block, still = await self.reader.block(number), await self.reader.block(head.number)
+        return block if still is not None and still.hash == head.hash else None
 
     def _show(self, books: Books, head: BlockRef) -> None:
         mirror, engine = books.mirror, self.deployment.protocol.exchange

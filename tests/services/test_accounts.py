@@ -15,7 +15,7 @@ from keeper.runtime.board import Board
 from keeper.services.accounts import AccountIndexService
 from tests.domain.accounts.bridge import ENGINE, accounts_of, block_hash, events_of, totals_of, who
 from tests.domain.accounts.world import ROUGH, World
-from tests.services.fakes import SITE, Desk, play, running, settled
+from tests.services.fakes import SITE, Desk, ScriptedChain, play, running, settled
 
 A, B = who(1), who(2)
 REBUILDS = f"keeper_account_index_rebuilds_total protocol={SITE}"
@@ -23,6 +23,19 @@ REBUILDS = f"keeper_account_index_rebuilds_total protocol={SITE}"
 
 def deposit(account: Any, delta: int, margin: int) -> tuple[Any, ...]:
     return ("MarginChanged", account, 1, delta, margin)
+
+
+class Turning(ScriptedChain):
+    """A node that changes to another fork, once, between its answer to `logs` and the next question."""
+
+    turn: Any = None
+
+    async def logs(self, where: Any, first: int, last: int) -> Any:
+        found = await super().logs(where, first, last)
+        turn, self.turn = self.turn, None
+        if turn is not None:
+            turn()
+        return found
 
 
 @dataclass
@@ -195,6 +208,35 @@ def test_run__restarted_with_a_snapshot_ahead_of_the_node__waits_or_rewinds_but_
             assert same(view, stage.replayed())
             stage.chain.mine(deposit(A, 1, 3))
             assert same(await stage.see(), stage.replayed())
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("last_kept", [101, 102, 103, 105])
+def test_run__reorganised_while_a_page_is_read__logs_of_one_fork_never_stay_under_the_blocks_of_another(last_kept):
+    async def scenario():
+        chain = Turning()
+        stage = Stage(Desk(chain))
+        for n in range(1, 4):
+            chain.mine(deposit(A, 1, n))
+        for _ in range(5):
+            chain.mine()
+
+        def turn() -> None:
+            chain.reorganise(last_kept)
+            chain.mine(deposit(B, 1, 1), fork="b")
+            for _ in range(108 - chain.tip.number):
+                chain.mine(fork="b")
+
+        chain.turn = turn
+        async with running(stage.service):
+            await stage.see(chain.tip)
+            for _ in range(3):
+                chain.mine(fork="b")
+                view = await stage.see()
+        assert same(view, stage.replayed())
+        assert view.accounts[B].margin_units == 1
+        assert stage.desk.log.of("accounts.broken") == []
 
     play(scenario)
 

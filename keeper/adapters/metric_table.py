@@ -62,6 +62,7 @@ TABLE: tuple[Metric, ...] = (
     _metric("histogram", "funding_late_blocks", "market", "Blocks between a boundary and its settlement.", BLOCKS),
     _metric("gauge", "accounts_indexed", "protocol", "Accounts in the mirror."),
     _metric("gauge", "account_index_lag_blocks", "protocol", "Blocks that the mirror is behind."),
+    _metric("gauge", "account_index_certified_block", "protocol", "Newest block at which the chain's sums agreed."),
     _metric("counter", "account_index_rebuilds_total", "protocol", "Times that the mirror was rebuilt from the chain."),
     _metric("gauge", "accounts_liquidatable", "market", "Accounts below maintenance now."),
     _metric("counter", "health_disagreements_total", "protocol", "Accounts that the chain judged otherwise than we."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from keeper.domain.chain import BlockRef, Call, Log, LogFilter, Query
 from keeper.domain.events import ProtocolEvent
 from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address
+from keeper.domain.mirror import MarketTotals, Totals
 from keeper.domain.report import PriceReport, SignedReport
 from keeper.domain.transaction import Expectation
 
@@ -62,6 +63,10 @@ class PerpProtocol(Protocol):
     def state(self, at: BlockRef, market_nos: Sequence[int]) -> Query[ChainState]: ...
 
     def accounts(self, accounts: Sequence[Address]) -> Query[tuple[Account, ...]]: ...
+
+    def totals(self, market_nos: Sequence[int]) -> Query[tuple[Totals, Mapping[int, MarketTotals]]]:
+        """The chain's own sums over all accounts: what certifies that a mirror lacks none."""
+        ...
 
     def previews(self, requests: Sequence[tuple[Address, int]]) -> Query[tuple[LiquidationPreview, ...]]: ...
 

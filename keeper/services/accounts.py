@@ -45,12 +45,15 @@ _REBUILD_PAUSE_BLOCKS, _LONGEST_PAUSE_BLOCKS = 64, 4096
 class Books:
     """The mirror, and its accounts in columns. `reread_at`: the block at which the last blocks were read again.
 
-    `rebuilt_at`: the head at which it was rebuilt; until it has passed that, it is rebuilt again only `pause` blocks later.
+    `certified_at`: where the chain's sums agreed last; `doubted`: they have disagreed since.
+    `rebuilt_at`: the head at which it was rebuilt; until it has passed that undoubted, it is rebuilt again only `pause` blocks later.
     """
 
     mirror: Mirror
     columns: AccountColumns
     reread_at: int = -1
+    certified_at: int = -1
+    doubted: bool = False
     rebuilt_at: int = -1
     pause: int = 0
 
@@ -73,7 +76,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class AccountIndexService:
-    """One per deployment."""
+    """One per deployment. `certify_every` so many blocks the mirror is compared with the chain's sums; 0: never."""
 
     deployment: Deployment
     reader: ChainReader
@@ -86,6 +89,7 @@ class AccountIndexService:
     pulse: Pulse
     meter: Meter
     log: EventLog
+    certify_every: int = 32
 
     @property
     def name(self) -> str:
@@ -117,6 +121,7 @@ class AccountIndexService:
             async with asyncio.timeout(_CATCH_UP_TIMEOUT_S):
                 books = await self._on_this_chain(books, head)
                 await self._catch_up(books, head)
+                await self._certify(books, head)
         except (TransientError, TimeoutError) as error:
             self.log.warning("accounts.unread", deployment=self.deployment.id, block=head.number, error=repr(error))
         except MirrorBroken as error:
@@ -131,6 +136,24 @@ class AccountIndexService:
             )
         return books
 
+    async def _certify(self, books: Books, head: BlockRef) -> None:
+        """The chain keeps sums over all accounts: an account of which every log is missing shows only there.
+
+        Raises MirrorBroken.
+        """
+        due = self.certify_every and head.number >= books.certified_at + self.certify_every
+        if not due or books.cursor.hash != head.hash:
+            return
+        query = self.deployment.protocol.totals(sorted(books.mirror.markets))
+        totals, markets = await self.reader.ask(query, head)
+        if found := books.mirror.disagreements(totals, markets):
+            if books.doubted:
+                books.reread_at = head.number  # the last blocks have been read again: what lacks lies deeper
+            books.doubted = True
+            raise MirrorBroken("; ".join(found))
+        books.certified_at, books.doubted = head.number, False
+        self.meter.gauge("keeper_account_index_certified_block", head.number, protocol=self.deployment.id)
+
     def _reread(self, books: Books, head: BlockRef, error: MirrorBroken) -> Books:
         """A node may show a block before all of its logs: the last blocks are read again, and only then everything."""
         if books.reread_at < books.cursor.number and books.mirror.rewindable:
@@ -139,7 +162,7 @@ class AccountIndexService:
             books.rewind(back[-1])
             self.log.warning("accounts.reread", deployment=self.deployment.id, block=back[-1], error=repr(error))
             return books
-        again = books.cursor.number < books.rebuilt_at
+        again = books.rebuilt_at >= 0 and (books.doubted or books.cursor.number < books.rebuilt_at)
         if again and head.number < books.rebuilt_at + books.pause:
             return books  # it broke at the same place: reading everything anew at each head would only load the node
         self.log.error(

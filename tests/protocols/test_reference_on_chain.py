@@ -15,7 +15,8 @@ from keeper.domain import events
 from keeper.domain.account import Account, apply
 from keeper.domain.chain import Call
 from keeper.domain.exchange import PAUSE_LIQUIDATE, ChainState, Tier
-from keeper.domain.ids import Address, MarketId
+from keeper.domain.ids import Address, Hash, MarketId
+from keeper.domain.mirror import Cursor, Mirror
 from keeper.domain.report import MarketPrice, SignedReport
 from keeper.ports.protocol import LiquidationRequest
 from tests.protocols.chain_under_test import E18, USD, ChainUnderTest, chain_under_test
@@ -195,6 +196,11 @@ async def _assert_mirror_is_the_chains(chain: ChainUnderTest) -> list[events.Pro
             account.margin_units,
             {no: (held.size_e18, held.quote_units, held.cum_entry_e36) for no, held in account.positions.items()},
         )
+    folded = Mirror(Cursor(-2, Hash("0x" + "0" * 64)), chain.perp.exchange)
+    head = await chain.transport.head()
+    folded.apply_block(head, history)
+    totals, markets = await chain.transport.ask(chain.perp.totals([BTC, ETH]), head)
+    assert folded.disagreements(totals, markets) == ()
     return history
 
 

@@ -14,6 +14,7 @@ from keeper.domain.chain import At, BlockRef, Call, Log, LogFilter, Query
 from keeper.domain.events import ProtocolEvent
 from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address, ChainId, DeploymentId, Hash, MarketId
+from keeper.domain.mirror import MarketTotals, Totals
 from keeper.domain.report import PriceReport, Signature, SignedReport
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Outcome
@@ -239,6 +240,7 @@ class ScriptedPerp:
         self.published: list[SignedReport] = []
         self.liquidations: list[Any] = []
         self.deleverages: list[tuple[Any, ...]] = []
+        self.sums: tuple[Totals, dict[int, MarketTotals]] = (Totals(), {})
         self.preview: Callable[[Address, int], LiquidationPreview] | None = None
 
     def log_filter(self) -> LogFilter:
@@ -249,6 +251,9 @@ class ScriptedPerp:
 
     def state(self, at: BlockRef, market_nos: Sequence[int]) -> Query[ChainState]:
         return Query((), lambda _: self.chain.states[at.hash])
+
+    def totals(self, market_nos: Sequence[int]) -> Query[Any]:
+        return Query((), lambda _: self.sums)
 
     def previews(self, requests: Sequence[tuple[Address, int]]) -> Query[tuple[LiquidationPreview, ...]]:
         assert self.preview is not None

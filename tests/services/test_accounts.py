@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -41,6 +41,7 @@ class Turning(ScriptedChain):
 @dataclass
 class Stage:
     desk: Desk = field(default_factory=Desk)
+    certify_every: int = 0
 
     def __post_init__(self) -> None:
         self.heads: Board[str, BlockRef] = Board()
@@ -66,6 +67,7 @@ class Stage:
             desk.pulse,
             desk.meter,
             desk.log,
+            certify_every=self.certify_every,
         )
 
     async def see(self, head: BlockRef | None = None) -> Any:
@@ -456,5 +458,53 @@ def test_run__funding_settled__is_announced_whoever_asked():
             stage.chain.mine(("FundingSettled", 1, 3_600, 1, 0, 0, 2, 10**48, 2 * 10**48, 0, 0))
             await stage.see()
         assert stage.settlements.get(1).rate_e18 == 2
+
+    play(scenario)
+
+
+def test_run__the_chains_sums_agree__certifies_the_block():
+    async def scenario():
+        stage = Stage(certify_every=2)
+        async with running(stage.service):
+            for n in range(1, 6):
+                stage.chain.mine(deposit(A, 1, n))
+                replayed = stage.replayed()
+                stage.desk.perp.sums = (replayed.totals, dict(replayed.markets))
+                await stage.see()
+        assert stage.desk.meter.gauges[f"keeper_account_index_certified_block protocol={SITE}"] >= 103
+        assert stage.desk.log.of("accounts.reread") == []
+
+    play(scenario)
+
+
+def test_run__an_account_of_which_no_log_was_ever_shown__is_noticed_by_the_sums_alone():
+    async def scenario():
+        stage = Stage(certify_every=1)
+        async with running(stage.service):
+            for n in range(1, 4):
+                stage.chain.mine(deposit(A, 1, n))
+                replayed = stage.replayed()
+                stage.desk.perp.sums = (replayed.totals, dict(replayed.markets))
+                await stage.see()
+            hidden = replace(replayed.totals, accounts=replayed.totals.accounts + 1)
+            stage.desk.perp.sums = (hidden, dict(replayed.markets))
+            stage.chain.mine(deposit(A, 1, 4))
+            await stage.see()
+            await stage.see(stage.chain.mine(deposit(A, 1, 5)))
+        assert len(stage.desk.log.of("accounts.reread")) == 1
+        assert "totals: chain" in stage.desk.log.of("accounts.broken")[0]["error"]
+
+    play(scenario)
+
+
+def test_run__sums_that_never_agree__are_no_reason_to_read_everything_anew_at_each_head():
+    async def scenario():
+        stage = Stage(certify_every=1)
+        stage.desk.perp.sums = (replace(stage.replayed().totals, accounts=99), {})
+        async with running(stage.service):
+            for n in range(1, 13):
+                stage.chain.mine(deposit(A, 1, n))
+                await stage.see()
+        assert len(stage.desk.log.of("accounts.broken")) == 1
 
     play(scenario)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from keeper.adapters.encoding.addresses import checked_address
@@ -12,12 +12,13 @@ from keeper.adapters.protocols import reference_gas as gas
 from keeper.adapters.protocols.contracts import contracts
 from keeper.adapters.protocols.reference_errors import explain
 from keeper.adapters.protocols.reference_events import exchange_logs, oracle_logs, word_topic
-from keeper.adapters.protocols.reference_views import read_accounts, read_previews, read_state
+from keeper.adapters.protocols.reference_views import read_accounts, read_previews, read_state, read_totals
 from keeper.domain.account import Account
 from keeper.domain.chain import BlockRef, Call, Log, LogFilter, Query
 from keeper.domain.events import ProtocolEvent
 from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address
+from keeper.domain.mirror import MarketTotals, Totals
 from keeper.domain.report import PriceReport, SignedReport
 from keeper.domain.transaction import Expectation
 from keeper.errors import ConfigError
@@ -78,6 +79,14 @@ class ReferencePerp:
         starts = range(0, len(accounts), _ACCOUNTS_PER_CALL)
         pages = tuple(self._ask(self.lens, view, accounts[at : at + _ACCOUNTS_PER_CALL]) for at in starts)
         return Query(pages, lambda answers: read_accounts(answers, len(pages)))
+
+    def totals(self, market_nos: Sequence[int]) -> Query[tuple[Totals, Mapping[int, MarketTotals]]]:
+        exchange, wanted = contracts().exchange.functions, tuple(market_nos)
+        calls = (
+            self._ask(self.exchange, exchange["totals"]),
+            *(self._ask(self.exchange, exchange["marketTotals"], no) for no in wanted),
+        )
+        return Query(calls, lambda answers: read_totals(answers, wanted))
 
     def previews(self, requests: Sequence[tuple[Address, int]]) -> Query[tuple[LiquidationPreview, ...]]:
         view = contracts().exchange.functions["previewLiquidation"]

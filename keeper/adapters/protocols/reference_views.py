@@ -9,6 +9,7 @@ from keeper.adapters.protocols.contracts import contracts
 from keeper.domain.account import Account, Position
 from keeper.domain.chain import BlockRef
 from keeper.domain.exchange import ChainState, FeedState, MarketParameters, MarketState, OracleState, Tier
+from keeper.domain.mirror import MarketTotals, Totals
 from keeper.errors import AbiMismatch
 from keeper.ports.protocol import LiquidationPreview
 
@@ -40,6 +41,16 @@ def read_accounts(answers: Sequence[bytes], pages: int) -> tuple[Account, ...]:
     expect(answers, pages)
     lens = contracts().lens.functions["getAccounts"]
     return tuple(_account(view) for answer in answers for view in lens.named_result(answer)[0])
+
+
+def read_totals(answers: Sequence[bytes], market_nos: Sequence[int]) -> tuple[Totals, Mapping[int, MarketTotals]]:
+    """As stored: funding that is due or accrued is not applied."""
+    expect(answers, 1 + len(market_nos))
+    exchange = contracts().exchange.functions
+    totals = Totals(*exchange["totals"].result(answers[0])[:4])
+    market = exchange["marketTotals"]
+    found = {no: MarketTotals(*market.result(answer)) for no, answer in zip(market_nos, answers[1:], strict=True)}
+    return totals, found
 
 
 def read_previews(answers: Sequence[bytes], count: int) -> tuple[LiquidationPreview, ...]:

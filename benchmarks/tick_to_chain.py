@@ -33,7 +33,7 @@ from keeper.domain.ids import source_id
 from keeper.settings.load import load
 
 PER_S, WARM = 2_000, 4
-PHASES = (("keeper", 40), ("web3", 20), ("keeper", 40), ("rate", 12), ("alone", 20))
+PHASES = (("keeper", 36), ("web3", 18), ("keeper", 36), ("rate", 12), ("alone", 18))
 """In turns, so that a busy minute of the machine falls on more than one. `rate`: USDT moves, and with it all markets.
 `alone`: nobody rides along."""
 GOAL_P50_MS, GOAL_P99_MS, GOAL_RATIO = 2.0, 6.0, 8.0

@@ -145,8 +145,7 @@ async def staged(directory: Path, per_s: float, tls: ssl.SSLContext | None = Non
         )
         signers = tuple(address(address_of(key)) for key in keys.reports)
         wanted = DeployParameters(signers=signers, quorum=1, super_quorum=1, markets=listings)
-        # A batch can reach the pool out of order, and what waited for its turn makes no block by itself.
-        deployment = await deploy(node.url, "0x" + keys.deployer.hex(), wanted, mine=True)
+        deployment = await deploy(node.url, "0x" + keys.deployer.hex(), wanted)
         yield Stage(node, rpc, relay, exchanges, deployment, keys, directory, session, movers, prices)
 
 

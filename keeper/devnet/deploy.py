@@ -16,7 +16,7 @@ from keeper.devnet.artifacts import Artifact, load
 from keeper.devnet.jsonrpc import JsonRpc
 from keeper.domain.exchange import MarketParameters, Tier
 from keeper.domain.ids import Address, address
-from keeper.errors import Reverted, RpcError
+from keeper.errors import Reverted
 
 GUARDIAN, OPERATOR, DELEVERAGER = 1, 2, 3
 """Role numbers of `IRoles`."""
@@ -226,7 +226,7 @@ def _fund(script: _Script, token: Address, exchange: Address, units: int) -> Non
 async def _send(rpc: JsonRpc, account: LocalAccount, chain_id: int, script: _Script) -> list[str]:
     priority_wei = 10**9
     ceiling_wei = 2 * int(await rpc.call("eth_gasPrice"), 16) + priority_wei
-    requests = []
+    hashes = []
     for nonce, (_, to, data, gas) in enumerate(script.steps, script.nonce):
         transaction: dict[str, Any] = {
             "type": 2,
@@ -241,14 +241,9 @@ async def _send(rpc: JsonRpc, account: LocalAccount, chain_id: int, script: _Scr
         if to is not None:
             transaction["to"] = bytes.fromhex(to[2:])
         signed = account.sign_transaction(transaction)
-        requests.append(("eth_sendRawTransaction", ["0x" + signed.raw_transaction.hex()]))
-    return [_accepted(answer) for answer in await rpc.batch(requests)]
-
-
-def _accepted(answer: Any) -> str:
-    if isinstance(answer, RpcError):
-        raise answer
-    return str(answer)
+        # One by one: of a batch one may come before its predecessor, and a node that mines each transaction leaves it lying.
+        hashes.append(str(await rpc.call("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())))
+    return hashes
 
 
 async def _wait(rpc: JsonRpc, script: _Script, hashes: Sequence[str], mine: bool) -> int:

@@ -86,6 +86,7 @@ async def test_bumped__but_the_first_attempt_is_mined__counts_as_well(manual: St
     await keeper.inbox.put(intent)
     await keeper.until(lambda: len(keeper.wallet.desk.unmined()) == 1)
     await _grow_until_attempts(manual, keeper, 2)
+    await keeper.until(lambda: keeper.wallet.desk.open[0].last.sends > 0)  # on its way it would come after the drop
     first, second = keeper.wallet.desk.open[0].attempts[:2]
     await manual.rpc.call("anvil_dropAllTransactions")
     await manual.rpc.call("eth_sendRawTransaction", "0x" + first.raw.hex())

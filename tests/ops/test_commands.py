@@ -24,7 +24,7 @@ def keeper(*words: str | Path, cwd: Path, **environ: str) -> subprocess.Complete
         "PYTHONPATH": str(ROOT),
         "HOME": str(cwd),
         "NO_COLOR": "1",
-        "COLUMNS": "200",
+        "COLUMNS": "400",
         **environ,
     }
     command = [sys.executable, "-m", "keeper", *map(str, words)]

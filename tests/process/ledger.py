@@ -104,7 +104,10 @@ async def sender_receipts(scene: Stage) -> list[dict[str, Any]]:
     blocks = await scene.rpc.batch(wanted)
     sent = [tx for block in blocks for tx in block["transactions"] if tx["from"].lower() == sender]
     receipts = await scene.rpc.batch([("eth_getTransactionReceipt", [tx["hash"]]) for tx in sent])
-    rows = [{**receipt, "nonce": int(tx["nonce"], 16)} for tx, receipt in zip(sent, receipts, strict=True)]
+    rows = [
+        {**receipt, "nonce": int(tx["nonce"], 16), "called": tx["input"][:10], "gasLimit": int(tx["gas"], 16)}
+        for tx, receipt in zip(sent, receipts, strict=True)
+    ]
     return sorted(rows, key=lambda row: int(row["nonce"]))
 
 
@@ -119,8 +122,9 @@ async def assert_nothing_twice(scene: Stage, interval_s: int = FUNDING_INTERVAL_
     assert_no_boundary_missed(settled, interval_s)
     receipts = await sender_receipts(scene)
     assert [row["nonce"] for row in receipts] == list(range(len(receipts)))
-    reverted = [row["transactionHash"] for row in receipts if int(row["status"], 16) != 1]
-    assert reverted == []
+    told = ("nonce", "called", "blockNumber", "gasUsed", "gasLimit", "transactionHash")
+    reverted = [{key: row[key] for key in told} for row in receipts if int(row["status"], 16) != 1]
+    assert not reverted, f"reverted: {reverted}"
     return {"rounds": len(rounds), "settlements": len(boundaries), "liquidations": len(closed), "sent": len(receipts)}
 
 

@@ -78,6 +78,8 @@ class LibraryPerp(ReferencePerp):
 class LibraryReporter:
     """ReportSigner on eth-account."""
 
+    remote = False
+
     def __init__(self, key: bytes, chain_id: int, oracle: Address) -> None:
         self._account: LocalAccount = Account.from_key(key)
         self._domain = domain_of(chain_id, oracle)

@@ -46,11 +46,15 @@ class LocalAttestor:
 
 async def _signatures(signers: Sequence[ReportSigner], report: PriceReport, digest: bytes) -> list[Signature]:
     """Those of the signers that answered."""
-    answers = await asyncio.gather(*(signer.sign_report(report, digest) for signer in signers), return_exceptions=True)
-    found = []
-    for answer in answers:
-        if isinstance(answer, Signature):
-            found.append(answer)
-        elif not isinstance(answer, SignerUnavailable):
-            raise answer
-    return found
+    # A key in memory needs 60 µs, changing tasks takes longer; whoever is elsewhere is asked together with the others.
+    near = [await _answer(signer, report, digest) for signer in signers if not signer.remote]
+    far = [_answer(signer, report, digest) for signer in signers if signer.remote]
+    answers = [*near, *(await asyncio.gather(*far))] if far else near
+    return [answer for answer in answers if answer is not None]
+
+
+async def _answer(signer: ReportSigner, report: PriceReport, digest: bytes) -> Signature | None:
+    try:
+        return await signer.sign_report(report, digest)
+    except SignerUnavailable:
+        return None

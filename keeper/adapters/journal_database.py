@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keeper.adapters.journal_schema import MIGRATIONS
@@ -16,12 +16,21 @@ from keeper.ports.clock import Clock
 _CANNOT_WRITE = ("full", "readonly", "read-only", "disk i/o", "locked")
 
 
+Statements = Callable[[sqlite3.Connection], object]
+
+_MOST_ATTACHED = 32
+
+
 class Database:
-    """One connection and its transactions; sqlite3's errors become ours."""
+    """One connection and its transactions; sqlite3's errors become ours.
+
+    What is attached becomes durable with the next write, whatever that is, or not at all: one wait for the disk less.
+    """
 
     def __init__(self, path: Path, lock: StateLock, clock: Clock) -> None:
         self._path = path
         self._lock = lock
+        self._attached: list[Statements] = []
         # Made with its mode before SQLite opens it; the -wal and -shm files inherit it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
@@ -34,8 +43,25 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Writes what is still attached, if that can be written."""
+        with suppress(TransientError):
+            self.flush()
         self._connection.close()
         self._lock.release()
+
+    def attach(self, statements: Statements) -> None:
+        """For what must not be missing once the next write is durable, and needs not be durable before.
+
+        Raises TransientError when much is attached already and cannot be written.
+        """
+        if len(self._attached) >= _MOST_ATTACHED:
+            self.flush()
+        self._attached.append(statements)
+
+    def flush(self) -> None:
+        if self._attached:
+            with self.write():
+                """What is attached, and nothing besides."""
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -43,8 +69,12 @@ class Database:
         with self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                attached = len(self._attached)
+                for statements in self._attached:
+                    statements(self._connection)
                 yield self._connection
                 self._connection.execute("COMMIT")
+                del self._attached[:attached]
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
@@ -52,6 +82,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
+        """Whoever wants to read what is attached, flushes first."""
         with self._translated():
             yield self._connection
 

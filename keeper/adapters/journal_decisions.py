@@ -9,6 +9,10 @@ from keeper.domain.time import Timestamp
 from keeper.ports.clock import Clock
 from keeper.ports.journal import DecisionRecord
 
+_DECISION = "INSERT INTO decision VALUES (?, ?, ?, ?, ?) ON CONFLICT(leaf) DO NOTHING"
+_SNAPSHOT = """INSERT INTO snapshot VALUES (?, ?, ?)
+    ON CONFLICT(name) DO UPDATE SET document = excluded.document, saved_at = excluded.saved_at"""
+
 
 class SqliteDecisions:
     """The Decisions port."""
@@ -17,16 +21,14 @@ class SqliteDecisions:
         self._database = database
         self._clock = clock
 
-    def record(self, records: Sequence[DecisionRecord]) -> None:
-        """Durable when it returns, all in one write; the same decision again changes nothing."""
+    def attach(self, records: Sequence[DecisionRecord]) -> None:
+        """Durable with the next write to the journal; the same decision again changes nothing."""
         now = self._clock.now()
-        with self._database.write() as connection:
-            connection.executemany(
-                "INSERT INTO decision VALUES (?, ?, ?, ?, ?) ON CONFLICT(leaf) DO NOTHING",
-                [(*record, now) for record in records],
-            )
+        rows = [(*record, now) for record in records]
+        self._database.attach(lambda connection: connection.executemany(_DECISION, rows))
 
     def find(self, leaf: str) -> str | None:
+        self._database.flush()
         with self._database.read() as connection:
             row = connection.execute("SELECT json FROM decision WHERE leaf = ?", (leaf,)).fetchone()
         return None if row is None else str(row[0])
@@ -52,13 +54,15 @@ class SqliteSnapshots:
 
     def save(self, name: str, document: str) -> None:
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT INTO snapshot VALUES (?, ?, ?)"
-                " ON CONFLICT(name) DO UPDATE SET document = excluded.document, saved_at = excluded.saved_at",
-                (name, document, self._clock.now()),
-            )
+            connection.execute(_SNAPSHOT, (name, document, self._clock.now()))
+
+    def attach(self, name: str, document: str) -> None:
+        """Durable with the next write to the journal."""
+        row = (name, document, self._clock.now())
+        self._database.attach(lambda connection: connection.execute(_SNAPSHOT, row))
 
     def load(self, name: str) -> str | None:
+        self._database.flush()
         with self._database.read() as connection:
             row = connection.execute("SELECT document FROM snapshot WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])

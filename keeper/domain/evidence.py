@@ -8,33 +8,34 @@ goes up unchanged: the root is that of a set, and OpenZeppelin's `MerkleProof.ve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 Keccak = Callable[[bytes], bytes]
 """bytes → 32 bytes."""
 
 
-def canonical_json(document: Mapping[str, Any]) -> str:
-    """The one spelling of `document`. Raises ValueError on a float, which has none, and on anything JSON cannot say."""
-    return _ENCODER.encode(_spelled(document))
+def canonical_json(value: Any) -> str:
+    """The one spelling of `value`. Raises ValueError on a float, which has none, and on anything JSON cannot say.
 
-
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
-
-
-def _spelled(value: Any) -> Any:
-    if value is None or isinstance(value, bool | str):
-        return value
+    Written by hand: the json module makes a new encoder for each text and cannot write numbers as texts.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
+        return f'"{int(value)}"'
+    if isinstance(value, str):
+        return encode_basestring(value)
     if isinstance(value, Mapping):
-        return {str(key): _spelled(item) for key, item in value.items()}
+        named = {str(key): item for key, item in value.items()}
+        return "{" + ",".join([f"{encode_basestring(key)}:{canonical_json(named[key])}" for key in sorted(named)]) + "}"
+    if isinstance(value, bytes):
+        return f'"0x{value.hex()}"'
     if isinstance(value, Sequence):
-        return [_spelled(item) for item in value]
+        return "[" + ",".join([canonical_json(item) for item in value]) + "]"
     raise ValueError(f"{type(value).__name__} has no canonical spelling")
 
 

@@ -47,13 +47,18 @@ class Decision:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def canonical_record(decision: Decision) -> str:
+Spelled = dict[tuple[int, int, int], str]
+"""Indices that are spelled already, by the identity of what they are spelled from."""
+
+
+def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
     """The record in its one spelling: what is journalled, hashed and handed to co-signers.
 
-    Raises ValueError if the notes or the state before the step cannot be spelled.
+    `spelled` is given to all records of one batch, whose markets share the indices that convert for them; it must not
+    outlive their decisions. Raises ValueError if the notes or the state before the step cannot be spelled.
     """
     inputs, entry = decision.inputs, decision.entry
-    indices = ",".join([_index(index, decision) for index in decision.indices])
+    indices = ",".join([_shared(index, decision, {} if spelled is None else spelled) for index in decision.indices])
     return (
         f'{{"book":{_depth(inputs.book)},"carried":{_carried(decision.carried)},"code":{_text(decision.code_version)},"config":{_text(decision.config_hash)},'
         f'"entry":{{"index":"{entry.index_e18}","mark":"{entry.mark_e18}","no":"{entry.market_no}",'
@@ -70,6 +75,13 @@ def _text(text: str | None) -> str:
 
 def _number(number: int | None) -> str:
     return "null" if number is None else f'"{number}"'
+
+
+def _shared(index: IndexPrice | Withheld, decision: Decision, spelled: Spelled) -> str:
+    key = id(index), id(decision.quotes), id(decision.last)
+    if key not in spelled:
+        spelled[key] = _index(index, decision)
+    return spelled[key]
 
 
 def _index(index: IndexPrice | Withheld, decision: Decision) -> str:

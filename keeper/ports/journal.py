@@ -18,8 +18,11 @@ class DecisionRecord(NamedTuple):
 class Decisions(Protocol):
     """What each decision saw, durable before the act."""
 
-    def record(self, records: Sequence[DecisionRecord]) -> None:
-        """All of them in one durable write; a record that is known already changes nothing."""
+    def attach(self, records: Sequence[DecisionRecord]) -> None:
+        """Durable with the next write, at the latest that of the transaction which rests on them: both or neither.
+
+        A record that is known already changes nothing. Raises TransientError when the journal cannot be written.
+        """
         ...
 
     def find(self, leaf: str) -> str | None: ...
@@ -29,5 +32,9 @@ class StateStore(Protocol):
     """Small snapshots, written atomically: mark state, last published, cursor of the mirror."""
 
     def save(self, name: str, document: str) -> None: ...
+
+    def attach(self, name: str, document: str) -> None:
+        """Durable with the next write."""
+        ...
 
     def load(self, name: str) -> str | None: ...

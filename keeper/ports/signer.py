@@ -29,8 +29,13 @@ class SignedTransaction:
 
 
 class ReportSigner(Protocol):
+    """`remote`: whether it asks another process, so that several are asked at the same time."""
+
     @property
     def address(self) -> Address: ...
+
+    @property
+    def remote(self) -> bool: ...
 
     async def sign_report(self, report: PriceReport, digest: bytes) -> Signature:
         """Raises SignerRefused (policy: rounds rise, never two reports with one (epoch, round)) or SignerUnavailable."""

@@ -16,7 +16,7 @@ from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address, DeploymentId, MarketId
 from keeper.domain.market import Marked, PricedMarket
 from keeper.domain.numbers import decimal_of, text_of
-from keeper.domain.provenance import Decision, canonical_record
+from keeper.domain.provenance import Decision, Spelled, canonical_record
 from keeper.domain.publishing import Candidate, Due, Hold, OnChain, Publish, decide_batch
 from keeper.domain.quorum import signatures_for, signatures_needed
 from keeper.domain.report import PriceReport
@@ -201,10 +201,12 @@ class PublishingService:
         markets = self._affordable(markets, ready, state, now)
         if not markets:
             return
-        records = [self._record(*ready[market], verdicts[market]) for market in markets]
+        spelled: Spelled = {}
+        records = [self._record(*ready[market], verdicts[market], spelled) for market in markets]
         report = self._report([ready[market][1] for market in markets], records, state, now)
-        self.decisions.record(records)
-        self.store.save(self._round, str(report.round_id))
+        # Both reach the disk with the signed transaction: no node sees the one without the others.
+        self.decisions.attach(records)
+        self.store.attach(self._round, str(report.round_id))
         self.flight.last_round = report.round_id
         try:
             need = signatures_for(report, state)
@@ -249,7 +251,9 @@ class PublishingService:
                 self._hold(market, f"signatures: {need} needed, {held} held", now)
         return kept
 
-    def _record(self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold) -> DecisionRecord:
+    def _record(
+        self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold, spelled: Spelled
+    ) -> DecisionRecord:
         reason = verdict.trigger.value if isinstance(verdict, Publish) else verdict.reason.value
         decision = Decision(
             entry=marked.entry,
@@ -265,7 +269,7 @@ class PublishingService:
             carried=marked.carried_before,
             notes={"trigger": reason},
         )
-        text = canonical_record(decision)
+        text = canonical_record(decision, spelled)
         leaf = "0x" + leaf_of(text, self.keccak).hex()
         return DecisionRecord(leaf, "price", priced.plan.market, text)
 

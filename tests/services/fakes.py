@@ -102,6 +102,8 @@ class MemoryStore:
     def save(self, name: str, document: str) -> None:
         self.documents[name] = document
 
+    attach = save
+
     def load(self, name: str) -> str | None:
         return self.documents.get(name)
 
@@ -111,7 +113,7 @@ class MemoryDecisions:
     told: Callable[[str], None] = lambda _: None
     records: dict[str, DecisionRecord] = field(default_factory=dict)
 
-    def record(self, records: Sequence[DecisionRecord]) -> None:
+    def attach(self, records: Sequence[DecisionRecord]) -> None:
         for each in records:
             self.records.setdefault(each.leaf, each)
             self.told("evidence")

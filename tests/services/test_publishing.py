@@ -435,7 +435,7 @@ def test_run__two_markets_in_a_batch__root_proves_each_leaf():
 
 def test_run__decisions_cannot_be_written__nothing_is_signed():
     class Full(MemoryDecisions):
-        def record(self, records: Any) -> None:
+        def attach(self, records: Any) -> None:
             raise OSError("disk full")
 
     async def scenario():

@@ -27,6 +27,8 @@ def _signers(count: int) -> list[KeySigner]:
 class Failing:
     """A signer that only fails."""
 
+    remote = False
+
     def __init__(self, address: Address, error: Exception) -> None:
         self.address = address
         self._error = error
@@ -37,6 +39,8 @@ class Failing:
 
 class Meeting:
     """Signers that answer only once all of them have been asked."""
+
+    remote = True
 
     def __init__(self, signer: KeySigner, barrier: asyncio.Barrier) -> None:
         self.address = signer.address
@@ -91,11 +95,18 @@ async def test_collect__a_refusal__is_not_papered_over() -> None:
         await _attestor([signers[0], refusing, signers[2]]).collect(_REPORT, bytes(32), 2)
 
 
-async def test_collect__asks_in_parallel() -> None:
+async def test_collect__remote_signers__are_asked_in_parallel() -> None:
     barrier = asyncio.Barrier(3)
     met = [Meeting(signer, barrier) for signer in _signers(3)]
     async with asyncio.timeout(5):
         assert len((await _attestor(met).collect(_REPORT, bytes(32), 3)).signatures) == 3
+
+
+def test_collect__keys_in_memory__answer_without_letting_anybody_else_in() -> None:
+    collecting = _attestor(_signers(3)).collect(_REPORT, bytes(32), 3)
+    with pytest.raises(StopIteration) as done:
+        collecting.send(None)
+    assert len(done.value.value.signatures) == 3
 
 
 def test_always_leader__leads_every_shard_with_one_fence() -> None:

@@ -18,6 +18,7 @@ class KeySigner:
     """ReportSigner and TransactionSigner of one chain, without a policy: see `policy`."""
 
     __slots__ = ("_key", "address", "chain_id")
+    remote = False
 
     def __init__(self, key: SigningKey, chain_id: int) -> None:
         self._key = key

@@ -32,7 +32,7 @@ Remember = Callable[[DeploymentId, SignedRound], None]
 
 
 def forget(_deployment: DeploymentId, _signed: SignedRound) -> None:
-    """Where the reports are recorded elsewhere before they are signed."""
+    """Where the reports are recorded elsewhere before their signatures leave."""
 
 
 class RisingRounds:
@@ -58,6 +58,10 @@ class RisingRounds:
     @property
     def address(self) -> Address:
         return self._signer.address
+
+    @property
+    def remote(self) -> bool:
+        return self._signer.remote
 
     async def sign_report(self, report: PriceReport, digest: bytes) -> Signature:
         """Raises SignerRefused."""

@@ -231,6 +231,17 @@ def test_record__anything_else_decided_from__is_another_record(change: dict[str,
     assert canonical_record(replace(full(), **change)) != canonical_record(full())
 
 
+def test_record__of_a_batch__spells_shared_indices_once_and_the_same() -> None:
+    told, spelled = full(), dict[tuple[int, int, int], str]()
+    other = replace(told, entry=replace(told.entry, market=MarketId("ETH-USD")))
+    assert [canonical_record(each, spelled) for each in (told, other)] == [
+        canonical_record(each) for each in (told, other)
+    ]
+    assert len(spelled) == len(told.indices)
+    elsewhere = replace(told, last={})
+    assert canonical_record(elsewhere, spelled) == canonical_record(elsewhere)
+
+
 def test_record__names_with_quotes_and_other_scripts__are_escaped() -> None:
     told = full()
     odd = replace(told, code_version='1.0"\\\n', entry=replace(told.entry, market=MarketId("ΔX-USD")))

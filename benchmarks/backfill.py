@@ -83,7 +83,7 @@ async def filled(node: AnvilNode, session: aiohttp.ClientSession) -> Filled:
     deployed = await deploy(node.url, "0x" + keys.deployer.hex(), DeployParameters(signers), mine=True)
     sender = (await rpc.call("eth_accounts"))[0]
     created = await rpc.call("eth_sendTransaction", {"from": sender, "data": DEPOSITOR["bytecode"], "gas": hex(10**6)})
-    depositor = (await rpc.call("eth_getTransactionReceipt", created))["contractAddress"]
+    depositor = (await _receipts(rpc, [created]))[0]["contractAddress"]
     contract = Web3().eth.contract(Web3.to_checksum_address(depositor), abi=DEPOSITOR["abi"])
     token, exchange = (Web3.to_checksum_address(each) for each in (deployed.token, deployed.exchange))
     hashes: list[Any] = []

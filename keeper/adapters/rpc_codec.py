@@ -6,7 +6,9 @@ Everything a node says is checked here; whatever does not have the promised shap
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Receipt
@@ -18,6 +20,12 @@ _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
+REMEMBERED = 4_096
+"""Thousands of logs name the same contracts, blocks and transactions: so many of the last words are not checked again.
+
+A node chooses them, but what is remembered has passed the check and so is short; a refusal is not remembered.
+"""
+
 
 class Malformed(ValueError):
     """A node's answer does not have the shape that the specification promises."""
@@ -25,20 +33,20 @@ class Malformed(ValueError):
 
 def quantity(value: object) -> int:
     """A hexadecimal quantity, as in `0x1b4`."""
-    if isinstance(value, str) and _QUANTITY.fullmatch(value):
-        return int(value, 16)
+    if isinstance(value, str):
+        return _quantity(value)
     raise Malformed(f"not a quantity: {_shown(value)}")
 
 
 def hash32(value: object) -> Hash:
-    if isinstance(value, str) and _HASH.fullmatch(value):
-        return Hash(value.lower())
+    if isinstance(value, str):
+        return _hash32(value)
     raise Malformed(f"not a 32-byte hash: {_shown(value)}")
 
 
 def address20(value: object) -> Address:
-    if isinstance(value, str) and _ADDRESS.fullmatch(value):
-        return Address(value.lower())
+    if isinstance(value, str):
+        return _address20(value)
     raise Malformed(f"not an address: {_shown(value)}")
 
 
@@ -87,8 +95,14 @@ def log(value: object) -> Log:
 
 
 def logs(value: object) -> tuple[Log, ...]:
-    """In the order of the chain."""
-    return tuple(sorted(map(log, _list(value)), key=lambda each: (each.block_number, each.log_index)))
+    """In the order of the chain. Takes the answer apart."""
+    found = _list(value)
+    # Each log takes the place of what it was read from: what is freed at once is nothing for the collector to visit.
+    for place, each in enumerate(found):
+        found[place] = log(each)
+    if any(_after(one, other) for one, other in pairwise(found)):
+        found.sort(key=lambda each: (each.block_number, each.log_index))
+    return tuple(found)
 
 
 def receipt(value: object) -> Receipt | None:
@@ -144,13 +158,41 @@ def log_param(where: LogFilter, first: int, last: int) -> dict[str, object]:
     return words
 
 
+@lru_cache(REMEMBERED)
+def _quantity(text: str) -> int:
+    if _QUANTITY.fullmatch(text):
+        return int(text, 16)
+    raise Malformed(f"not a quantity: {_shown(text)}")
+
+
+@lru_cache(REMEMBERED)
+def _hash32(text: str) -> Hash:
+    if _HASH.fullmatch(text):
+        return Hash(text.lower())
+    raise Malformed(f"not a 32-byte hash: {_shown(text)}")
+
+
+@lru_cache(REMEMBERED)
+def _address20(text: str) -> Address:
+    if _ADDRESS.fullmatch(text):
+        return Address(text.lower())
+    raise Malformed(f"not an address: {_shown(text)}")
+
+
+MEMORIES = (_quantity, _hash32, _address20)
+
+
+def _after(one: Log, other: Log) -> bool:
+    return (one.block_number, one.log_index) > (other.block_number, other.log_index)
+
+
 def _object(value: object) -> Mapping[str, Any]:
     if isinstance(value, dict):
         return value
     raise Malformed(f"not an object: {_shown(value)}")
 
 
-def _list(value: object) -> Sequence[Any]:
+def _list(value: object) -> list[Any]:
     if isinstance(value, list):
         return value
     raise Malformed(f"not a list: {_shown(value)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from keeper.adapters.encoding.contract import ContractPlan, EventPlan
@@ -58,18 +59,18 @@ _SILENT = frozenset({"FundingResidue", "FeesCollected"})
 
 @dataclass(frozen=True, slots=True)
 class LogPlan:
-    """How to read one event. `takes` are the places of the noun's fields; without a noun it is a change of rules."""
+    """How to read one event. `take` picks the noun's fields in its order; without a noun it is a change of rules."""
 
     event: EventPlan
     noun: Callable[..., ProtocolEvent] | None
-    takes: tuple[int, ...]
+    take: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
     def decode(self, log: Log) -> Sequence[ProtocolEvent]:
         """Raises AbiMismatch."""
         values = self.event.decode(log.topics, log.data)
         ref = LogRef(log.block_number, log.block_hash, log.log_index, log.tx_hash)
         if self.noun is not None:
-            return (self.noun(ref, *[values[place] for place in self.takes]),)
+            return (self.noun(ref, *self.take(values)),)
         return () if self.event.name in _SILENT else (events.RulesChanged(ref, self.event.name),)
 
 
@@ -91,13 +92,13 @@ def _plans(contract: ContractPlan) -> Mapping[Hash, LogPlan]:
 
 def _plan(event: EventPlan) -> LogPlan:
     if event.name in _RULES | _SILENT:
-        return LogPlan(event, None, ())
+        return LogPlan(event, None, tuple)
     if event.name not in _NOUNS:
         raise AbiMismatch(f"nothing is known about the event {event.name}")
     noun, wanted = _NOUNS[event.name]
     if missing := set(wanted.split()) - set(event.fields):
         raise AbiMismatch(f"the event {event.name} has no {', '.join(sorted(missing))}")
-    return LogPlan(event, noun, tuple(event.fields.index(name) for name in wanted.split()))
+    return LogPlan(event, noun, itemgetter(*map(event.fields.index, wanted.split())))
 
 
 def word_topic(value: Any) -> Hash:

@@ -77,12 +77,18 @@ TABLE: tuple[Metric, ...] = (
     _metric("counter", "tx_fee_limit_total", "purpose", "Times that chain.max_fee_gwei was not enough."),
     _metric("gauge", "tx_nonce", "signer kind", "Next nonce by our journal and by the chain."),
     _metric("counter", "tx_nonce_used_elsewhere_total", "signer", "Nonces used by a transaction that is not ours."),
+    _metric(
+        "gauge", "tx_forbidden", "reason", "1 while transactions are not sent: dry run, kill switch, paused contracts."
+    ),
     _metric("gauge", "wallet_paused", "signer", "1 while a wallet sends nothing."),
     _metric("gauge", "signer_balance_wei", "signer", "What the sending key can pay with."),
     _metric("gauge", "chain_head_block", "chain", "Newest block seen."),
     _metric("gauge", "chain_head_timestamp_seconds", "chain", "Time of the newest block."),
     _metric("counter", "chain_reorgs_total", "chain", "Reorganisations seen."),
     _metric("counter", "rpc_requests_total", "endpoint method outcome", "JSON-RPC requests."),
+    _metric(
+        "gauge", "rpc_head_lag_blocks", "endpoint", "How far an endpoint stands behind the others; ahead is negative."
+    ),
     _metric("histogram", "rpc_seconds", "endpoint", "Time that an endpoint took to answer."),
 )
 

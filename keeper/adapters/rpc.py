@@ -1,4 +1,4 @@
-"""Our JSON-RPC transport: ordered endpoints, one request per logical call, answers checked, errors in our own terms.
+"""Our JSON-RPC transport: several endpoints, one request per logical call, answers checked, errors in our own terms.
 
 What a general library does behind the caller's back is deliberately absent: no retry (also not of a send), no
 redirect, no proxy from the environment, no CCIP-read (EIP-3668), no eth_chainId around each call.
@@ -7,44 +7,39 @@ redirect, no proxy from the environment, no CCIP-read (EIP-3668), no eth_chainId
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import aiohttp
-
 from keeper.adapters import rpc_codec as codec
-from keeper.adapters.rpc_errors import RpcTimeout, RpcUnreadable, refusal
-from keeper.adapters.rpc_http import HttpEndpoint, Reply, Request, RpcEndpoint
+from keeper.adapters.clock import SystemClock
+from keeper.adapters.rpc_compare import compare
+from keeper.adapters.rpc_fanout import FanOut
+from keeper.adapters.rpc_http import HttpEndpoint, Request, RpcEndpoint
+from keeper.adapters.rpc_pool import EndpointPool
 from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Query, Receipt
+from keeper.domain.endpoints import median_fees
 from keeper.domain.ids import Address, Hash
-from keeper.errors import (
-    ChainInconsistent,
-    ConfigError,
-    RateLimited,
-    Reverted,
-    RpcError,
-    RpcUnavailable,
-    TransientError,
-    WrongChain,
-)
+from keeper.domain.time import to_seconds
+from keeper.errors import ChainInconsistent
+from keeper.ports.clock import Clock
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
 
 T = TypeVar("T")
 
-TIMEOUTS_S: Mapping[str, float] = {"eth_sendRawTransaction": 5.0, "eth_getLogs": 30.0, "eth_estimateGas": 5.0}
-_TIMEOUT_S = 3.0
 _FEE_BLOCKS = 5
 _FEE_PERCENTILE = 50
+_FEE_PATIENCE_S = 1.0
 
 
 class RpcChain:
     """A ChainReader and ChainWriter over HTTP endpoints in order of preference.
 
-    A read that an endpoint cannot answer goes to the next one; a send goes to one endpoint, once: whether to send the
-    same bytes again is the sender's decision. Before an endpoint's first use, after each broken connection and every
-    `verify_every_s` (by `run`) its chain id is compared with `chain_id`. Use `async with`, or `open` and `close`.
+    A read that an endpoint cannot answer goes to the next one. A send goes to all of them, once each: whether to send
+    the same bytes again is the sender's decision. `run` compares the endpoints with one another every `compare_every_s`
+    and asks for their chain ids every `verify_every_s`. Use `async with`, or `open` and `close`. Further `options` are
+    those of EndpointPool.
     """
 
     name = "rpc"
@@ -56,44 +51,30 @@ class RpcChain:
         *,
         meter: Meter,
         log: EventLog,
-        timeouts_s: Mapping[str, float] = TIMEOUTS_S,
-        timeout_s: float = _TIMEOUT_S,
-        max_reply_bytes: int = 8 << 20,
         batch_limit: int = 500,
         pin_by_hash: bool = True,
         verify_every_s: float = 300.0,
-        connections: int = 32,
+        compare_every_s: float = 2.0,
+        clock: Clock | None = None,
+        **options: Any,
     ) -> None:
-        if not endpoints:
-            raise ConfigError("a chain needs at least one rpc endpoint")
-        self._chain_id = chain_id
-        self._config = tuple(endpoints)
+        self._pool = EndpointPool(endpoints, chain_id, meter=meter, log=log, **options)
+        self._alone = len(endpoints) == 1
+        self._fan_out = FanOut()
         self._meter = meter
         self._log = log
-        self._timeouts_s = timeouts_s
-        self._timeout_s = timeout_s
-        self._max_reply_bytes = max_reply_bytes
         self._batch_limit = batch_limit
         self._pin_by_hash = pin_by_hash
         self._verify_every_s = verify_every_s
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
-        self._endpoints: tuple[HttpEndpoint, ...] = ()
+        self._compare_every_s = compare_every_s
+        self._clock = clock or SystemClock()
 
     async def open(self) -> None:
-        """Makes the connection pool; asks nothing, so that a start never waits for a node."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=60),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=False,
-        )
-        self._endpoints = tuple(HttpEndpoint(each, self._session, self._max_reply_bytes) for each in self._config)
+        await self._pool.open()
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._fan_out.close()
+        await self._pool.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -105,22 +86,25 @@ class RpcChain:
         await self.close()
 
     async def run(self) -> None:
-        """A service: asks every endpoint for its chain id again and again. Raises WrongChain when none is left."""
+        """A service: watches the endpoints. Raises WrongChain when none serves our chain."""
+        rounds = max(1, round(self._verify_every_s / self._compare_every_s))
         while True:
-            await asyncio.sleep(self._verify_every_s)
+            for _ in range(rounds):
+                await asyncio.sleep(self._compare_every_s)
+                await self.compare()
             await self.verify()
 
+    async def compare(self) -> None:
+        """Several endpoints are compared now; a single one is believed."""
+        if not self._alone:
+            await compare(self._pool, to_seconds(self._clock.now()), self._meter, self._log)
+
     async def verify(self) -> None:
-        """Asks every endpoint now; one that is away is asked later. Raises WrongChain when no endpoint is usable."""
-        for endpoint in self._endpoints:
-            endpoint.verified = False
-            try:
-                await self._verified(endpoint)
-            except TransientError as error:
-                endpoint.failed(error, self._now_s())
-            except WrongChain:
-                continue
-        self._usable()
+        """Asks every endpoint for its chain id now; one that is away is asked later.
+
+        Raises WrongChain when no endpoint is usable.
+        """
+        await self._pool.verify()
 
     async def chain_id(self) -> int:
         return await self._read("eth_chainId", (), codec.quantity)
@@ -143,7 +127,7 @@ class RpcChain:
         requests: list[Request] = [("eth_call", (codec.call_param(call), where)) for call in query.calls]
         answers: list[bytes] = []
         for start in range(0, len(requests), self._batch_limit):
-            answers += await self._read_many(requests[start : start + self._batch_limit], codec.payload)
+            answers += await self._pool.read_many(requests[start : start + self._batch_limit], codec.payload)
         return query.decode(answers)
 
     async def logs(self, where: LogFilter, first: int, last: int) -> tuple[Log, ...]:
@@ -176,116 +160,27 @@ class RpcChain:
         return found
 
     async def fees(self) -> FeeMarket:
-        return await self._read("eth_feeHistory", (hex(_FEE_BLOCKS), "latest", [_FEE_PERCENTILE]), codec.fee_market)
+        """Of several endpoints the median: one that asks for a hundred times as much must not set our fees."""
+        asked = (hex(_FEE_BLOCKS), "latest", [_FEE_PERCENTILE])
+        if not self._alone:
+            told = await self._pool.each(
+                [("eth_feeHistory", asked)], codec.fee_market, _FEE_PATIENCE_S, suspended=False
+            )
+            if told:
+                return median_fees(told)
+        return await self._read("eth_feeHistory", asked, codec.fee_market)
 
     async def broadcast(self, raw: bytes) -> Hash:
-        """One request to one endpoint; the next call goes elsewhere when this one stays without an answer."""
-        endpoint = self._in_order()[0]
-        return (await self._attempt(endpoint, [("eth_sendRawTransaction", ("0x" + raw.hex(),))], codec.hash32))[0]
+        """One request to every endpoint at once; returns as soon as one has taken it, else the best answer is raised."""
+        requests: list[Request] = [("eth_sendRawTransaction", ("0x" + raw.hex(),))]
+        return await self._fan_out.send([self._sent(endpoint, requests) for endpoint in self._pool.writers()])
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
         """Any method, its result unchecked: for diagnosis and for libraries that sit on this transport."""
         return await self._read(method, params, lambda value: value)
 
+    async def _sent(self, endpoint: HttpEndpoint, requests: Sequence[Request]) -> Hash:
+        return (await self._pool.attempt(endpoint, requests, codec.hash32))[0]
+
     async def _read(self, method: str, params: Sequence[Any], decode: Callable[[object], T]) -> T:
-        return (await self._read_many([(method, params)], decode))[0]
-
-    async def _read_many(self, requests: Sequence[Request], decode: Callable[[object], T]) -> list[T]:
-        failures: list[TransientError] = []
-        for endpoint in self._in_order():
-            try:
-                return await self._attempt(endpoint, requests, decode)
-            except TransientError as error:
-                failures.append(error)
-            except WrongChain:
-                self._usable()
-        if len(failures) == 1:
-            raise failures[0]
-        raise RpcUnavailable("; ".join(map(str, failures)) or f"no endpoint of chain {self._chain_id} is usable")
-
-    async def _attempt(
-        self, endpoint: HttpEndpoint, requests: Sequence[Request], decode: Callable[[object], T]
-    ) -> list[T]:
-        """One exchange with one endpoint, which remembers how it went."""
-        if (pause_s := endpoint.quiet_for_s(self._now_s())) > 0:
-            raise RateLimited(f"{endpoint.label}: asked for silence, {pause_s:.1f} s left", pause_s)
-        try:
-            if not endpoint.verified:
-                await self._verified(endpoint)
-            values = await self._exchange(endpoint, requests, decode)
-        except TransientError as error:
-            endpoint.failed(error, self._now_s())
-            raise
-        endpoint.succeeded()
-        return values
-
-    async def _verified(self, endpoint: HttpEndpoint) -> None:
-        async with endpoint.lock:
-            if endpoint.verified:
-                return
-            served = (await self._exchange(endpoint, [("eth_chainId", ())], codec.quantity))[0]
-            endpoint.wrong_chain = None if served == self._chain_id else served
-            endpoint.verified = endpoint.wrong_chain is None
-        if endpoint.wrong_chain is not None:
-            self._log.critical(
-                "rpc.wrong_chain",
-                endpoint=endpoint.label,
-                chain=served,
-                expected=self._chain_id,
-                advice="this endpoint serves another chain than configured; it is not used until it serves ours",
-            )
-            raise WrongChain(f"{endpoint.label} serves chain {served}, not {self._chain_id}")
-
-    async def _exchange(
-        self, endpoint: HttpEndpoint, requests: Sequence[Request], decode: Callable[[object], T]
-    ) -> list[T]:
-        method = requests[0][0]
-        started_s = self._now_s()
-        outcome = "ok"
-        try:
-            replies = await endpoint.post(requests, self._timeouts_s.get(method, self._timeout_s))
-            return [_value(endpoint, asked[0], reply, decode) for asked, reply in zip(requests, replies, strict=True)]
-        except (TransientError, RpcError, Reverted) as error:
-            outcome = _outcome(error)
-            raise
-        finally:
-            self._meter.count("keeper_rpc_requests_total", endpoint=endpoint.label, method=method, outcome=outcome)
-            self._meter.observe("keeper_rpc_seconds", self._now_s() - started_s, endpoint=endpoint.label)
-
-    def _in_order(self) -> tuple[HttpEndpoint, ...]:
-        """Preferred first, benched ones last, those of another chain not at all."""
-        now_s = self._now_s()
-        return tuple(sorted(self._usable(), key=lambda endpoint: endpoint.benched(now_s)))
-
-    def _usable(self) -> list[HttpEndpoint]:
-        if not self._endpoints:
-            raise RpcUnavailable("the transport is not open")
-        usable = [endpoint for endpoint in self._endpoints if endpoint.wrong_chain is None]
-        if not usable:
-            served = ", ".join(f"{each.label} serves chain {each.wrong_chain}" for each in self._endpoints)
-            raise WrongChain(f"{served}; chain {self._chain_id} is configured")
-        return usable
-
-    @staticmethod
-    def _now_s() -> float:
-        return asyncio.get_running_loop().time()
-
-
-def _value(endpoint: HttpEndpoint, method: str, reply: Reply, decode: Callable[[object], T]) -> T:
-    if isinstance(error := reply.get("error"), dict):
-        raise refusal(method, {**error, "message": endpoint.scrub(str(error.get("message", "")))}, endpoint.label)
-    try:
-        return decode(reply["result"])
-    except codec.Malformed as malformed:
-        raise RpcUnreadable(f"{endpoint.label} {method}: {endpoint.scrub(str(malformed))}") from None
-
-
-def _outcome(error: Exception) -> str:
-    kinds: tuple[tuple[type[Exception], str], ...] = (
-        (RateLimited, "rate_limited"),
-        (RpcTimeout, "timeout"),
-        (RpcUnreadable, "malformed"),
-        (RpcUnavailable, "unavailable"),
-        (Reverted, "reverted"),
-    )
-    return next((word for kind, word in kinds if isinstance(error, kind)), "refused")
+        return (await self._pool.read_many([(method, params)], decode))[0]

@@ -67,12 +67,13 @@ class RpcEndpoint:
 
 
 class HttpEndpoint:
-    """Posts to one endpoint and remembers how it has been behaving."""
+    """Posts to one endpoint and remembers how it has been behaving. `suspended`: why it is not to be read from."""
 
     def __init__(self, endpoint: RpcEndpoint, session: aiohttp.ClientSession, max_reply_bytes: int) -> None:
         self.label = endpoint.name
         self.verified = False
         self.wrong_chain: int | None = None
+        self.suspended = ""
         self.lock = asyncio.Lock()
         self._url = endpoint.url
         self._secrets = endpoint.secrets()

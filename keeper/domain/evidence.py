@@ -21,21 +21,23 @@ def canonical_json(value: Any) -> str:
 
     Written by hand: the json module makes a new encoder for each text and cannot write numbers as texts.
     """
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f'"{int(value)}"'
     if isinstance(value, str):
         return encode_basestring(value)
     if isinstance(value, Mapping):
         named = {str(key): item for key, item in value.items()}
         return "{" + ",".join([f"{encode_basestring(key)}:{canonical_json(named[key])}" for key in sorted(named)]) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return "[" + ",".join([canonical_json(item) for item in value]) + "]"
+    return _scalar(value)
+
+
+def _scalar(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return f'"{int(value)}"'
     if isinstance(value, bytes):
         return f'"0x{value.hex()}"'
-    if isinstance(value, Sequence):
-        return "[" + ",".join([canonical_json(item) for item in value]) + "]"
     raise ValueError(f"{type(value).__name__} has no canonical spelling")
 
 

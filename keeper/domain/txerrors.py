@@ -81,6 +81,28 @@ def classify(message: str) -> SendAnswer:
     return next((answer for answer, pattern in _PATTERNS if pattern.search(message)), SendAnswer.UNKNOWN)
 
 
+_BEST_FIRST = (
+    SendAnswer.ACCEPTED,
+    SendAnswer.ALREADY_KNOWN,
+    SendAnswer.NONCE_TOO_LOW,
+    SendAnswer.REPLACEMENT_UNDERPRICED,
+    SendAnswer.UNDERPRICED,
+    SendAnswer.NONCE_GAP,
+    SendAnswer.ALREADY_RESERVED,
+    SendAnswer.INSUFFICIENT_FUNDS,
+    SendAnswer.UNKNOWN,
+    SendAnswer.POOL_FULL,
+    SendAnswer.NODE_FEE_CAP,
+    SendAnswer.TIP_ABOVE_CAP,
+    SendAnswer.FATAL,
+)
+
+
+def rank(answer: SendAnswer) -> int:
+    """Of several nodes' words on the same bytes the lowest counts. What frees a nonce counts only when all agree."""
+    return _BEST_FIRST.index(answer)
+
+
 def is_taken(answer: SendAnswer) -> bool:
     """The node has it."""
     return answer in (SendAnswer.ACCEPTED, SendAnswer.ALREADY_KNOWN)

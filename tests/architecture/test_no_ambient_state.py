@@ -31,11 +31,13 @@ MAY = {
     "keeper/adapters/clock.py": {"time.time_ns"},
     "keeper/settings/load.py": {"os.environ"},
     # Tasks that are awaited where they are made: waiting for one of several boards, the loops of one wallet, the page
-    # of logs that is fetched while the one before it is worked on.
+    # of logs that is fetched while the one before it is worked on, endpoints that are asked or sent to at once.
     "keeper/runtime/supervisor.py": {"asyncio.ensure_future"},
     "keeper/runtime/board.py": {"asyncio.ensure_future"},
     "keeper/services/outbox/service.py": {"asyncio.ensure_future"},
     "keeper/adapters/rpc_pages.py": {"asyncio.ensure_future"},
+    "keeper/adapters/rpc_pool.py": {"asyncio.ensure_future"},
+    "keeper/adapters/rpc_fanout.py": {"asyncio.ensure_future"},
 }
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,57 +25,12 @@ from keeper.errors import (
     TransientError,
     WrongChain,
 )
+from tests.chain.nodes import SECRET, served, transport
 from tests.chain.stage import CHAIN_ID, RECORDED, Stage, Tally, selector
 from tests.chain.stage import Log as Events
 
 HASH = "0x" + "ab" * 32
 ACCOUNT = address("0x" + "11" * 20)
-SECRET = "k3y-of-the-operator"
-
-
-class Node:
-    """Answers eth_chainId properly and everything else as told: a JSON value, or a function of the request."""
-
-    def __init__(self, says: Any, chain_id: int = CHAIN_ID) -> None:
-        self.says = says
-        self.chain_id = chain_id
-        self.requests: list[Any] = []
-        self.url = ""
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        if isinstance(body, dict) and body["method"] == "eth_chainId":
-            return web.json_response({"jsonrpc": "2.0", "id": body["id"], "result": hex(self.chain_id)})
-        self.requests.append(body)
-        if callable(self.says):
-            answer = self.says(request, body)
-            return await answer if asyncio.iscoroutine(answer) else answer
-        return web.json_response({"jsonrpc": "2.0", "id": body["id"], **self.says})
-
-
-@asynccontextmanager
-async def served(says: Any, chain_id: int = CHAIN_ID) -> AsyncIterator[Node]:
-    node = Node(says, chain_id)
-    app = web.Application(client_max_size=1 << 24)
-    app.router.add_route("*", "/{path:.*}", node.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    node.url = f"http://user:{SECRET}@127.0.0.1:{runner.addresses[0][1]}/v3/{SECRET}?key={SECRET}"
-    try:
-        yield node
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def transport(*nodes: Node | str, **options: Any) -> AsyncIterator[RpcChain]:
-    endpoints = [
-        RpcEndpoint(node if isinstance(node, str) else node.url, f"node{place}") for place, node in enumerate(nodes)
-    ]
-    options = {"meter": Tally(), "log": Events(), **options}
-    async with RpcChain(endpoints, CHAIN_ID, **options) as chain:
-        yield chain
 
 
 def says_text(text: str, status: int = 200, **headers: str) -> Callable[..., web.Response]:
@@ -250,7 +204,7 @@ async def test_refused_connection__says_so_without_the_address() -> None:
     async with transport(url) as chain:
         with pytest.raises(RpcUnavailable) as raised:
             await chain.head_number()
-    assert SECRET not in f"{raised.value}{raised.value!r}{chain._config!r}"
+    assert SECRET not in f"{raised.value}{raised.value!r}{chain._pool._config!r}"
     assert raised.value.__suppress_context__
 
 

@@ -59,7 +59,7 @@ class RpcChain:
         **options: Any,
     ) -> None:
         self._pool = EndpointPool(endpoints, chain_id, meter=meter, log=log, **options)
-        self._alone = len(endpoints) == 1
+        self._alone = len([endpoint for endpoint in endpoints if not endpoint.write_only]) == 1
         self._fan_out = FanOut()
         self._meter = meter
         self._log = log

@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 
 from keeper.adapters import foreign_json
+from keeper.adapters.rpc_bucket import Bucket
 from keeper.adapters.rpc_errors import RpcTimeout, RpcUnreadable
 from keeper.errors import ConfigError, RateLimited, RpcUnavailable
 
@@ -39,11 +40,15 @@ _LONGEST_BENCH_S = 30.0
 class RpcEndpoint:
     """`url` may carry credentials and is never shown; `name` is what logs, errors and metrics say.
 
+    `per_s`: the most requests a second that its plan allows. `write_only`: it is sent transactions and asked nothing.
+
     Raises ConfigError when the address is not http(s)://host….
     """
 
     url: str = field(repr=False)
     name: str = ""
+    per_s: float | None = None
+    write_only: bool = False
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -71,6 +76,8 @@ class HttpEndpoint:
 
     def __init__(self, endpoint: RpcEndpoint, session: aiohttp.ClientSession, max_reply_bytes: int) -> None:
         self.label = endpoint.name
+        self.write_only = endpoint.write_only
+        self.bucket = Bucket(endpoint.per_s)
         self.verified = False
         self.wrong_chain: int | None = None
         self.suspended = ""

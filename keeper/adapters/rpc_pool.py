@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 TIMEOUTS_S: Mapping[str, float] = {"eth_sendRawTransaction": 5.0, "eth_getLogs": 30.0, "eth_estimateGas": 5.0}
 TIMEOUT_S = 3.0
+_SEND = "eth_sendRawTransaction"
+_LONGEST_TURN_S = 1.0
 
 
 class EndpointPool:
@@ -38,8 +40,8 @@ class EndpointPool:
         max_reply_bytes: int = 8 << 20,
         connections: int = 32,
     ) -> None:
-        if not endpoints:
-            raise ConfigError("a chain needs at least one rpc endpoint")
+        if all(endpoint.write_only for endpoint in endpoints):
+            raise ConfigError("a chain needs at least one rpc endpoint to read from")
         self._chain_id = chain_id
         self._config = tuple(endpoints)
         self._meter = meter
@@ -95,7 +97,7 @@ class EndpointPool:
         self, requests: Sequence[Request], decode: Callable[[object], T], patience_s: float, suspended: bool = True
     ) -> dict[HttpEndpoint, T]:
         """The first answer of every endpoint that has one within `patience_s`; without the `suspended` ones if told so."""
-        asked = [each for each in self._usable() if not each.benched(_now_s()) and (suspended or not each.suspended)]
+        asked = [each for each in self._readable() if not each.benched(_now_s()) and (suspended or not each.suspended)]
         tasks = {asyncio.ensure_future(self.attempt(each, requests, decode)): each for each in asked}
         if not tasks:
             return {}
@@ -118,6 +120,7 @@ class EndpointPool:
         """One exchange with one endpoint, which remembers how it went."""
         if (pause_s := endpoint.quiet_for_s(_now_s())) > 0:
             raise RateLimited(f"{endpoint.label}: asked for silence, {pause_s:.1f} s left", pause_s)
+        await self._in_turn(endpoint, requests)
         try:
             if not endpoint.verified:
                 await self._verified(endpoint)
@@ -127,6 +130,16 @@ class EndpointPool:
             raise
         endpoint.succeeded()
         return values
+
+    async def _in_turn(self, endpoint: HttpEndpoint, requests: Sequence[Request]) -> None:
+        """Within the endpoint's plan; only a transaction goes ahead of its time. Raises RateLimited for a long wait."""
+        bucket, count = endpoint.bucket, len(requests)
+        wait_s = 0.0 if requests[0][0] == _SEND else bucket.wait_s(_now_s(), count)
+        if wait_s > _LONGEST_TURN_S:
+            raise RateLimited(f"{endpoint.label}: {bucket.per_s:g} requests a second are used up", wait_s)
+        bucket.take(_now_s() + wait_s, count)
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
 
     async def _verified(self, endpoint: HttpEndpoint) -> None:
         async with endpoint.lock:
@@ -163,7 +176,7 @@ class EndpointPool:
 
     async def _introduced(self) -> None:
         """Of several endpoints that nobody has heard of yet, the quickest is waited for and no other."""
-        unknown = [each for each in self._endpoints if each.wrong_chain is None and not each.benched(_now_s())]
+        unknown = [each for each in self._readable() if not each.benched(_now_s())]
         if len(unknown) < 2 or any(each.verified for each in unknown):
             return
         tasks = [asyncio.ensure_future(self._greet(each)) for each in unknown]
@@ -186,9 +199,12 @@ class EndpointPool:
     def _to_read(self) -> list[HttpEndpoint]:
         """Preferred first, strangers and benched ones last; suspended ones only when there are no others."""
         now_s = _now_s()
-        usable = self._usable()
+        usable = self._readable()
         believed = [endpoint for endpoint in usable if not endpoint.suspended] or usable
         return sorted(believed, key=lambda endpoint: (endpoint.benched(now_s), not endpoint.verified))
+
+    def _readable(self) -> list[HttpEndpoint]:
+        return [endpoint for endpoint in self._usable() if not endpoint.write_only]
 
     def _usable(self) -> list[HttpEndpoint]:
         if not self._endpoints:

@@ -12,15 +12,21 @@ from keeper.settings.models import Settings
 
 
 def rpc_endpoints(settings: Settings, environ: Mapping[str, str]) -> tuple[RpcEndpoint, ...]:
-    """In order of preference. Raises ConfigError, KeyPermissionError."""
-    return tuple(_endpoint(settings, number, environ) for number in range(len(settings.chain.rpc)))
+    """In order of preference, those that are only sent to last. Raises ConfigError, KeyPermissionError."""
+    chain = settings.chain
+    wanted = [("rpc", number) for number in range(len(chain.rpc))]
+    wanted += [("send_to", number) for number in range(len(chain.send_to))]
+    return tuple(
+        RpcEndpoint(_url(settings, key, number, environ), per_s=chain.requests_per_s, write_only=key == "send_to")
+        for key, number in wanted
+    )
 
 
-def _endpoint(settings: Settings, number: int, environ: Mapping[str, str]) -> RpcEndpoint:
-    text = settings.chain.rpc[number].get_secret_value()
+def _url(settings: Settings, key: str, number: int, environ: Mapping[str, str]) -> str:
+    text: str = getattr(settings.chain, key)[number].get_secret_value()
     if not text.startswith(("file:", "cred:")):
-        return RpcEndpoint(text)
-    where = settings.where(f"chain.rpc[{number}]")
+        return text
+    where = settings.where(f"chain.{key}[{number}]")
     file = str(settings.file.parent / text.removeprefix("file:")) if text.startswith("file:") else text
     url = read_secret(file, where, Environment(environ)).reveal().decode(errors="replace").strip()
     fault = endpoint_fault(url)
@@ -28,4 +34,4 @@ def _endpoint(settings: Settings, number: int, environ: Mapping[str, str]) -> Rp
         fault = "http:// to another machine; use https://, or set chain.plain_http"
     if fault:
         raise ConfigError(f"{where}: the file holds no usable URL: {fault}")
-    return RpcEndpoint(url)
+    return url

@@ -25,6 +25,14 @@ class ChainSettings(Model):
         max_length=16,
         description="JSON-RPC endpoints, first preferred; `file:` and `credential:` keep keys out of here.",
     )
+    send_to: tuple[Endpoint, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Further endpoints that are sent every transaction and asked nothing. Those of `rpc` are sent it too.",
+    )
+    requests_per_s: float | None = Field(
+        default=None, gt=0, le=100_000, description="Most requests a second to each endpoint, if its plan has a limit."
+    )
     plain_http: bool = Field(
         default=False, description="Allow http:// to other machines (your own node in your own network)."
     )

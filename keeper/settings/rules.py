@@ -117,11 +117,12 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
 
 def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     """Faults of keeper.yaml itself."""
-    for number, endpoint in enumerate(common.chain.rpc):
-        if is_plain(endpoint.get_secret_value()) and not common.chain.plain_http:
-            yield Complaint(
-                ("chain", "rpc", number), "http:// to another machine; use https://, or set chain.plain_http"
-            )
+    for key, endpoints in (("rpc", common.chain.rpc), ("send_to", common.chain.send_to)):
+        for number, endpoint in enumerate(endpoints):
+            if is_plain(endpoint.get_secret_value()) and not common.chain.plain_http:
+                yield Complaint(
+                    ("chain", key, number), "http:// to another machine; use https://, or set chain.plain_http"
+                )
     if not is_loopback(common.ops.host) and not common.ops.expose:
         yield Complaint(
             ("ops", "host"), "not a loopback address; set ops.expose: true if this page may be seen by others"

@@ -13,9 +13,10 @@ import pytest
 from aiohttp import web
 
 from keeper.adapters.rpc import RpcChain
-from keeper.errors import RpcError, RpcUnavailable
+from keeper.adapters.rpc_http import RpcEndpoint
+from keeper.errors import RateLimited, RpcError, RpcUnavailable
 from tests.chain.nodes import Node, served, transport
-from tests.chain.stage import Log, Tally, eventually
+from tests.chain.stage import CHAIN_ID, Log, Tally, eventually
 
 HASH = "0x" + "ab" * 32
 NOW_S = int(time.time())
@@ -230,3 +231,34 @@ async def test_close__with_a_send_under_way__leaves_nothing_behind() -> None:
                 assert await chain.broadcast(b"\x02") == HASH
             assert not [task for task in asyncio.all_tasks() if "_sent" in repr(task.get_coro())]
             hanging.held.set()
+
+
+async def test_write_only__is_sent_transactions_and_asked_nothing() -> None:
+    async with AsyncExitStack() as stack:
+        reading, relay = Fake(), Fake()
+        nodes = [await stack.enter_async_context(served(fake)) for fake in (reading, relay)]
+        endpoints = [RpcEndpoint(nodes[0].url, "node"), RpcEndpoint(nodes[1].url, "relay", write_only=True)]
+        chain = await stack.enter_async_context(RpcChain(endpoints, CHAIN_ID, meter=Tally(), log=Log()))
+        await chain.head_number()
+        await chain.compare()
+        await chain.fees()
+        await chain.broadcast(b"\x02")
+        await eventually(lambda: sent_to(reading, relay), within_s=5)
+        assert dict(relay.asked) == {"eth_sendRawTransaction": 1}
+
+
+async def test_plan__used_up__reads_wait_their_turn_and_a_transaction_does_not() -> None:
+    async with AsyncExitStack() as stack:
+        fake = Fake()
+        node = await stack.enter_async_context(served(fake))
+        endpoint = RpcEndpoint(node.url, "node", per_s=20)
+        chain = await stack.enter_async_context(RpcChain([endpoint], CHAIN_ID, meter=Tally(), log=Log()))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for _ in range(25):
+            await chain.head_number()
+        assert loop.time() - began >= 5 / 20
+        await chain.broadcast(b"\x02")
+        answers = await asyncio.gather(*(chain.head_number() for _ in range(60)), return_exceptions=True)
+        assert {type(each) for each in answers} == {int, RateLimited}
+        assert fake.asked["eth_sendRawTransaction"] == 1

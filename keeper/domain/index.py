@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from keeper.domain.aggregation import INDEX_METHODS
+from keeper.domain.aggregation import INDEX_METHODS, Vote
 from keeper.domain.ids import IndexId
 from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
 from keeper.domain.numbers import BPS, MAX_PRICE_E18, exceeds_bps, text_of
-from keeper.domain.outliers import without_outliers
+from keeper.domain.outliers import unanimous, without_outliers
 from keeper.domain.quote import Quotes
 from keeper.domain.screening import PricedQuote, Rates, Rejected, Rejection, screen
 from keeper.domain.time import Timestamp
@@ -74,18 +74,22 @@ def index_price(
 ) -> IndexPrice | Withheld:
     """Screen, convert, drop outliers, count the quorum, aggregate. `last_e18` is asked only when two sources are left."""
     inputs, rejected = screen(spec, quotes, rates, now)
-    votes = sorted([(vote.price_e18, vote.spec.weight) for vote in inputs])
-    kept = without_outliers(spec, inputs, votes, rejected)
-    if kept is not inputs:
-        votes = sorted([(vote.price_e18, vote.spec.weight) for vote in kept])
+    kept, price = inputs, unanimous(spec, inputs)
+    if price is None:
+        kept = without_outliers(spec, inputs, _votes(inputs), rejected)
     shortfall = _shortfall(spec, kept, last_e18)
     if shortfall is not None:
         return Withheld(spec.id, *shortfall, now, tuple(kept), tuple(rejected))
-    price = INDEX_METHODS[spec.method](votes, spec.clamp_bps)
+    if price is None:
+        price = INDEX_METHODS[spec.method](_votes(kept), spec.clamp_bps)
     if price > MAX_PRICE_E18:
         detail = f"{text_of(price)} exceeds the largest price"
         return Withheld(spec.id, WithheldReason.UNREPRESENTABLE, detail, now, tuple(kept), tuple(rejected))
     return IndexPrice(spec.id, price, now, tuple(kept), tuple(rejected))
+
+
+def _votes(inputs: Sequence[PricedQuote]) -> list[Vote]:
+    return sorted([(vote.price_e18, vote.spec.weight) for vote in inputs])
 
 
 def _shortfall(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from keeper.domain.ids import SourceId
 from keeper.domain.index import PricedQuote, Rejection, SourceSpec
-from keeper.domain.outliers import band, reference, without_outliers
+from keeper.domain.outliers import band, reference, unanimous, without_outliers
 from keeper.domain.quote import Quote
 from tests.domain.pricing.builders import LAW, NOW, usd
 
@@ -105,4 +105,17 @@ def test_band__any_votes__lies_between_deviation_and_dispersion(prices: list[int
     votes = sorted((price, 1) for price in prices)
     plan = usd("a", "b", "c", max_deviation_bps=100, max_dispersion_bps=500)
     center = reference(plan, votes)
-    assert center * 100 // 10_000 <= band(plan, votes, center) <= center * 500 // 10_000
+    distances = sorted((abs(price - center), weight) for price, weight in votes)
+    assert center * 100 // 10_000 <= band(plan, distances, center) <= center * 500 // 10_000
+
+
+@LAW
+@given(prices=st.lists(st.integers(10_000, 10_300) | st.integers(1, 10**6), min_size=1, max_size=9))
+def test_unanimous__any_votes__says_what_the_long_way_finds(prices: list[int]) -> None:
+    inputs, plan = votes_at(prices), usd("a", "b", "c")
+    votes = sorted((vote.price_e18, vote.spec.weight) for vote in inputs)
+    price, rejected = unanimous(plan, inputs), list[Rejection]()
+    kept = without_outliers(plan, inputs, votes, rejected)
+    assert price is None if len(prices) < 3 or rejected else price in (None, reference(plan, votes))
+    assert price is None or kept is inputs
+    assert unanimous(usd("a", "b", "c", method="weighted_median"), inputs) is None

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.ids import SourceId
-from keeper.domain.index import PricedQuote, Rejected, SourceSpec
+from keeper.domain.index import IndexSpec, PegSpec, PricedQuote, Rejected, SourceSpec
 from keeper.domain.numbers import E18
 from keeper.domain.quote import Quote
 from keeper.domain.screening import Refusal, priced, screen, stated_price, untimely
 from keeper.domain.time import SECOND, Timestamp
-from tests.domain.pricing.builders import LAW, NOW, after, board, e18, quote, usd
+from tests.domain.pricing.builders import BTC, LAW, NOW, USDT, after, board, e18, quote, usd
 
 A = SourceSpec(SourceId("a"), "USD")
 SKEW = 2 * SECOND
@@ -131,6 +131,42 @@ def test_untimely__once_stale__stays_stale(received: int, observed: int | None, 
         second = untimely(told, A, Timestamp(NOW + later), SKEW)
         assert second is not None
         assert second.reason is Rejected.STALE
+
+
+ABOUT_NOW = st.sampled_from([0, -1, 2 * SECOND, 2 * SECOND + 1, -10 * SECOND, -10 * SECOND - 1, -301 * SECOND])
+PRICES = st.none() | st.sampled_from([-1, 0, 1, 995, 1000, 1004, 1005, 1006]) | st.integers(-5, 10**30)
+RATES = st.none() | st.sampled_from([1, E18, E18 - 1]) | st.just(Refusal(Rejected.PEG, "off"))
+
+
+@LAW
+@given(
+    times=st.tuples(ABOUT_NOW, ABOUT_NOW, st.none() | ABOUT_NOW),
+    prices=st.tuples(PRICES, PRICES, PRICES),
+    multiplier=st.sampled_from([E18, 10**15, 1]),
+    rate=RATES,
+)
+def test_screen__any_quote__says_what_priced_says(
+    times: tuple[int, int, int | None],
+    prices: tuple[int | None, int | None, int | None],
+    multiplier: int,
+    rate: int | Refusal | None,
+) -> None:
+    received, changed, observed = (None if time is None else Timestamp(NOW + time) for time in times)
+    bid, ask, last = prices
+    assert received is not None
+    assert changed is not None
+    told = Quote(A.source, received, changed, observed, bid, ask, last_e18=last)
+    source = SourceSpec(A.source, "X", multiplier_e18=multiplier)
+    plan = IndexSpec(BTC, (source, *usd("b", "c", "d").sources), conversions={"X": PegSpec(USDT)}, min_quote_groups=1)
+    rates = {} if rate is None else {"X": rate}
+    accepted, rejected = screen(plan, board(told), rates, NOW)
+    vote = priced(source, told, plan, rates, NOW)
+    if isinstance(vote, Refusal):
+        assert accepted == []
+        assert rejected[0] == (A.source, *vote, None)
+    else:
+        assert accepted == [vote]
+        assert type(accepted[0]) is PricedQuote
 
 
 def test_screen__missing_source__is_named() -> None:

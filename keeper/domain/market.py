@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from keeper.domain.exchange import ChainState
+from keeper.domain.exchange import ChainState, FeedState, MarketState
 from keeper.domain.funding import predict
 from keeper.domain.gate import Gate, GateInputs, GateState, Open, Shut
 from keeper.domain.guard import Guard, GuardState, Held, Pass
@@ -45,18 +45,27 @@ class MarketPlan:
     liquidation: LiquidationRules = field(default_factory=LiquidationRules)
 
 
-@dataclass(frozen=True, slots=True)
-class MarketFold:
+class Prediction(NamedTuple):
+    """The estimate of a second, and what it was made of: it holds until one of them is another."""
+
+    market: MarketState
+    feed: FeedState
+    now_s: int
+    estimate: FundingEstimate
+
+
+# Tuples and not dataclasses, because each tick makes them anew for each market.
+class MarketFold(NamedTuple):
     """What one market remembers from tick to tick. `guard` is None until the chain's price is known."""
 
     mark: Any
     guard: GuardState | None = None
-    premium: CarriedPremium = field(default_factory=CarriedPremium)
-    gate: GateState = field(default_factory=GateState)
+    premium: CarriedPremium = CarriedPremium()
+    gate: GateState = GateState()
+    funding: Prediction | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a tick looks at: snapshots taken at one instant."""
 
     quotes: Quotes
@@ -68,8 +77,7 @@ class Seen:
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
+class Marked(NamedTuple):
     """A mark with everything that it and the entry in a report were computed from."""
 
     mark: MarkPrice
@@ -108,12 +116,13 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
     """Guard, mark, premium and gate of one market at `now`."""
     index = seen.indices[plan.spec.id]
     guard_state, verdict = _guarded(plan, fold, seen, index, now)
-    mark_state, premium, marked = fold.mark, fold.premium, None
+    mark_state, premium, funding, marked = fold.mark, fold.premium, fold.funding, None
     if isinstance(index, IndexPrice):
-        mark_state, premium, marked = _mark(plan, fold, seen, index, now)
+        funding = _predicted(plan, fold.funding, seen.chain, now)
+        mark_state, premium, marked = _mark(plan, fold, seen, index, funding, now)
     inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
-    after = MarketFold(mark_state, guard_state, premium, gate_state)
+    after = MarketFold(mark_state, guard_state, premium, gate_state, funding)
     return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen)
 
 
@@ -133,10 +142,10 @@ def _guarded(
 
 
 def _mark(
-    plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice, now: Timestamp
+    plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice, funding: Prediction | None, now: Timestamp
 ) -> tuple[Any, CarriedPremium, Marked]:
     book = seen.book if readable(seen.book, now, plan.book_max_age_ns) else None
-    inputs = MarkInputs(plan.market, index, book, seen.trade, _funding(plan, seen.chain, now), now)
+    inputs = MarkInputs(plan.market, index, book, seen.trade, funding.estimate if funding else None, now)
     state, mark = plan.mark.step(fold.mark, inputs)
     impact = impact_prices(book, plan.impact_notional_e18) if book is not None and plan.impact_notional_e18 else None
     sample = None if impact is None else premium_of(impact, index.price_e18)
@@ -145,13 +154,18 @@ def _mark(
     return state, carried, Marked(mark, inputs, fold.mark.to_plain(), impact, fold.premium, entry)
 
 
-def _funding(plan: MarketPlan, chain: ChainState | None, now: Timestamp) -> FundingEstimate | None:
-    """The chain's own rate for the running interval, as far as it is known now."""
+def _predicted(
+    plan: MarketPlan, before: Prediction | None, chain: ChainState | None, now: Timestamp
+) -> Prediction | None:
+    """The chain's own rate for the running interval, as far as it is known now; `before` while it is the same."""
     if chain is None or plan.market_no not in chain.markets or plan.market_no not in chain.feeds:
         return None
+    market, feed = chain.markets[plan.market_no], chain.feeds[plan.market_no]
     now_s = max(chain.at.timestamp_s, min(to_seconds(now), chain.at.timestamp_s + 60))
-    found = predict(chain.markets[plan.market_no], chain.feeds[plan.market_no], now_s)
-    return FundingEstimate(found.rate_e18, found.boundary_s, found.interval_s)
+    if before is not None and before.now_s == now_s and before.market is market and before.feed is feed:
+        return before
+    found = predict(market, feed, now_s)
+    return Prediction(market, feed, now_s, FundingEstimate(found.rate_e18, found.boundary_s, found.interval_s))
 
 
 def _observed_at_s(plan: MarketPlan, chain: ChainState | None) -> int | None:

@@ -6,7 +6,6 @@ https://www.binance.com/en/support/faq/introduction-to-binance-futures-funding-r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from keeper.domain.numbers import E18, cdiv, clamp, tdiv
@@ -24,8 +23,8 @@ class Fill(NamedTuple):
     base: int
 
 
-@dataclass(frozen=True, slots=True)
-class ImpactPrices:
+# Tuples and not dataclasses, because each tick makes them anew for each market.
+class ImpactPrices(NamedTuple):
     bid_e18: int
     ask_e18: int
 
@@ -95,8 +94,7 @@ def premium_sample(book: Depth, index_e18: int, notional_e18: int) -> int | None
     return None if impact is None else premium_of(impact, index_e18)
 
 
-@dataclass(frozen=True, slots=True)
-class CarriedPremium:
+class CarriedPremium(NamedTuple):
     """The last sample, which stands in for missing ones for a while."""
 
     value_e18: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from keeper.domain.ids import SourceId
 from keeper.domain.time import Timestamp
@@ -36,8 +37,9 @@ class Quote:
         return (self.bid_e18, self.ask_e18, self.bid_size_e18, self.ask_size_e18, self.last_e18, self.sequence)
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
+    """A tuple, because a book has dozens and each is made anew with every frame."""
+
     price_e18: int
     size_e18: int
 

@@ -7,7 +7,7 @@ an accident of scheduling and does not change the average.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from keeper.domain.mark.decay import ONE_BITS, decay, half_life_ns
 from keeper.domain.mark.method import Plain
@@ -17,8 +17,8 @@ from keeper.domain.quote import Depth
 from keeper.domain.time import SECOND, Timestamp
 
 
-@dataclass(frozen=True, slots=True)
-class BasisState:
+# Tuples and not dataclasses, because each tick makes them anew for each market.
+class BasisState(NamedTuple):
     """`average_e18` as of `at`; `standing_e18` is the sample that has stood since, None while the book said nothing.
 
     `seen_at` is when the book was last usable, `covered_ns` how much time the average has seen, counted up to its window.
@@ -58,8 +58,7 @@ def _number(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(NamedTuple):
     """The average's parameters.
 
     Samples are the mid of the best prices, or of the impact prices for `impact_notional_e18` where that is positive, each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -22,6 +22,7 @@ from keeper.ports.venue import Frame, StreamVenue, VenueEvent
 
 _PART = "[A-Za-z0-9/-]"
 """What may stand beside a symbol that is only part of a longer one."""
+_TEXT, _BINARY = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
 _STEADY = (Quote, Depth)
 """Kinds whose silence means something. Nobody owes us trades."""
 
@@ -68,6 +69,10 @@ class Connection:
     _order: Order = field(default_factory=Order)
     _held: dict[tuple[SourceId, type], Observation] = field(default_factory=dict)
     _state: object = None
+    _framed_at: float = 0.0
+    """Loop time of the last frame."""
+    _alive_at: float = 0.0
+    """Loop time of the last sign of life: a frame, a ping or a pong."""
     _leash: asyncio.Timeout | None = None
     _forced: Ending | None = None
 
@@ -105,8 +110,8 @@ class Connection:
         """Closes soon; the first reason stands."""
         if self._forced is None:
             self._forced = Ending(reason, detail, wait_s)
-        if self._leash is not None:
-            self._leash.reschedule(asyncio.get_running_loop().time())
+            if self._leash is not None:
+                self._leash.reschedule(asyncio.get_running_loop().time())
 
     def leave(self, reason: str) -> None:
         """Asks for a replacement and goes on until it is there."""
@@ -118,8 +123,7 @@ class Connection:
             async with asyncio.timeout(self.tuning.connect_timeout_s):
                 socket = await self.session.ws_connect(
                     self.url,
-                    autoping=True,
-                    heartbeat=self.tuning.protocol_ping_s,
+                    autoping=False,
                     compress=0,
                     max_msg_size=self.tuning.max_frame_bytes,
                     timeout=aiohttp.ClientWSTimeout(ws_close=self.tuning.close_timeout_s),
@@ -146,11 +150,14 @@ class Connection:
     async def _converse(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> Ending:
         self.intake.tell("connected", self.sources, self.clock.now(), detail=self.url)
         try:
-            async with asyncio.timeout(self.tuning.silence_of(self.venue)) as self._leash, asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(None) as self._leash, asyncio.TaskGroup() as tasks:
+                self._framed_at = self._alive_at = asyncio.get_running_loop().time()
                 self._state, opening = self.venue.open(self.symbols)
                 helpers = [
                     tasks.create_task(self._say(socket, opening)),
                     tasks.create_task(self._ping(socket)),
+                    tasks.create_task(self._probe(socket)),
+                    tasks.create_task(self._listen()),
                     tasks.create_task(self.watch.run()),
                     tasks.create_task(self._age()),
                 ]
@@ -160,21 +167,25 @@ class Connection:
                     for helper in helpers:
                         helper.cancel()
         except TimeoutError:
-            return self._forced or Ending("silent", "no frame at all")
+            pass  # `end` pulled the leash
+        finally:
+            self._leash = None
         return self._forced or Ending("closed", f"code {socket.close_code}")
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         loop = asyncio.get_running_loop()
-        silence_s = self.tuning.silence_of(self.venue)
         while self._forced is None:
             message = await socket.receive()
-            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                if message.type is aiohttp.WSMsgType.ERROR:
+            kind, self._alive_at = message.type, loop.time()
+            if kind is _TEXT or kind is _BINARY:
+                self._framed_at = self._alive_at
+                await self._hear(socket, message.data, self._framed_at)
+            elif kind is aiohttp.WSMsgType.PING:
+                await self._send(socket.pong(message.data))
+            elif kind is not aiohttp.WSMsgType.PONG:
+                if kind is aiohttp.WSMsgType.ERROR:
                     self._forced = Ending("broken", repr(message.data))
                 return
-            if silence_s is not None and self._leash is not None and self._forced is None:
-                self._leash.reschedule(loop.time() + silence_s)
-            await self._hear(socket, message.data, loop.time())
 
     async def _hear(self, socket: aiohttp.ClientWebSocketResponse[bool], frame: Frame, heard_at: float) -> None:
         received_at = self.clock.now()
@@ -195,17 +206,19 @@ class Connection:
             await self._say(socket, step.replies)
 
     def _take(self, observations: Sequence[Observation], heard_at: float) -> None:
+        watch, intake = self.watch, self.intake
         for observation in observations:
             source = observation.source
-            if source not in self.watch.symbols:
+            if source not in watch.symbols:
                 continue
             if isinstance(observation, _STEADY):
-                self.watch.hear(source, heard_at)
-            self.intake.good((source,), observation.received_at)
+                watch.hear(source, heard_at)
+            if intake.records:
+                intake.good((source,), observation.received_at)
             if self.down:
                 continue
             if self.current:
-                self.intake.admit(observation, self._order)
+                intake.admit(observation, self._order)
             else:
                 self._held[source, type(observation)] = observation
         if not self.delivering or not self.current:
@@ -261,12 +274,18 @@ class Connection:
         for number, frame in enumerate(frames):
             if number:
                 await asyncio.sleep(pause_s)
-            try:
-                async with asyncio.timeout(self.tuning.send_timeout_s):
-                    await socket.send_str(frame)
-            except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-                self.end("send_failed", repr(error))
+            if not await self._send(socket.send_str(frame)):
                 return
+
+    async def _send(self, sending: Awaitable[None]) -> bool:
+        """False when nothing can be sent any more: the connection then ends."""
+        try:
+            async with asyncio.timeout(self.tuning.send_timeout_s):
+                await sending
+        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+            self.end("send_failed", repr(error))
+            return False
+        return True
 
     async def _ping(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         """Its own task: a reader that waits for a frame must not hold up a ping."""
@@ -275,11 +294,40 @@ class Connection:
             await asyncio.sleep(every_s)
             await self._say(socket, (frame,))
 
+    async def _probe(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        """Pings a line on which nothing came for a while, and ends it if nothing comes then either.
+
+        aiohttp would do so too, but it moves a timer with each frame. Here a frame leaves its time and nothing else.
+        """
+        loop, patience_s = asyncio.get_running_loop(), self.tuning.protocol_ping_s
+        while True:
+            await _reached(lambda: self._alive_at + patience_s)
+            asked_at = loop.time()
+            await self._send(socket.ping())
+            await asyncio.sleep(patience_s / 2)
+            if self._alive_at < asked_at:
+                self.end("broken", f"no pong within {patience_s / 2} s")
+                return
+
+    async def _listen(self) -> None:
+        """Ends a line without a frame for too long; pings and pongs are none."""
+        silence_s = self.tuning.silence_of(self.venue)
+        if silence_s is not None:
+            await _reached(lambda: self._framed_at + silence_s)
+            self.end("silent", "no frame at all")
+
     async def _age(self) -> None:
         """Asks for a replacement ahead of the venue's cut."""
         if self.max_age_s is not None:
             await asyncio.sleep(self.max_age_s)
             self.leave("rotation")
+
+
+async def _reached(moment: Callable[[], float]) -> None:
+    """Sleeps until a moment in loop time that may move away meanwhile."""
+    loop = asyncio.get_running_loop()
+    while (left_s := moment() - loop.time()) > 0:  # noqa: ASYNC110 - time passes by itself
+        await asyncio.sleep(left_s)
 
 
 def _older(held: Quote, last: Quote) -> bool:

@@ -75,8 +75,8 @@ class Intake:
         return self.records.get(source, FRESH).benched
 
     def good(self, sources: Iterable[SourceId], at: Timestamp) -> None:
-        """Counts a good frame; costs nothing while no source has a bad one on record."""
-        for source in sources if self.records else ():
+        """Counts a good frame. To be asked only while some source has a bad one on `records`."""
+        for source in sources:
             if (record := self.records.get(source)) is not None:
                 self._settle(source, judge(record, True, at, self.rules), record.benched, at)
 

@@ -27,7 +27,10 @@ def judge_silence(heard: Quote | None, probed: Quote, trade_driven: bool) -> Ver
 
 def unchanged(old: Quote, new: Quote) -> bool:
     """Whether `new` repeats `old` in everything that both state: REST and stream do not state the same fields."""
-    return not any(_differs(a, b) for a, b in zip(old.content(), new.content(), strict=True))
+    for before, after in zip(old.content(), new.content(), strict=True):
+        if before != after and before is not None and after is not None:
+            return False
+    return True
 
 
 def _differs(old: int | None, new: int | None) -> bool:

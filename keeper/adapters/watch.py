@@ -51,7 +51,8 @@ class SilenceWatch:
     def hear(self, source: SourceId, at: float) -> None:
         """Data of `source` came."""
         self.heard_at[source] = at
-        self._unanswered.pop(source, None)
+        if self._unanswered:
+            self._unanswered.pop(source, None)
         if source in self.stalled:
             self.stalled.discard(source)
             if self.connection.current:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from keeper.adapters.sources.binance import Binance
 from keeper.adapters.sources.coinbase import Coinbase
@@ -68,9 +68,32 @@ async def test_half_open_line__answers_no_ping__and_is_given_up(server: BinanceS
     async with running(Binance(**server.options()), BOTH, tuning) as heard:
         await heard.until(lambda: len(heard.quotes) > 3)
         server.faults.switch("half_open")
-        await heard.until(lambda: heard.told("disconnected"), within_s=3.0)
+        await heard.until(lambda: heard.told("disconnected", "broken"), within_s=3.0)
         server.faults.switch("half_open", on=False)
         await heard.until(lambda: len(heard.told("subscribed")) >= 2)
+
+
+async def test_line_without_data__lives_by_its_pongs__and_answers_pings() -> None:
+    said: list[tuple[WSMsgType, bytes]] = []
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoping=False)
+        await socket.prepare(request)
+        await socket.ping(b"still there?")
+        async for message in socket:
+            said.append((message.type, message.data))
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+        return socket
+
+    async with Serving(serve) as port:
+        venue = Binance(url=f"ws://127.0.0.1:{port}/stream", rest_url=f"http://127.0.0.1:{port}")
+        async with running(venue, BOTH, dataclasses.replace(PATIENT, protocol_ping_s=0.2)) as heard:
+            await asyncio.sleep(1.0)
+            assert len(heard.told("connected")) == 1
+            assert not heard.told("disconnected")
+    assert (WSMsgType.PONG, b"still there?") in said
+    assert sum(kind is WSMsgType.PING for kind, _ in said) >= 3
 
 
 async def test_half_open_line__without_the_venues_heartbeats__is_silent(market: HiddenMarket) -> None:

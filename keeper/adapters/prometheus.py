@@ -38,15 +38,19 @@ class PrometheusMeter:
         GCCollector(registry=self._registry)
         self._families: dict[str, Child] = {metric.name: _family(metric, self._registry) for metric in TABLE}
         self._children: dict[tuple[str, ...], Child] = {}
+        self._counters: dict[tuple[object, ...], Counter] = {}
+        self._counted: dict[tuple[object, ...], float] = {}
+        """Since the last scrape: a counter of the library takes a lock, and two thousand ticks a second are counted."""
         self._series = dict.fromkeys(METRICS, 0)
         for metric in TABLE:
             self._open_known(metric, known or {})
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
-        child = self._child(name, labels)
-        if not isinstance(child, Counter):
-            raise TypeError(f"{name} is no counter")
-        child.inc(amount)
+        key = (name, *labels.items())
+        if amount >= 0 and key in self._counted:
+            self._counted[key] += amount
+        else:
+            self._count_first(key, name, amount, labels)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         child = self._child(name, labels)
@@ -62,7 +66,19 @@ class PrometheusMeter:
 
     def exposition(self) -> bytes:
         """The text that a scrape gets."""
+        for key, amount in self._counted.items():
+            self._counters[key].inc(amount)
+        self._counted = dict.fromkeys(self._counted, 0)
         return generate_latest(self._registry)
+
+    def _count_first(self, key: tuple[object, ...], name: str, amount: float, labels: Mapping[str, str]) -> None:
+        """Opens the series. One that is refused is not remembered, so that each of its counts says so."""
+        child = self._child(name, labels)
+        if not isinstance(child, Counter):
+            raise TypeError(f"{name} is no counter")
+        child.inc(amount)
+        if (name, *(str(labels[label]) for label in METRICS[name].labels)) in self._children:
+            self._counters[key], self._counted[key] = child, 0
 
     def _open_known(self, metric: Metric, known: Mapping[str, Sequence[str]]) -> None:
         if metric.labels and all(label in known for label in metric.labels):

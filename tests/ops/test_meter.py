@@ -51,6 +51,28 @@ def test_labels__in_any_order__name_one_series() -> None:
     assert 'keeper_reports_total{market="BTC-USD",outcome="done",trigger="first"} 3.0' in meter.exposition().decode()
 
 
+def test_counts__between_two_scrapes__add_up() -> None:
+    meter, text = PrometheusMeter(), ""
+    for _ in range(3):
+        meter.count("keeper_quotes_received_total", source="okx:BTC-USDT")
+        meter.count("keeper_quotes_received_total", 0.5, source="okx:BTC-USDT")
+        text = meter.exposition().decode()
+    assert 'keeper_quotes_received_total{source="okx:BTC-USDT"} 4.5' in text
+    with pytest.raises(ValueError, match="non-negative"):
+        meter.count("keeper_quotes_received_total", -1, source="okx:BTC-USDT")
+
+
+def test_counts__beyond_the_limit_of_series__each_say_so() -> None:
+    meter = PrometheusMeter()
+    for number in range(MAX_SERIES + 1):
+        meter.count("keeper_quotes_received_total", source=f"s{number}")
+    for _ in range(2):
+        meter.count("keeper_quotes_received_total", source="one too many")
+    text = meter.exposition().decode()
+    assert 'keeper_quotes_received_total{source="other"} 3.0' in text
+    assert "keeper_series_refused_total 3.0" in text
+
+
 def test_series__beyond_the_limit__are_gathered_and_counted() -> None:
     """A label that grows without end must not take the process with it."""
     meter = PrometheusMeter()

@@ -50,10 +50,10 @@ class Intake:
 
     def admit(self, observation: Observation, order: Order) -> bool:
         """Emits unless refused. A refused future stamp leaves no trace, so that it cannot mute its source."""
-        at = observation.observed_at
-        if at is not None and at - observation.received_at > self.max_future_s * SECOND:
-            ahead_s = (at - observation.received_at) / SECOND
-            self.tell("future_refused", (observation.source,), observation.received_at, detail=f"{ahead_s:.3f} s ahead")
+        at, received_at = observation.observed_at, observation.received_at
+        if at is not None and at > received_at and at - received_at > self.max_future_s * SECOND:
+            ahead_s = (at - received_at) / SECOND
+            self.tell("future_refused", (observation.source,), received_at, detail=f"{ahead_s:.3f} s ahead")
             return False
         if self.records and self.is_benched(observation.source):
             return False

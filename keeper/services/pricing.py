@@ -26,6 +26,8 @@ from keeper.runtime.pulse import Pulse
 
 _SAVE_EVERY_NS = 5 * SECOND
 _METER_EVERY_NS = SECOND
+_HALF_BPS = 2 * BPS
+"""Halves of a basis point in one."""
 _LOOK_EVERY_S = 0.25
 """Without a quote we look all the same: staleness is noticed when quotes stop."""
 
@@ -40,6 +42,8 @@ class Folds:
     """The quotes of the last tick."""
     halted: set[MarketId] = field(default_factory=set)
     told: dict[str, str] = field(default_factory=dict)
+    refused: dict[tuple[IndexId, SourceId], str] = field(default_factory=dict)
+    """Sources that an index does without, by the reason told last."""
     saved_at: int = 0
     metered_at: int = 0
 
@@ -58,7 +62,7 @@ class Alarm:
         if before is None or self.limit_bps is None:
             return
         old = _middle(before)
-        if abs(_middle(quote) - old) * 2 * BPS >= self.limit_bps * old:
+        if abs(_middle(quote) - old) * _HALF_BPS >= self.limit_bps * old:
             self._far.add(source)
             self.rung.set()
 
@@ -246,9 +250,9 @@ class PricingService:
         for index, priced in indices.items():
             self._tell_index(index, priced)
             for refused in priced.rejected:
-                key = f"quote:{index}:{refused.source}"
-                if self.folds.told.get(key) != refused.reason.value:
-                    self.folds.told[key] = refused.reason.value
+                key = (index, refused.source)
+                if self.folds.refused.get(key) != refused.reason.value:
+                    self.folds.refused[key] = refused.reason.value
                     self.meter.count(
                         "keeper_quotes_rejected_total", source=refused.source, market=index, reason=refused.reason.value
                     )
@@ -256,8 +260,8 @@ class PricingService:
                         "quote.rejected", market=index, source=refused.source, reason=refused.reason.value,
                         detail=refused.detail,
                     )  # fmt: skip
-            for vote in priced.inputs:
-                if self.folds.told.pop(f"quote:{index}:{vote.source}", None) is not None:
+            for vote in priced.inputs if self.folds.refused else ():
+                if self.folds.refused.pop((index, vote.source), None) is not None:
                     self.log.info("quote.accepted", market=index, source=vote.source)
 
     def _tell_index(self, index: IndexId, priced: IndexPrice | Withheld) -> None:

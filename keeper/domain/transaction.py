@@ -68,6 +68,8 @@ class IntentState(StrEnum):
     """Mined with status 1, but without the log that proves the effect: a failure."""
     LOST_RACE = "lost_race"
     EXPIRED = "expired"
+    ABANDONED = "abandoned"
+    """Taken back by the operator: it is not started again by itself. Mined all the same, it is told as mined."""
     SUPERSEDED = "superseded"
     REJECTED = "rejected"
     """Refused before it was sent: by the node, by the signer, by an estimate that reverts."""

@@ -33,6 +33,7 @@ from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.pulse import Pulse
 from keeper.services.heads import HeadService, Pace
 from keeper.services.outbox import Outbox, OutboxRules, Wallet
+from keeper.services.outbox.wallet import never_barred
 
 CHAIN_ID = 31337
 DEPLOYMENT = DeploymentId("test")
@@ -108,7 +109,14 @@ def explain(intent: Intent, data: bytes) -> Revert:
 class Keeper:
     """One life of the sending side. `stop` ends it as a kill would: nothing is told to anybody."""
 
-    def __init__(self, stage: Stage, rules: OutboxRules, halted: Callable[[], str], url: str) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        rules: OutboxRules,
+        halted: Callable[[], str],
+        url: str,
+        barred: Callable[[Intent], str] = never_barred,
+    ) -> None:
         self.log, self.meter = stage.log, stage.meter
         self.journal = Journal.open(stage.directory, stage.clock)
         self.chain = RpcChain([RpcEndpoint(url, "node")], CHAIN_ID, meter=stage.meter, log=stage.log)
@@ -123,6 +131,7 @@ class Keeper:
             log=stage.log,
             meter=stage.meter,
             halted=halted,
+            barred=barred,
             rules=rules,
         )
         self.prices: Board[DeploymentId, Intent] = Board()
@@ -188,9 +197,14 @@ class Stage:
     crowds: int = 0
 
     async def keeper(
-        self, rules: OutboxRules = RULES, halted: Callable[[], str] = lambda: "", url: str = "", **changes: Any
+        self,
+        rules: OutboxRules = RULES,
+        halted: Callable[[], str] = lambda: "",
+        url: str = "",
+        barred: Callable[[Intent], str] = never_barred,
+        **changes: Any,
     ) -> Keeper:
-        keeper = Keeper(self, replace(rules, **changes), halted, url or self.node.url)
+        keeper = Keeper(self, replace(rules, **changes), halted, url or self.node.url, barred)
         self.keepers.append(keeper)
         await keeper.start()
         return keeper

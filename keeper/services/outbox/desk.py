@@ -24,7 +24,8 @@ class Desk:
 
     `paused`: why the wallet starts nothing new until it can again; `stopped`: why it never will in this process.
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
-    we hold may be void. `nudges`: something to look at before the next head.
+    we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
+    took back; `halted`: the kill switch's reason, as last told.
     """
 
     open: dict[int, TxRecord] = field(default_factory=dict)
@@ -37,7 +38,9 @@ class Desk:
     resend: set[int] = field(default_factory=set)
     sending: set[Hash] = field(default_factory=set)
     limited: set[int] = field(default_factory=set)
+    abandoned: set[str] = field(default_factory=set)
     paused: str = ""
+    halted: str = ""
     stopped: str = ""
     draining: bool = False
     recheck: bool = True
@@ -76,6 +79,9 @@ class Desk:
         self.queue = [entry for entry in self.queue if entry[2].id != intent_id]
         heapq.heapify(self.queue)
         self.deferred.discard(intent_id)
+
+    def is_abandoned(self, intent: Intent | None) -> bool:
+        return intent is not None and intent.id in self.abandoned
 
     def is_queued(self, intent_id: str) -> bool:
         return any(entry[2].id == intent_id for entry in self.queue)

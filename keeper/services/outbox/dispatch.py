@@ -57,6 +57,8 @@ class Dispatch:
         newest = self.prices.get(intent.deployment)
         if newest is None or newest.id == intent.id or newest.created_at < intent.created_at:
             return None
+        if self.wallet.desk.is_abandoned(intent) or self.wallet.barred(newest):
+            return None
         return newest if self._is_wanted(newest) and not is_expired(newest, self.wallet.clock.now()) else None
 
     def expire(self) -> None:
@@ -89,7 +91,7 @@ class Dispatch:
                 continue
             if is_expired(intent, now):
                 self._expire(intent)
-            elif self._is_wanted(intent):
+            elif self._is_wanted(intent) and not self.wallet.barred(intent):
                 yield intent
 
     def _has_room(self, lane: Lane) -> bool:

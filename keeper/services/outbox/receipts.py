@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from keeper.domain.chain import BlockRef, Receipt
 from keeper.domain.nonces import observed
 from keeper.domain.time import SECOND
-from keeper.domain.transaction import SETTLED, UNMINED, Attempt, IntentState, Lane, TxRecord, TxState
+from keeper.domain.transaction import SETTLED, UNMINED, Attempt, Intent, IntentState, Lane, TxRecord, TxState
 from keeper.domain.txsteps import confirmed, displaced, effect, final, found_again, mined, missing, orphaned, taken_back
 from keeper.errors import DataError, Reverted, TransientError
 from keeper.ports.protocol import Revert
@@ -114,11 +114,12 @@ class Receipts:
         if tx.state in SETTLED:
             return
         tx = mined(tx, receipt)
+        self._account(winner, receipt)
+        # The intent before the nonce: after a crash in between, the nonce still holds the intent and tells all again.
+        self._settle(tx, winner, receipt, revert)
         self.wallet.store(tx)
         desk.limited.discard(nonce)
         desk.resend.discard(nonce)
-        self._account(winner, receipt)
-        self._settle(tx, winner, receipt, revert)
 
     def _settle(self, tx: TxRecord, winner: Attempt, receipt: Receipt, revert: Revert | None) -> None:
         wallet, intent = self.wallet, winner.intent
@@ -142,9 +143,17 @@ class Receipts:
         if intent is not None:
             wallet.settle(intent, state, "" if revert is None else revert.name, receipt)
         for other in displaced(tx):
-            late = intent is None and is_expired(other, wallet.clock.now())
-            ended = IntentState.EXPIRED if late else IntentState.SUPERSEDED
-            wallet.settle(other, ended, f"nonce {tx.nonce} went to another attempt", tx=receipt.tx_hash)
+            self._settle_displaced(tx, other, receipt, cancelled=intent is None)
+
+    def _settle_displaced(self, tx: TxRecord, other: Intent, receipt: Receipt, *, cancelled: bool) -> None:
+        wallet = self.wallet
+        late = cancelled and is_expired(other, wallet.clock.now())
+        ended = IntentState.EXPIRED if late else IntentState.SUPERSEDED
+        if wallet.desk.is_abandoned(other):
+            record, ended = wallet.ledger.intent(other.id), IntentState.ABANDONED
+            if record is not None and record.state is ended:
+                return  # told when the operator took it back
+        wallet.settle(other, ended, f"nonce {tx.nonce} went to another attempt", tx=receipt.tx_hash)
 
     async def _explain(self, winner: Attempt, receipt: Receipt) -> Revert:
         """Replays the call on the state after its block, then before it: a lost race shows only after."""
@@ -165,22 +174,21 @@ class Receipts:
         return _UNEXPLAINED
 
     def _promote(self, tx: TxRecord) -> None:
+        """The intent before the nonce, as in `_include`."""
         wallet = self.wallet
         receipt, winner = tx.receipt, tx.winner
+        intent = None if winner is None else winner.intent
+        record = None if intent is None else wallet.ledger.intent(intent.id)
+        if intent is not None and record is not None and record.state is IntentState.MINED and receipt is not None:
+            wallet.log.info(
+                "tx.confirmed", wallet=wallet.name, nonce=tx.nonce, tx_hash=receipt.tx_hash, intent_id=intent.id
+            )
+            wallet.settle(intent, IntentState.CONFIRMED, "", receipt)
         if tx.state is TxState.CONFIRMED or wallet.rules.finality_blocks <= wallet.rules.confirmations:
             wallet.store(final(tx))
             del wallet.desk.open[tx.nonce]
         else:
             wallet.store(confirmed(tx))
-        intent = None if winner is None else winner.intent
-        if tx.state is not TxState.MINED or intent is None or receipt is None:
-            return
-        record = wallet.ledger.intent(intent.id)
-        if record is not None and record.state is IntentState.MINED:
-            wallet.log.info(
-                "tx.confirmed", wallet=wallet.name, nonce=tx.nonce, tx_hash=receipt.tx_hash, intent_id=intent.id
-            )
-            wallet.settle(intent, IntentState.CONFIRMED, "", receipt)
 
     def _take_back(self, tx: TxRecord) -> None:
         wallet = self.wallet
@@ -206,12 +214,14 @@ class Receipts:
 
     def _orphan(self, tx: TxRecord) -> None:
         wallet, intent = self.wallet, tx.intent
+        wanted = intent is not None and tx.state is not TxState.VACANT and tx.state is not TxState.CANCELLING
+        if intent is not None and wanted:
+            wallet.settle(intent, IntentState.QUEUED, "nonce used elsewhere")
         wallet.store(orphaned(tx))
         del wallet.desk.open[tx.nonce]
         self._alarm("a transaction that is not ours consumed the nonce", tx.nonce)
-        if intent is None or tx.state is TxState.VACANT or tx.state is TxState.CANCELLING:
+        if intent is None or not wanted:
             return
-        wallet.settle(intent, IntentState.QUEUED, "nonce used elsewhere")
         if intent.lane is not Lane.PRICE and not is_expired(intent, wallet.clock.now()):
             wallet.desk.push(intent)
 

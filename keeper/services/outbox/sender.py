@@ -50,30 +50,48 @@ class Sender:
             desk.nonces = taken(desk.nonces, nonce)
             await self.send(nonce, attempt)
 
-    async def replace(self, nonce: int, purpose: Purpose, intent: Intent | None) -> None:
-        """Another attempt at the same nonce for at least the pool's threshold; the same bytes when the limit forbids."""
-        wallet, desk = self.wallet, self.wallet.desk
+    async def replace(self, nonce: int, purpose: Purpose, intent: Intent | None) -> Attempt | FeeLimit | None:
+        """Another attempt at the same nonce; the same bytes again when the limit forbids it. None: nothing was signed."""
+        newest: Attempt | None = None
         for _ in range(2):  # a pool may hold a dearer one than we know of: once more at once, then with the next head
-            tx = desk.open.get(nonce)
-            if tx is None or tx.state not in UNMINED or desk.market is None:
-                return
-            fees = bump(level(tx), desk.market, wallet.rules.fees)
-            if isinstance(fees, FeeLimit):
-                self._tell_limit(tx, fees)
-                await self.send(nonce, tx.best)
-                return
-            attempt = await self._prepare(tx, purpose, intent, fees)
-            if attempt is None:
-                return
+            found = await self.offer(nonce, purpose, intent)
+            if isinstance(found, FeeLimit):
+                await self.send(nonce, self.wallet.desk.open[nonce].best)
+            if not isinstance(found, Attempt):
+                return newest or found
+            newest = found
+            if await self.send(nonce, newest) is not SendAnswer.REPLACEMENT_UNDERPRICED:
+                break
+        return newest
+
+    async def offer(self, nonce: int, purpose: Purpose, intent: Intent | None) -> Attempt | FeeLimit | None:
+        """Signs and journals a replacement for at least the pool's threshold. Sends nothing."""
+        wallet, desk = self.wallet, self.wallet.desk
+        tx = desk.open.get(nonce)
+        fees = self.raised(nonce)
+        if tx is None or fees is None:
+            return None
+        if isinstance(fees, FeeLimit):
+            self._tell_limit(tx, fees)
+            return fees
+        attempt = await self._prepare(tx, purpose, intent, fees)
+        if attempt is not None:
             wallet.meter.count("keeper_tx_bumps_total", purpose=tx.lane.name.lower())
             wallet.log.info("tx.bumped", wallet=wallet.name, nonce=nonce, purpose=str(purpose), tx_hash=attempt.hash)
-            if await self.send(nonce, attempt) is not SendAnswer.REPLACEMENT_UNDERPRICED:
-                return
+        return attempt
+
+    def raised(self, nonce: int) -> Fees | FeeLimit | None:
+        """What a replacement at this nonce would offer now. None: it is not pending, or the market is not known yet."""
+        desk = self.wallet.desk
+        tx = desk.open.get(nonce)
+        if tx is None or tx.state not in UNMINED or desk.market is None:
+            return None
+        return bump(level(tx), desk.market, self.wallet.rules.fees)
 
     async def send(self, nonce: int, attempt: Attempt) -> SendAnswer | None:
         """Hands signed bytes to the node, once. None when sending is forbidden now, or these are on their way."""
         wallet, under_way = self.wallet, self.wallet.desk.sending
-        if wallet.forbidden() or attempt.hash in under_way:
+        if wallet.forbids(attempt.intent) or attempt.hash in under_way:
             return None
         under_way.add(attempt.hash)
         try:
@@ -192,6 +210,7 @@ class Sender:
     def judge_pause(self) -> None:
         """Why nothing new may start, if anything; the wallet resumes by itself when the reason is gone."""
         wallet, desk = self.wallet, self.wallet.desk
+        self._judge_halt()
         unpaid = next((tx for tx in desk.unmined() if is_unpaid(tx)), None)
         reason = _BEHIND if desk.is_behind() else "" if unpaid is None else str(unpaid.last.answer)
         if reason and reason != desk.paused:
@@ -200,6 +219,16 @@ class Sender:
             wallet.log.info("wallet.resumed", wallet=wallet.name, reason=desk.paused)
         desk.paused = reason
         wallet.meter.gauge("keeper_wallet_paused", float(bool(reason or desk.stopped)), signer=wallet.name)
+
+    def _judge_halt(self) -> None:
+        """Tells when the kill switch is seen on, and when off. A dry run has told so at its start."""
+        wallet, desk = self.wallet, self.wallet.desk
+        reason = wallet.halted()
+        if reason and not desk.halted:
+            wallet.log.warning("wallet.halted", wallet=wallet.name, reason=reason, pending=len(desk.unmined()))
+        elif desk.halted and not reason:
+            wallet.log.info("wallet.unhalted", wallet=wallet.name)
+        desk.halted = reason
 
     def _stop(self, reason: str, intent: Intent | None) -> None:
         wallet = self.wallet

@@ -10,7 +10,7 @@ from typing import Any
 from keeper.domain.heads import Head
 from keeper.domain.ids import DeploymentId
 from keeper.domain.nonces import opening
-from keeper.domain.transaction import UNMINED, Intent, Purpose, TxRecord, TxState
+from keeper.domain.transaction import UNMINED, Intent, IntentState, Purpose, TxRecord, TxState
 from keeper.domain.txerrors import SendAnswer
 from keeper.errors import DataError, TransientError, WrongChain
 from keeper.runtime.board import Board, first_change
@@ -20,7 +20,7 @@ from keeper.services.outbox.dispatch import Dispatch
 from keeper.services.outbox.receipts import Receipts
 from keeper.services.outbox.rules import PendingTx, WalletStatus
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.steps import Step, is_unpaid, next_step
+from keeper.services.outbox.steps import Step, is_unpaid, next_step, restrained
 from keeper.services.outbox.wallet import Wallet
 
 _HEAD = "head"
@@ -99,6 +99,7 @@ class Outbox:
         """The journal's unfinished nonces and the chain's count. Waits for a node as long as it takes."""
         wallet, desk = self.wallet, self.wallet.desk
         desk.open.update({tx.nonce: tx for tx in wallet.ledger.unfinished(wallet.chain_id, wallet.address)})
+        desk.abandoned.update(self._abandoned())
         journal_next = wallet.ledger.next_nonce(wallet.chain_id, wallet.address)
         while True:
             try:
@@ -114,6 +115,12 @@ class Outbox:
         self.receipts.observe(mined)
         self.sender.judge_pause()
         wallet.log.info("outbox.reconciled", wallet=wallet.name, nonce=desk.nonces.next, open=len(desk.open))
+
+    def _abandoned(self) -> set[str]:
+        """Intents of open nonces that the operator took back before the restart."""
+        wanted = {tx.intent.id for tx in self.wallet.desk.open.values() if tx.intent is not None}
+        found = {intent_id: self.wallet.ledger.intent(intent_id) for intent_id in wanted}
+        return {key for key, record in found.items() if record and record.state is IntentState.ABANDONED}
 
     async def _follow_prices(self) -> None:
         seen = 0
@@ -192,25 +199,37 @@ class Outbox:
         for tx in desk.unmined():
             if tx.nonce < desk.nonces.mined or wallet.forbidden():
                 continue
-            newer = self.dispatch.newer_price(tx.intent)
-            step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules)
-            if step is Step.BUMP and tx.nonce in desk.resend:
-                step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first
+            step, newer = self.decide(tx)
             if step in _REPLACING:
                 if replaced and step is not Step.CANCEL:
                     continue
                 replaced = True
                 async with desk.preparing:
                     await self._replace(tx.nonce, step, newer)
-            elif step is Step.RESEND or tx.nonce in desk.resend:
+            elif step is Step.RESEND:
                 desk.resend.discard(tx.nonce)
                 answer = await self.sender.send(tx.nonce, tx.last if is_unpaid(tx) else tx.best)
                 if answer is SendAnswer.UNKNOWN:
                     return  # the node does not answer: the rest waits for the next head
 
+    def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
+        """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
+        wallet, desk = self.wallet, self.wallet.desk
+        newer, abandoned = self.dispatch.newer_price(tx.intent), desk.is_abandoned(tx.intent)
+        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, abandoned=abandoned)
+        if step in (Step.BUMP, Step.WAIT) and tx.nonce in desk.resend:
+            step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first
+        payload = tx.last.intent
+        if newer is None and payload is not None and wallet.barred(payload):
+            step = restrained(step, followed=any(each.nonce > tx.nonce for each in desk.unmined()))
+        return step, newer
+
     async def _replace(self, nonce: int, step: Step, newer: Intent | None) -> None:
+        """Under `desk.preparing`: the operator may have ordered the same meanwhile."""
         tx = self.wallet.desk.open.get(nonce)
         if tx is None or tx.state not in UNMINED:
+            return
+        if step is Step.CANCEL and tx.last.purpose is Purpose.CANCEL:
             return
         if step is Step.SUPERSEDE:
             await self.sender.replace(nonce, Purpose.SUPERSEDE, newer)

@@ -22,14 +22,16 @@ class Step(StrEnum):
     CANCEL = "cancel"
 
 
-def next_step(tx: TxRecord, newer: Intent | None, now: Timestamp, block: int, rules: OutboxRules) -> Step:
+def next_step(
+    tx: TxRecord, newer: Intent | None, now: Timestamp, block: int, rules: OutboxRules, *, abandoned: bool = False
+) -> Step:
     """`newer`: what should take the place of this nonce's payload, if anything. A stale price is not bumped: its nonce
-    carries the newer one.
+    carries the newer one. `abandoned`: the operator took the payload back.
     """
     last = tx.last
     replace = Step.BUMP if newer is None else Step.SUPERSEDE
     age = block - last.signed_block
-    if is_expired(tx.intent, now) and last.purpose is not Purpose.CANCEL:
+    if (abandoned or is_expired(tx.intent, now)) and last.purpose is not Purpose.CANCEL:
         return Step.SUPERSEDE if newer is not None else Step.CANCEL
     due = age >= rules.bump_blocks.get(tx.lane, 1) if last.answer not in _TOO_CHEAP else age >= 1
     if is_unpaid(tx):
@@ -37,6 +39,15 @@ def next_step(tx: TxRecord, newer: Intent | None, now: Timestamp, block: int, ru
     if due and last.sends > 0 and (newer is not None or len(tx.attempts) < rules.max_attempts):
         return replace
     return Step.RESEND if _is_due_again(tx, now, rules) else Step.WAIT
+
+
+def restrained(step: Step, *, followed: bool) -> Step:
+    """Of a payload that the contracts refuse while they are paused: it is not sent again. An empty transfer takes its
+    nonce when that is due and others wait behind it, for a pool may have dropped it.
+    """
+    if step is Step.CANCEL or (step is Step.BUMP and followed):
+        return Step.CANCEL
+    return Step.WAIT
 
 
 def is_expired(intent: Intent | None, now: Timestamp) -> bool:

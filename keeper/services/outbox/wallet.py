@@ -34,9 +34,15 @@ def never_halted() -> str:
     return ""
 
 
+def never_barred(_intent: Intent) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """`explain` understands revert data for an intent's protocol. `halted` is the kill switch: the reason, or ""."""
+    """`explain` understands revert data for an intent's protocol. `halted` is the kill switch: the reason, or "".
+    `barred` is why the contracts would refuse an intent now, whatever it says: they are paused.
+    """
 
     name: str
     chain_id: int
@@ -48,6 +54,7 @@ class Wallet:
     log: EventLog
     meter: Meter
     halted: Callable[[], str] = never_halted
+    barred: Callable[[Intent], str] = never_barred
     rules: OutboxRules = field(default_factory=OutboxRules)
     outcomes: Board[str, Outcome] = field(default_factory=OutcomeBoard)
     desk: Desk = field(default_factory=Desk)
@@ -57,8 +64,12 @@ class Wallet:
         return self.signer.address
 
     def forbidden(self) -> str:
-        """Why nothing at all may be sent now; the one gate in front of every broadcast."""
+        """Why nothing at all may be sent now."""
         return "dry_run" if self.rules.dry_run else self.halted()
+
+    def forbids(self, intent: Intent | None) -> str:
+        """Why this payload may not be sent now; the one gate in front of every broadcast. None is an empty transfer."""
+        return self.forbidden() or ("" if intent is None else self.barred(intent))
 
     async def ask(self, answer: Awaitable[T]) -> T:
         """A read of the chain that ends. Raises RpcUnavailable also when it takes too long."""

@@ -13,6 +13,7 @@ from keeper.adapters.signers import open_signer
 from keeper.adapters.signers.key_signer import KeySigner
 from keeper.app.boards import Boards
 from keeper.app.endpoints import rpc_endpoints
+from keeper.app.halt import HALT_FILE, Halt, Switches
 from keeper.app.intake import chain_services, feeds, pricing_services
 from keeper.app.serve import deployment_of, outboxes_of, serve
 from keeper.app.world import App, Keys, World
@@ -57,8 +58,10 @@ def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
     plans = {market.id: market_plan(market) for market in settings.perps}
     wallet_name = keys.sender.address if keys.sender is not None else "none"
     inbox: Mailbox[Intent] = Mailbox(f"intents:{wallet_name}", _INBOX)
-    outboxes = outboxes_of(settings, keys, world, boards, deployments, inbox, dry_run)
-    app = App(settings, world, boards, deployments, plans, outboxes, ApschedulerSchedule(world.log))
+    halt = Halt(settings.state_dir / HALT_FILE, world.journal.snapshots, world.clock, world.log)
+    switches = Switches(halt, dry_run, boards)
+    outboxes = outboxes_of(settings, keys, world, boards, deployments, inbox, switches)
+    app = App(settings, world, boards, deployments, plans, outboxes, ApschedulerSchedule(world.log), switches)
     app.intake.update(feeds(settings, world, boards))
     app.core.update(chain_services(settings, world, boards))
     app.core.update(pricing_services(settings, world, boards, plans))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keeper.app.boards import Boards
+from keeper.app.halt import CAUSES
 from keeper.domain.ids import MarketId
 from keeper.domain.market import MarketPlan
 from keeper.domain.numbers import decimal_of
@@ -26,8 +27,13 @@ class Gauges:
     outboxes: Sequence[Outbox]
     pulse: Pulse
     clock: Clock
+    forbidden: Callable[[], Mapping[str, str]] = dict
+    """Why transactions are not sent, by the words in CAUSES."""
 
     def refresh(self) -> None:
+        forbidden = self.forbidden()
+        for cause in CAUSES:
+            self.meter.gauge("keeper_tx_forbidden", float(cause in forbidden), reason=cause)
         for outbox in self.outboxes:
             self.meter.gauge("keeper_mailbox_depth", outbox.inbox.depth, mailbox=outbox.inbox.name)
         for service, at in self.pulse.beats.items():

@@ -90,10 +90,12 @@ class _Running:
         app, world = self.app, self.app.world
         page = StatusPage(
             self.mode, app.settings.hash, app.boards, app.plans,
-            [market.index_id for market in app.settings.markets], app.outboxes, world.clock, world.pulse,
+            [market.index_id for market in app.settings.markets], app.outboxes, world.clock, world.pulse, app.switches,
         )  # fmt: skip
         orders = Orders(app, page, self.supervisor)
-        gauges = Gauges(self.meter, app.boards, lambda: app.plans, app.outboxes, world.pulse, world.clock)
+        gauges = Gauges(
+            self.meter, app.boards, lambda: app.plans, app.outboxes, world.pulse, world.clock, app.switches.causes
+        )
 
         def metrics() -> bytes:
             gauges.refresh()
@@ -172,3 +174,7 @@ class _Running:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, heard, number.name)
+        # Two signals, not one that toggles: whoever sends it twice in a hurry must not start the keeper again.
+        halt = self.app.switches.halt
+        loop.add_signal_handler(signal.SIGUSR1, halt.order, "SIGUSR1")
+        loop.add_signal_handler(signal.SIGUSR2, halt.lift)

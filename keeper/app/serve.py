@@ -11,9 +11,11 @@ from keeper.adapters.protocols import PROTOCOLS
 from keeper.adapters.rpc_pages import pages
 from keeper.adapters.signers.policy import PermittedCalls, RisingRounds, SendingRules, SignedRound
 from keeper.app.boards import Boards, DeploymentBoards
-from keeper.app.world import HALT_FILE, App, Keys, World
+from keeper.app.halt import Switches
+from keeper.app.world import App, Keys, World
 from keeper.domain.fees import FeeRules
 from keeper.domain.ids import Address, DeploymentId
+from keeper.domain.pauses import paused_for
 from keeper.domain.report import PriceReport
 from keeper.domain.transaction import Intent, Lane
 from keeper.ports.deployment import Deployment
@@ -179,7 +181,7 @@ def outboxes_of(
     boards: Boards,
     deployments: Sequence[Deployment],
     inbox: Mailbox[Intent],
-    dry_run: bool,
+    switches: Switches,
 ) -> tuple[Outbox, ...]:
     if keys.sender is None:
         return ()
@@ -190,15 +192,16 @@ def outboxes_of(
         fees=fees,
         bump_blocks={**bumps, Lane.HOUSEKEEPING: 10},
         confirmations=chain.confirmations,
-        dry_run=dry_run,
+        dry_run=switches.dry_run,
     )
     by_id = {deployment.id: deployment.protocol for deployment in deployments}
     allowed = frozenset(call for deployment in deployments for call in deployment.protocol.permitted())
 
-    halt = settings.state_dir / HALT_FILE
-
     def explain(intent: Intent, data: bytes) -> Revert:
         return by_id[intent.deployment].explain_revert(data)
+
+    def barred(intent: Intent) -> str:
+        return paused_for(intent.lane, boards.states.get(intent.deployment))
 
     wallet = Wallet(
         name=keys.sender.address,
@@ -210,7 +213,8 @@ def outboxes_of(
         clock=world.clock,
         log=world.log,
         meter=world.meter,
-        halted=lambda: "halt file" if halt.exists() else "",
+        halted=switches.halt.reason,
+        barred=barred,
         rules=rules,
         outcomes=boards.outcomes,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from keeper import __version__
 from keeper.app.boards import Boards
+from keeper.app.halt import Switches
 from keeper.app.ops import Readiness
 from keeper.domain.exchange import ChainState, FeedState
 from keeper.domain.gate import Open
@@ -41,6 +42,7 @@ class StatusPage:
     wallets: Sequence[Any]
     clock: Clock
     pulse: Pulse
+    switches: Switches
 
     def status(self) -> dict[str, Any]:
         now = self.clock.now()
@@ -53,6 +55,7 @@ class StatusPage:
             "block": {"number": block.number, "timestamp_s": block.timestamp_s} if block is not None else None,
             "markets": {market: self._market(plan, now) for market, plan in sorted(self.plans.items())},
             "indices": {index: self._index(index, now) for index in self.indices},
+            "forbidden": dict(self.switches.causes()),
             "transactions": self._transactions(now),
             "wallets": [_wallet(wallet.status()) for wallet in self.wallets],
             "feeds": [self._feed(source) for source in sorted(self.boards.feeds.snapshot())],
@@ -67,6 +70,7 @@ class StatusPage:
         return (
             Readiness("loops", not late, ", ".join(late), "a loop does not come round: see the log of that service"),
             self._head_ready(),
+            self._sending(),
         )
 
     def _head_ready(self) -> Readiness:
@@ -83,7 +87,15 @@ class StatusPage:
             _index_ready(priced, self.clock.now()),
             _guard_ready(priced),
             self._published(plan),
+            self._sending(),
         )
+
+    def _sending(self) -> Readiness:
+        """A halt makes unready. A dry run is meant to be one, and what contracts pause is not the keeper's to mend."""
+        causes = self.switches.causes()
+        halted = not self.switches.dry_run and bool(self.switches.halt.causes())
+        fix = "`keeper ctl unhalt`; a halt file has to be deleted"
+        return Readiness("sending", not halted, "; ".join(causes.values()), fix)
 
     def _published(self, plan: MarketPlan) -> Readiness:
         state = self.boards.states.get(plan.deployment)

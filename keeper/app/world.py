@@ -10,6 +10,7 @@ from keeper.adapters.rpc import RpcChain
 from keeper.adapters.schedule import ApschedulerSchedule
 from keeper.adapters.signers.key_signer import KeySigner
 from keeper.app.boards import Boards
+from keeper.app.halt import Switches
 from keeper.domain.ids import MarketId
 from keeper.domain.market import MarketPlan
 from keeper.ports.clock import Clock
@@ -20,9 +21,6 @@ from keeper.runtime.pulse import Pulse
 from keeper.runtime.supervisor import Service
 from keeper.services.outbox.service import Outbox
 from keeper.settings.models import Settings
-
-HALT_FILE = "HALT"
-"""While a file of this name stands in the state directory nothing is sent, whatever is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +54,6 @@ class App:
     plans: Mapping[MarketId, MarketPlan]
     outboxes: tuple[Outbox, ...]
     schedule: ApschedulerSchedule
+    switches: Switches
     intake: dict[str, Service] = field(default_factory=dict)
     core: dict[str, Service] = field(default_factory=dict)

@@ -25,13 +25,17 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="What may be configured, and what is.")
 ctl_app = typer.Typer(no_args_is_help=True, help="Orders to the keeper that runs on this machine.")
 app.add_typer(config_app, name="config")
+tx_app = typer.Typer(no_args_is_help=True, help="Transactions: what is pending and why, and orders about them.")
 app.add_typer(ctl_app, name="ctl")
+app.add_typer(tx_app, name="tx")
 
 DEFAULT_CONFIG = Path("config/keeper.yaml")
 Config = Annotated[
     Path, typer.Option("--config", "-c", envvar="KEEPER_CONFIG", help="The global file.", show_default=True)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Nonce = Annotated[int, typer.Argument(min=0, help="As `keeper tx list` shows it.")]
+OfWallet = Annotated[str, typer.Option("--wallet", help="Its address or the beginning of it, when there are several.")]
 
 
 @app.command()
@@ -149,6 +153,81 @@ def ctl_resume(market: str, config: Config = DEFAULT_CONFIG) -> None:
 def ctl_reload(config: Config = DEFAULT_CONFIG) -> None:
     """Read the configuration again. Fails, and changes nothing, when it has a fault or needs a restart."""
     _print(_order(config, "reload"))
+
+
+@ctl_app.command("halt")
+def ctl_halt(
+    config: Config = DEFAULT_CONFIG,
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")] = "",
+) -> None:
+    """Send nothing from now on, in any market, after a restart too. Watching and deciding go on."""
+    _print(_order(config, "halt", reason=reason))
+
+
+@ctl_app.command("unhalt")
+def ctl_unhalt(config: Config = DEFAULT_CONFIG) -> None:
+    """Take a halt back. A halt file has to be deleted."""
+    _print(_order(config, "unhalt"))
+
+
+@tx_app.command("list")
+def tx_list(
+    config: Config = DEFAULT_CONFIG,
+    settled: Annotated[bool, typer.Option("--all", help="The newest settled ones too.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Once a second, until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List pending transactions; without a running keeper those in its journal."""
+    from keeper.app import txcommands
+
+    look = txcommands.watch if watch else txcommands.show_list
+    look(config, settled=settled, as_json=as_json)
+
+
+@tx_app.command("show")
+def tx_show(
+    what: Annotated[
+        str, typer.Argument(metavar="NONCE|HASH|INTENT", help="The beginning of a hash or an intent will do.")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    wallet: OfWallet = "",
+    as_json: Json = False,
+) -> None:
+    """Show everything about one transaction: each attempt, receipt, outcome, and why it waits."""
+    from keeper.app import txcommands
+
+    txcommands.show_one(config, what, wallet, as_json=as_json)
+
+
+@tx_app.command("bump")
+def tx_bump(nonce: Nonce, config: Config = DEFAULT_CONFIG, wallet: OfWallet = "") -> None:
+    """Raise the fee of a pending transaction now, within the limit."""
+    from keeper.app import txcommands
+
+    raise typer.Exit(txcommands.command(config, "tx_bump", nonce=str(nonce), wallet=wallet))
+
+
+@tx_app.command("cancel")
+def tx_cancel(nonce: Nonce, config: Config = DEFAULT_CONFIG, wallet: OfWallet = "") -> None:
+    """Replace a pending transaction by an empty transfer to ourselves at the same nonce."""
+    from keeper.app import txcommands
+
+    raise typer.Exit(txcommands.command(config, "tx_cancel", nonce=str(nonce), wallet=wallet))
+
+
+@tx_app.command("plunge")
+def tx_plunge(
+    config: Config = DEFAULT_CONFIG,
+    wallet: OfWallet = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Cancel everything that is pending, all at once."""
+    from keeper.app import txcommands
+
+    if not yes:
+        count = txcommands.pending(config)
+        typer.confirm(f"Cancel all {count} pending transactions?", abort=True, err=True)
+    raise typer.Exit(txcommands.command(config, "tx_plunge", wallet=wallet))
 
 
 def main() -> None:

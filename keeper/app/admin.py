@@ -39,6 +39,14 @@ class Refused(KeeperError):
         self.exit_code = code
 
 
+class Absent(Refused):
+    """No keeper answers here."""
+
+
+_LOOKS = frozenset({"tx", "tx_show"})
+"""Asked again and again by whoever watches, and change nothing."""
+
+
 @dataclass(slots=True)
 class AdminServer:
     """A service. `verbs` are the orders it takes; every one is logged."""
@@ -98,7 +106,10 @@ class AdminServer:
             return _no(str(error), error.exit_code)
         except TimeoutError:
             return _no(f"{verb} took longer than {VERB_TIMEOUT_S:.0f} s")
-        self.log.info("admin.obeyed", verb=verb, **_named(words))
+        if verb in _LOOKS:
+            self.log.debug("admin.answered", verb=verb, **_named(words))
+        else:
+            self.log.info("admin.obeyed", verb=verb, **_named(words))
         return {"ok": True, "result": result}
 
 
@@ -154,13 +165,13 @@ def _answers(path: Path) -> bool:
 def order(sockets: Sequence[Path], words: Mapping[str, str], timeout_s: float = VERB_TIMEOUT_S) -> Any:
     """The running keeper's answer to `words`, which hold at least `verb`. Blocks; for the command line.
 
-    Raises Refused (it said no, or nobody answers) and KeyPermissionError (the socket belongs to another user).
+    Raises Refused (it said no), Absent (nobody answers) and KeyPermissionError (the socket belongs to another user).
     """
     for path in sockets:
         if path.exists():
             return _asked(path, words, timeout_s)
     places = ", ".join(map(str, sockets))
-    raise Refused(f"no keeper runs here: there is no socket at {places}; start `keeper run`, or name its --config")
+    raise Absent(f"no keeper runs here: there is no socket at {places}; start `keeper run`, or name its --config")
 
 
 def _asked(path: Path, words: Mapping[str, str], timeout_s: float) -> Any:
@@ -174,7 +185,7 @@ def _asked(path: Path, words: Mapping[str, str], timeout_s: float) -> Any:
         except PermissionError:
             raise KeyPermissionError(f"{path}: only the keeper's own user may give it orders; use sudo -u") from None
         except ConnectionRefusedError:
-            raise Refused(f"no keeper runs here: nobody answers at {path}") from None
+            raise Absent(f"no keeper runs here: nobody answers at {path}") from None
         except OSError as error:
             raise Refused(f"{path}: {error}") from None
     try:

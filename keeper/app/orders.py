@@ -11,6 +11,7 @@ from keeper.app.admin import Verb
 from keeper.app.intake import feeds, pricing_services
 from keeper.app.registries import REGISTRIES
 from keeper.app.status import StatusPage
+from keeper.app.txorders import TxOrders
 from keeper.app.world import App
 from keeper.domain.ids import MarketId
 from keeper.domain.market import PricedMarket
@@ -24,6 +25,7 @@ from keeper.settings.models import Settings
 from keeper.settings.specs import market_plan
 
 _PAUSED = "paused"
+_LONGEST_REASON = 200
 
 
 @dataclass(slots=True)
@@ -40,6 +42,9 @@ class Orders:
             "reload": self.reload,
             "price": self.price,
             "accounts": self.accounts,
+            "halt": self.halt,
+            "unhalt": self.unhalt,
+            **TxOrders(self.app.outboxes, self.app.switches.causes, self.app.world.clock).verbs(),
         }
 
     def restore_pauses(self) -> None:
@@ -67,6 +72,18 @@ class Orders:
         if [service.name for service in pricing if service.accept(market)]:
             return f"{market} runs again; what its two sources say is believed from now on"
         return f"{market} runs again{' from a fresh start' if halted else ''}"
+
+    async def halt(self, words: Mapping[str, str]) -> Any:
+        self.app.switches.halt.order("the operator", words.get("reason", "")[:_LONGEST_REASON])
+        return "nothing is sent from now on, in any market and after a restart too, until `keeper ctl unhalt`"
+
+    async def unhalt(self, _words: Mapping[str, str]) -> Any:
+        halt = self.app.switches.halt
+        halt.lift()
+        left = self.app.switches.causes()
+        if "halt_file" in left:
+            return f"the order is lifted, and {halt.file} still holds: nothing is sent until that file is deleted"
+        return f"not halted any more{'; still: ' + '; '.join(left.values()) if left else ': sending goes on'}"
 
     async def price(self, words: Mapping[str, str]) -> Any:
         market = self._market(words)

@@ -152,6 +152,22 @@ def admin_sockets(path: Path, environ: Mapping[str, str] | None = None) -> tuple
     Works with a file that has faults: `keeper ctl pause` must not depend on a market file being right.
     """
     environ = os.environ if environ is None else environ
+    socket, state = _written(path, environ)
+    runtime = _first(environ, "RUNTIME_DIRECTORY")
+    places = [Path(runtime)] if runtime else []
+    # systemd/keeper@.service gives instance NAME, configured by NAME.yaml, this runtime directory.
+    places += [path.parent.absolute() / state, Path("/run/keeper") / path.stem]
+    return tuple(place / socket for place in places)
+
+
+def state_directories(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """Where the journal of the keeper that is configured by `path` may be, likeliest first; faults matter as little."""
+    _, state = _written(path, os.environ if environ is None else environ)
+    return path.parent.absolute() / state, Path("/var/lib/keeper") / path.stem
+
+
+def _written(path: Path, environ: Mapping[str, str]) -> tuple[Path, Path]:
+    """Socket and state directory as they stand in a file that may have faults, else their defaults."""
     socket, state = Path("keeper.sock"), Path(_first(environ, "STATE_DIRECTORY") or "state")
     try:
         tree = parse(str(path), path.read_bytes()).tree
@@ -159,8 +175,4 @@ def admin_sockets(path: Path, environ: Mapping[str, str] | None = None) -> tuple
         state = Path(str(tree.get("state_dir") or state))
     except (OSError, ConfigError, AttributeError):
         pass
-    runtime = _first(environ, "RUNTIME_DIRECTORY")
-    places = [Path(runtime)] if runtime else []
-    # systemd/keeper@.service gives instance NAME, configured by NAME.yaml, this runtime directory.
-    places += [path.parent.absolute() / state, Path("/run/keeper") / path.stem]
-    return tuple(place / socket for place in places)
+    return socket, state

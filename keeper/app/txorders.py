@@ -1,0 +1,168 @@
+"""What the admin socket takes about transactions: each order one small function over the outboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keeper.app.admin import Verb
+from keeper.app.txreason import reason
+from keeper.app.txview import Row, details, intent_row, row, waiting
+from keeper.domain.fees import Fees
+from keeper.domain.time import Timestamp
+from keeper.domain.transaction import Intent, TxRecord, TxState
+from keeper.errors import ConfigError
+from keeper.ports.clock import Clock
+from keeper.services.outbox.commands import Commands, Replaced
+from keeper.services.outbox.service import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class TxOrders:
+    """`forbidden` is why transactions are not sent."""
+
+    outboxes: Sequence[Outbox]
+    forbidden: Callable[[], Mapping[str, str]]
+    clock: Clock
+
+    def verbs(self) -> Mapping[str, Verb]:
+        return {
+            "tx": self.list,
+            "tx_show": self.show,
+            "tx_bump": self.bump,
+            "tx_cancel": self.cancel,
+            "tx_plunge": self.plunge,
+        }
+
+    async def list(self, _words: Mapping[str, str]) -> Any:
+        """Everything that is not confirmed, by wallet and nonce, then what has no nonce yet."""
+        now = self.clock.now()
+        return {
+            "wallets": [_wallet(outbox) for outbox in self.outboxes],
+            "forbidden": dict(self.forbidden()),
+            "transactions": [line for outbox in self.outboxes for line in _lines(outbox, now)],
+        }
+
+    async def show(self, words: Mapping[str, str]) -> Any:
+        """None for what is not on a desk: it may stand in the journal."""
+        for outbox in self._chosen(words) if self.outboxes else ():
+            for tx in outbox.wallet.desk.open.values():
+                if matches(tx, words.get("what", "")):
+                    return self._shown(outbox, tx)
+            for _, _, intent in outbox.wallet.desk.queue:
+                if intent.id == words.get("what"):
+                    return _queued(outbox, intent, self.clock.now())
+        return None
+
+    async def bump(self, words: Mapping[str, str]) -> Any:
+        outbox = self._one(words)
+        return _told(await Commands(outbox.wallet, outbox.sender).bump(_nonce(words)))
+
+    async def cancel(self, words: Mapping[str, str]) -> Any:
+        outbox = self._one(words)
+        return _told(await Commands(outbox.wallet, outbox.sender).cancel(_nonce(words)))
+
+    async def plunge(self, words: Mapping[str, str]) -> Any:
+        found = [
+            each for outbox in self._chosen(words) for each in await Commands(outbox.wallet, outbox.sender).plunge()
+        ]
+        return [_told(each) for each in found]
+
+    def _shown(self, outbox: Outbox, tx: TxRecord) -> Row:
+        wallet = outbox.wallet
+        step, why = reason(outbox, tx)
+        return {
+            **details(tx, self.clock.now(), wallet.desk.block),
+            "outcome": None if tx.intent is None else _outcome(outbox, tx.intent),
+            "next": step,
+            "why": why,
+        }
+
+    def _chosen(self, words: Mapping[str, str]) -> Sequence[Outbox]:
+        """All wallets, or the one that is named by its address or the beginning of it."""
+        named = words.get("wallet", "").lower()
+        found = [outbox for outbox in self.outboxes if outbox.wallet.address.startswith(named)]
+        if found:
+            return found
+        known = ", ".join(outbox.wallet.address for outbox in self.outboxes)
+        raise ConfigError(f"no wallet {named}; the wallets are {known}" if known else "this keeper has no sending key")
+
+    def _one(self, words: Mapping[str, str]) -> Outbox:
+        found = self._chosen(words)
+        if len(found) > 1:
+            raise ConfigError(f"which --wallet? {', '.join(outbox.wallet.address for outbox in found)}")
+        return found[0]
+
+
+def matches(tx: TxRecord, what: str) -> bool:
+    """By nonce, by a hash or intent id, or by a beginning of one that is long enough to be meant."""
+    if what.isdigit() and len(what) < _SHORTEST:
+        return tx.nonce == int(what)
+    names = [each.hash for each in tx.attempts] + [each.intent.id for each in tx.attempts if each.intent is not None]
+    return len(what) >= _SHORTEST and any(name.startswith(what.lower()) for name in names)
+
+
+_SHORTEST = 8
+
+
+def _lines(outbox: Outbox, now: Timestamp) -> list[Row]:
+    desk = outbox.wallet.desk
+    kept = [tx for _, tx in sorted(desk.open.items()) if tx.state is not TxState.CONFIRMED]
+    lines = [{**row(tx, now, desk.block), "next": reason(outbox, tx)[0]} for tx in kept]
+    queued = [waiting(intent, now) for _, _, intent in sorted(desk.queue, key=lambda entry: entry[:2])]
+    return lines + [{**each, "wallet": outbox.wallet.address} for each in queued]
+
+
+def _queued(outbox: Outbox, intent: Intent, now: Timestamp) -> Row:
+    stopped = outbox.wallet.forbids(intent) or outbox.wallet.desk.paused or outbox.wallet.desk.stopped
+    found = {**waiting(intent, now), "wallet": outbox.wallet.address, "intent": intent_row(intent), "made": []}
+    return {**found, "receipt": None, "outcome": None, "next": "start", "why": stopped or "waits for a place"}
+
+
+def _outcome(outbox: Outbox, intent: Intent) -> Row | None:
+    told = outbox.wallet.outcomes.get(intent.id)
+    record = outbox.wallet.ledger.intent(intent.id)
+    if record is None:
+        return None if told is None else {"state": told.state.value, "reason": told.reason, "failures": 0}
+    return {
+        "state": record.state.value,
+        "reason": told.reason if told is not None and told.state is record.state else "",
+        "failures": record.failures,
+    }
+
+
+def _wallet(outbox: Outbox) -> Row:
+    status = outbox.status()
+    return {
+        "address": status.address,
+        "mined_nonce": status.mined_nonce,
+        "next_nonce": status.next_nonce,
+        "queued": status.queued,
+        "paused": status.paused,
+        "block": outbox.wallet.desk.block,
+    }
+
+
+def _nonce(words: Mapping[str, str]) -> int:
+    text = words.get("nonce", "")
+    if not text.isdigit():
+        raise ConfigError(f"{text or 'nothing'} is no nonce: write a number, as `keeper tx list` shows it")
+    return int(text)
+
+
+def _told(done: Replaced) -> Row:
+    return {
+        "nonce": done.nonce,
+        "purpose": done.purpose.value,
+        "before": _fees(done.before),
+        "after": None if done.after is None else _fees(done.after),
+        "hash": done.tx_hash,
+        "answer": None if done.answer is None else done.answer.value,
+        "limit_wei": None if done.limit is None else done.limit.limit_wei,
+        "wanted_wei": None if done.limit is None else done.limit.wanted_wei,
+    }
+
+
+def _fees(fees: Fees) -> Row:
+    return {"max_fee_wei": fees.max_fee_wei, "tip_wei": fees.tip_wei}

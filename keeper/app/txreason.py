@@ -1,0 +1,56 @@
+"""Why a transaction waits, in a sentence: the outbox's own decision about it, and what that rests on."""
+
+from __future__ import annotations
+
+from keeper.domain.fees import GWEI, FeeLimit
+from keeper.domain.transaction import UNMINED, TxRecord, TxState
+from keeper.services.outbox.service import Outbox
+from keeper.services.outbox.steps import Step, is_expired, is_unpaid
+
+
+def reason(outbox: Outbox, tx: TxRecord) -> tuple[str, str]:
+    """The step that the next head brings, and why; empty when nothing more is to be done."""
+    if tx.state not in UNMINED:
+        return "", _mined(outbox, tx)
+    wallet, desk = outbox.wallet, outbox.wallet.desk
+    step, _ = outbox.decide(tx)
+    if stopped := wallet.forbids(tx.last.intent):
+        return step.value, f"nothing of it is sent: {stopped}"
+    ahead = next((each.nonce for each in desk.unmined()), tx.nonce)
+    behind = f"; nonce {ahead} has to be mined before it" if ahead < tx.nonce else ""
+    return step.value, _words(outbox, tx, step) + behind
+
+
+def _words(outbox: Outbox, tx: TxRecord, step: Step) -> str:
+    wallet, desk, last = outbox.wallet, outbox.wallet.desk, tx.last
+    answer = "nothing yet" if last.answer is None else last.answer.value
+    match step:
+        case Step.WAIT:
+            due = last.signed_block + wallet.rules.bump_blocks.get(tx.lane, 1)
+            return f"the node said {answer}; the fee is raised at block {due} if it is not mined by then"
+        case Step.RESEND:
+            why = "the wallet cannot pay" if is_unpaid(tx) else f"the node said {answer}"
+            return f"{why}; the same bytes go out again with the next block"
+        case Step.BUMP:
+            return _bump(outbox, tx)
+        case Step.SUPERSEDE:
+            return "a newer price takes its nonce with the next block"
+        case Step.CANCEL:
+            late = is_expired(tx.intent, wallet.clock.now())
+            cause = "taken back" if desk.is_abandoned(tx.intent) else "too late" if late else "paused on chain"
+            return f"{cause}: an empty transfer takes its nonce with the next block"
+
+
+def _bump(outbox: Outbox, tx: TxRecord) -> str:
+    raised = outbox.sender.raised(tx.nonce)
+    if isinstance(raised, FeeLimit):
+        limit, wanted = raised.limit_wei / GWEI, raised.wanted_wei / GWEI
+        return f"its fee may not be raised: {wanted:.6g} gwei are needed, the limit is {limit:.6g} gwei"
+    return "not mined for too long: its fee is raised with the next block"
+
+
+def _mined(outbox: Outbox, tx: TxRecord) -> str:
+    if tx.receipt is None or tx.state is not TxState.MINED:
+        return "nothing is signed for this nonce that could be mined" if tx.state is TxState.VACANT else ""
+    depth = outbox.wallet.desk.block - tx.receipt.block_number + 1
+    return f"mined; {depth} of {outbox.wallet.rules.confirmations} confirmations"

@@ -1,0 +1,116 @@
+"""Transactions for people: the table of `keeper tx list`, and what an order did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from keeper.app.scrub import text
+from keeper.domain.fees import GWEI
+
+_DIM, _YELLOW, _RED, _GREEN = "dim", "yellow", "bold red", "green"
+_STATES = {"queued": _DIM, "signed": _YELLOW, "cancelling": _YELLOW, "orphaned": _RED, "mined": _GREEN}
+Row = Mapping[str, Any]
+
+
+def listed(found: Row) -> RenderableType:
+    """The whole screen: why nothing is sent, each wallet, each transaction."""
+    head = [Text(text(each), style=_YELLOW) for each in (*_notes(found),)]
+    rows = found["transactions"]
+    body = _table(rows) if rows else Text("nothing is pending")
+    return Group(*head, *(Text(_wallet(each), style=_DIM) for each in found["wallets"]), body)
+
+
+def told(done: Row) -> str:
+    """What an order about one nonce did."""
+    before = f"{gwei(done['before']['max_fee_wei'])} gwei (tip {gwei(done['before']['tip_wei'])})"
+    if done["limit_wei"] is not None:
+        limit, wanted = gwei(done["limit_wei"]), gwei(done["wanted_wei"])
+        return (
+            f"nonce {done['nonce']}: not replaced: it offers {before}, {wanted} gwei are needed, the limit is {limit}"
+        )
+    after = f"{gwei(done['after']['max_fee_wei'])} gwei (tip {gwei(done['after']['tip_wei'])})"
+    act = "an empty transfer takes its place" if done["purpose"] == "cancel" else "its fee is raised"
+    return f"nonce {done['nonce']}: {act}: {before} → {after}, {done['hash']}, {done['answer'] or 'not sent yet'}"
+
+
+def gwei(wei: int | None) -> str:
+    return "" if wei is None else f"{wei / GWEI:.6g}"
+
+
+def _notes(found: Row) -> Iterable[str]:
+    if found["note"]:
+        yield found["note"]
+    for cause, words in found["forbidden"].items():
+        yield f"{cause}: {words}"
+
+
+def _wallet(wallet: Row) -> str:
+    paused = f", sends nothing new: {text(wallet['paused'])}" if wallet["paused"] else ""
+    nonces = f"nonce {wallet['next_nonce']} next, {wallet['mined_nonce']} mined"
+    return f"wallet {wallet['address']}  {nonces}  block {wallet['block']}{paused}"
+
+
+def _table(rows: Iterable[Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name, cell in _COLUMNS:
+        table.add_column(name, justify="right" if cell in _NUMBERS else "left", overflow="fold")
+    for each in rows:
+        style = _STATES.get(each["state"], "")
+        table.add_row(*(Text(text(cell(each)), style=style) for _, cell in _COLUMNS))
+    return table
+
+
+def _nonce(each: Row) -> str:
+    return "" if each["nonce"] is None else str(each["nonce"])
+
+
+def _tries(each: Row) -> str:
+    return str(each["attempts"])
+
+
+def _fee(each: Row) -> str:
+    return gwei(each["max_fee_wei"])
+
+
+def _tip(each: Row) -> str:
+    return gwei(each["tip_wei"])
+
+
+def _age(each: Row) -> str:
+    return "" if each["age_s"] is None else f"{each['age_s']:.1f}"
+
+
+def _blocks(each: Row) -> str:
+    return "" if each["age_blocks"] is None else str(each["age_blocks"])
+
+
+def _hash(each: Row) -> str:
+    return f"{each['hash'][:12]}…" if each["hash"] else ""
+
+
+def _key(each: Row) -> str:
+    key: str = each["key"] or each["intent_id"]
+    return key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…"
+
+
+_LONGEST_KEY = 28
+_COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
+    ("nonce", _nonce),
+    ("lane", lambda each: each["lane"]),
+    ("key", _key),
+    ("state", lambda each: each["state"]),
+    ("tries", _tries),
+    ("gwei", _fee),
+    ("tip", _tip),
+    ("age s", _age),
+    ("blocks", _blocks),
+    ("hash", _hash),
+    ("node said", lambda each: each["answer"] or ""),
+    ("next", lambda each: each.get("next") or ""),
+)
+_NUMBERS = (_nonce, _tries, _fee, _tip, _age, _blocks)

@@ -35,6 +35,13 @@ SAYINGS = {
     "oversized data: transaction size 200000, limit 131072": A.FATAL,
     "gas uint64 overflow": A.FATAL,
     "intrinsic gas too low: gas 21000, minimum needed 53000": A.FATAL,
+    "transaction gas price below minimum: gas tip cap 1, minimum needed 1000000": A.UNDERPRICED,
+    "future transaction tries to replace pending": A.POOL_FULL,
+    "in-flight transaction limit reached for delegated accounts": A.POOL_FULL,
+    "only replay-protected (EIP-155) transactions allowed over RPC": A.FATAL,
+    "nonce has max value: address 0x1, nonce: 18446744073709551615": A.FATAL,
+    "typed transaction too short": A.FATAL,
+    "max fee per gas higher than 2^256-1": A.FATAL,
     # anvil
     "transaction already imported": A.ALREADY_KNOWN,
     "nonce too low": A.NONCE_TOO_LOW,

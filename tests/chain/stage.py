@@ -34,6 +34,7 @@ from keeper.runtime.pulse import Pulse
 from keeper.services.heads import HeadService, Pace
 from keeper.services.outbox import Outbox, OutboxRules, Wallet
 from keeper.services.outbox.wallet import never_barred
+from tests.canary import assert_kept, signed
 
 CHAIN_ID = 31337
 DEPLOYMENT = DeploymentId("test")
@@ -303,6 +304,7 @@ async def staged(directory: Path, options: NodeOptions) -> AsyncIterator[Stage]:
         finally:
             for keeper in stage.keepers:
                 await keeper.stop()
+            assert_kept(repr(stage.log.events), [keccak(KEY_SEED)], signed(directory / "journal.sqlite"))
 
 
 async def _deployed(rpc: JsonRpc) -> Address:

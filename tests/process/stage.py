@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from keeper.adapters.clock import SystemClock
 from keeper.devnet.configure import LISTINGS, Endpoints, Keys, Listing, address_of, market_documents, write_config
 from keeper.devnet.demo.wallet import fund
-from keeper.devnet.demo.world import free_port
+from keeper.devnet.demo.world import free_port, journal_of
 from keeper.devnet.deploy import Deployment, DeployParameters, MarketListing, deploy
 from keeper.devnet.jsonrpc import JsonRpc
 from keeper.devnet.market import HiddenMarket
@@ -29,6 +29,7 @@ from keeper.devnet.venues import DEVNET_VENUES
 from keeper.devnet.venues.perp import PerpServer
 from keeper.devnet.venues.venue import VenueServer
 from keeper.domain.ids import address
+from tests.canary import URL_SECRET, assert_kept, signed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Edit = Callable[[dict[str, Any], dict[str, dict[str, Any]]], None]
@@ -131,7 +132,7 @@ class Stage:
         options = {venue: server.options() for venue, server in self.venues.items()}
         options[self.book.name] = self.book.options()
         documents = market_documents(offered, PerpServer.name)
-        endpoints = Endpoints(self.node.url, options, self.ops_port)
+        endpoints = Endpoints(f"{self.node.url}/?apikey={URL_SECRET}", options, self.ops_port)
         path = write_config(self.directory / name, documents, self.deployment, self.keys, endpoints)
         if edit is not None:
             edited(path, edit)
@@ -156,11 +157,21 @@ class Stage:
                 process.kill()
                 await process.wait()
         assert process.returncode is not None
-        return process.returncode, printed.decode(errors="replace")
+        text = printed.decode(errors="replace")
+        assert_kept(text, self.secrets)
+        return process.returncode, text
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        return (*self.keys.reports, self.keys.sender)
 
     async def close(self) -> None:
+        """Ends every keeper, and looks for secrets in what they logged."""
         for keeper in self.keepers:
             await keeper.end()
+        for config in {keeper.config for keeper in self.keepers}:
+            log = (config.parent / "keeper.log").read_text(errors="replace")
+            assert_kept(log, self.secrets, signed(journal_of(config.parent)))
 
 
 async def started(

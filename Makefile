@@ -5,6 +5,7 @@
 #   make docs      renew what documents repeat from the code
 #   make contracts compile the reference protocol; CHECK=1 compares with what is committed
 #   make bench     benchmarks; ARGS=name
+#   make torture   kill -9 at every step of sending, on a real chain, about an hour; ARGS="--seeds 5"
 #   make lock      renew the lock files from pyproject.toml, with hashes and without addresses
 #   make clean     remove everything that make made
 PYTHON ?= python3
@@ -21,7 +22,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test check format docs contracts bench lock clean
+.PHONY: demo test check format docs contracts bench torture lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV) $(NODE)
@@ -49,6 +50,9 @@ contracts: $(NODE)
 
 bench: $(VENV) $(NODE)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+torture: $(VENV) $(NODE)
+	$(BIN)/python -m tests.torture $(ARGS)
 
 # Offline registries (pip.conf, PIP_*) are honoured and never written down.
 lock: $(VENV)

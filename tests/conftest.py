@@ -22,6 +22,7 @@ LOOPBACK = frozenset(
         "process",
         "protocols",
         "rpc",
+        "torture",
         "venues",
     }
 )

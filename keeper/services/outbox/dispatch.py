@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from keeper.domain.ids import DeploymentId
-from keeper.domain.transaction import Intent, IntentState, Lane, may_start
+from keeper.domain.transaction import Intent, IntentState, Lane, TxRecord, may_start
 from keeper.errors import DataError, Reverted, TransientError, WrongChain
 from keeper.runtime.board import Board
 from keeper.services.outbox.sender import Sender
@@ -50,9 +50,13 @@ class Dispatch:
                     else:
                         desk.deferred.add(intent.id)
 
-    def newer_price(self, intent: Intent | None) -> Intent | None:
-        """What should take the place of this price, if it is one and there is a newer one."""
-        if intent is None or intent.lane is not Lane.PRICE:
+    def newer_price(self, tx: TxRecord) -> Intent | None:
+        """What should take the place of this nonce's price, if it is one and there is a newer one.
+
+        After a reorganisation several prices can be pending: only the last gives way, or the newest would come first.
+        """
+        intent = tx.intent
+        if intent is None or intent.lane is not Lane.PRICE or self._is_followed(tx):
             return None
         newest = self.prices.get(intent.deployment)
         if newest is None or newest.id == intent.id or newest.created_at < intent.created_at:
@@ -60,6 +64,10 @@ class Dispatch:
         if self.wallet.desk.is_abandoned(intent) or self.wallet.barred(newest):
             return None
         return newest if self._is_wanted(newest) and not is_expired(newest, self.wallet.clock.now()) else None
+
+    def _is_followed(self, tx: TxRecord) -> bool:
+        prices = (each for each in self.wallet.desk.unmined() if each.lane is Lane.PRICE and each.nonce > tx.nonce)
+        return any(_deployment(each) == _deployment(tx) for each in prices)
 
     def expire(self) -> None:
         """Drops what waited too long."""
@@ -145,3 +153,7 @@ class Dispatch:
             return None
         gas_limit = estimate * (100 + wallet.rules.gas_margin_percent) // 100
         return replace(intent, call=replace(intent.call, gas_limit=gas_limit))
+
+
+def _deployment(tx: TxRecord) -> DeploymentId | None:
+    return None if tx.intent is None else tx.intent.deployment

@@ -215,7 +215,7 @@ class Outbox:
     def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
         wallet, desk = self.wallet, self.wallet.desk
-        newer, abandoned = self.dispatch.newer_price(tx.intent), desk.is_abandoned(tx.intent)
+        newer, abandoned = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent)
         step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, abandoned=abandoned)
         if step in (Step.BUMP, Step.WAIT) and tx.nonce in desk.resend:
             step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first

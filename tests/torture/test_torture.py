@@ -1,0 +1,71 @@
+"""A sample of `make torture`: twelve places, two seeds each; and proof that the harness sees what it is there for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.torture.lane import Result
+from tests.torture.matrix import run_all
+from tests.torture.plan import Case
+from tests.torture.report import complaint, counts, show
+
+SAMPLE = (
+    "during_reconcile",
+    "after_sign",
+    "before_commit",
+    "after_commit",
+    "after_broadcast_before_reply",
+    "before_answer_saved",
+    "before_receipt_saved",
+    "after_receipt_saved",
+    "before_confirm",
+    "after_confirm",
+    "at_bump_saved",
+    "at_supersede_saved",
+)
+LANES = 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("contract", "seed"), [("counter", 101), ("probe", 102)])
+async def test_keeper__killed_at_twelve_places__does_everything_once(tmp_path: Path, contract: str, seed: int) -> None:
+    results = await _run([Case(contract, failpoint, seed) for failpoint in SAMPLE], tmp_path, "keeper")
+    violated = [complaint(each) for each in results if each.verdict.violations]
+    assert not violated, "\n".join(violated)
+    assert sum(each.kills for each in results) >= len(SAMPLE)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_naive_sender__killed_at_the_same_places__is_caught(tmp_path: Path) -> None:
+    cases = [
+        Case("probe", failpoint, 102) for failpoint in ("after_broadcast_before_reply", "at_bump_saved", "after_sign")
+    ]
+    results = await _run(cases, tmp_path, "naive")
+    doubles, losses = counts(results)[4:6]
+    assert doubles + losses > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("probe", "after_receipt_saved", 1),  # mined, not yet judged: the intent was sent again
+        Case("counter", "at_taken_back", 0),  # a newer price took a lower nonce than an older one
+        Case("counter", "after_confirm", 0),  # confirmed, not yet told: the intent stayed "mined" for ever
+    ],
+    ids=lambda case: case.name,
+)
+async def test_found__once__is_not_found_again(tmp_path: Path, case: Case) -> None:
+    [result] = await _run([case], tmp_path, "keeper")
+    assert not result.verdict.violations, complaint(result)
+
+
+async def _run(cases: list[Case], directory: Path, sender: str) -> list[Result]:
+    results = await run_all(cases, directory, min(LANES, len(cases)), sender, lambda _: None)
+    show(sender, results)
+    return results

@@ -168,10 +168,17 @@ def order(sockets: Sequence[Path], words: Mapping[str, str], timeout_s: float = 
     Raises Refused (it said no), Absent (nobody answers) and KeyPermissionError (the socket belongs to another user).
     """
     for path in sockets:
-        if path.exists():
+        if _exists(path):
             return _asked(path, words, timeout_s)
     places = ", ".join(map(str, sockets))
     raise Absent(f"no keeper runs here: there is no socket at {places}; start `keeper run`, or name its --config")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        raise KeyPermissionError(f"{path}: only the keeper's own user may give it orders; use sudo -u") from None
 
 
 def _asked(path: Path, words: Mapping[str, str], timeout_s: float) -> Any:

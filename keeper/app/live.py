@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -44,6 +44,7 @@ class Undrained(KeeperError):
 def run(settings: Settings, dry_run: bool) -> None:
     """Runs until SIGTERM or SIGINT. A second signal ends the process at once. Raises what ended it otherwise."""
     faulthandler.enable()
+    early = _heard_early()
     # A library raises it to 100,000 on import, at which deep nesting from a stranger ends in a segmentation fault.
     sys.setrecursionlimit(_RECURSION)
     clock = system_clock()
@@ -59,7 +60,15 @@ def run(settings: Settings, dry_run: bool) -> None:
         app = build(settings, keys, world, dry_run)
         _spare_the_collector()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_Running(app, keys, meter, "dry-run" if dry_run else "live").run())
+            runner.run(_Running(app, keys, meter, "dry-run" if dry_run else "live", early).run())
+
+
+def _heard_early() -> Sequence[int]:
+    """Signals about the kill switch that come before the loop listens: unheard they would end the process."""
+    heard: list[int] = []
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda found, _frame: heard.append(found))
+    return heard
 
 
 def _spare_the_collector() -> None:
@@ -83,6 +92,7 @@ class _Running:
     keys: Keys
     meter: PrometheusMeter
     mode: str
+    early: Sequence[int]
     supervisor: Supervisor = field(default_factory=Supervisor)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -178,3 +188,5 @@ class _Running:
         halt = self.app.switches.halt
         loop.add_signal_handler(signal.SIGUSR1, halt.order, "SIGUSR1")
         loop.add_signal_handler(signal.SIGUSR2, halt.lift)
+        for heard_early in self.early:
+            halt.order("SIGUSR1") if heard_early == signal.SIGUSR1 else halt.lift()

@@ -11,6 +11,7 @@ from keeper.adapters.journal_reader import JournalReader
 from keeper.app.admin import Absent, Refused, order
 from keeper.app.txview import Row, details, row
 from keeper.domain.transaction import TxRecord, TxState
+from keeper.errors import KeyPermissionError
 from keeper.ports.clock import Clock
 
 NEWEST = 100
@@ -55,7 +56,7 @@ class Listing:
 
     def _journalled(self, what: str, wallet: str) -> Row:
         reader = self._reader()
-        by_nonce = what.isdigit() and len(what) < _SHORTEST_NAME
+        by_nonce = what.isdecimal() and len(what) < _SHORTEST_NAME
         found = reader.by_nonce(int(what)) if by_nonce else reader.by_name(what) if len(what) >= _SHORTEST_NAME else ()
         chosen = [tx for tx in found if tx.wallet.startswith(wallet)]
         if not chosen:
@@ -88,10 +89,17 @@ class Listing:
 
     def _reader(self) -> JournalReader:
         for directory in self.directories:
-            if (directory / _JOURNAL).exists():
+            if _exists(directory / _JOURNAL):
                 return JournalReader(directory / _JOURNAL)
         places = ", ".join(str(directory / _JOURNAL) for directory in self.directories)
         raise Refused(f"no keeper runs here, nor did one ever by this configuration: there is no journal at {places}")
 
     def _note(self, absent: Absent) -> str:
         return f"{str(absent).partition(';')[0]}; this is what stands in {self._reader().path}"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        raise KeyPermissionError(f"{path}: only the keeper's own user may look there; use sudo -u") from None

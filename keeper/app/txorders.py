@@ -97,7 +97,7 @@ class TxOrders:
 
 def matches(tx: TxRecord, what: str) -> bool:
     """By nonce, by a hash or intent id, or by a beginning of one that is long enough to be meant."""
-    if what.isdigit() and len(what) < _SHORTEST:
+    if what.isdecimal() and len(what) < _SHORTEST:
         return tx.nonce == int(what)
     names = [each.hash for each in tx.attempts] + [each.intent.id for each in tx.attempts if each.intent is not None]
     return len(what) >= _SHORTEST and any(name.startswith(what.lower()) for name in names)
@@ -146,7 +146,7 @@ def _wallet(outbox: Outbox) -> Row:
 
 def _nonce(words: Mapping[str, str]) -> int:
     text = words.get("nonce", "")
-    if not text.isdigit():
+    if not text.isdecimal():
         raise ConfigError(f"{text or 'nothing'} is no nonce: write a number, as `keeper tx list` shows it")
     return int(text)
 

@@ -28,6 +28,7 @@ from keeper.domain.ids import Address, DeploymentId, Hash, address
 from keeper.domain.time import Timestamp, nanos
 from keeper.domain.transaction import Expectation, Intent, IntentState, Lane, Outcome, intent_id
 from keeper.ports.protocol import Revert
+from keeper.ports.signer import SignedTransaction, UnsignedTransaction
 from keeper.runtime.board import Board
 from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.pulse import Pulse
@@ -289,6 +290,22 @@ async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float =
             await asyncio.sleep(pause_s)
             if await condition():
                 return
+
+
+@dataclass
+class SlowSigner:
+    """One far away, as a key service is."""
+
+    inner: KeySigner
+    wait_s: float = 0.0
+
+    @property
+    def address(self) -> Address:
+        return self.inner.address
+
+    async def sign_transaction(self, tx: UnsignedTransaction) -> SignedTransaction:
+        await asyncio.sleep(self.wait_s)
+        return await self.inner.sign_transaction(tx)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from keeper.domain.fees import FeeLimit, FeeRules, threshold
 from keeper.domain.transaction import IntentState, Lane, Purpose, TxState
 from keeper.services.outbox.commands import Commands, Declined
 from tests.chain.proxy import SEND, proxied
-from tests.chain.stage import Keeper, Stage, eventually
+from tests.chain.stage import Keeper, SlowSigner, Stage, eventually
 
 CALM = dict.fromkeys(Lane, 10000)
 """Nothing is bumped by itself: what happens, the operator ordered."""
@@ -204,3 +204,21 @@ async def _counts(stage: Stage, wanted: int) -> bool:
 
 async def _mined(stage: Stage, wanted: int) -> bool:
     return await stage.mined_nonce() == wanted
+
+
+async def test_cancel__with_a_head_while_it_is_signed__then_the_outbox_does_not_cancel_again(manual: Stage) -> None:
+    signer = manual.signer = SlowSigner(manual.signer)  # type: ignore[assignment]
+    keeper = await manual.keeper(bump_blocks=CALM)
+    await stuck(manual, keeper, 1)
+    signer.wait_s = 0.5
+    ordered = asyncio.create_task(orders(keeper).cancel(0))
+    for _ in range(6):
+        await manual.mine_without_us()
+        await asyncio.sleep(0.1)
+    await ordered
+    await keeper.until(lambda: keeper.wallet.desk.open[0].last.sends > 0)
+    for _ in range(2):
+        await manual.mine_without_us()
+        height = int(await manual.rpc.call("eth_blockNumber"), 16)
+        await keeper.until(lambda height=height: keeper.wallet.desk.block >= height)
+    assert [each.purpose for each in keeper.wallet.desk.open[0].attempts] == [Purpose.CALL, Purpose.CANCEL]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from keeper.domain.transaction import Intent, IntentState, Lane, Purpose
 from tests.chain.proxy import SEND, proxied
-from tests.chain.stage import DEPLOYMENT, Keeper, Stage
+from tests.chain.stage import DEPLOYMENT, Keeper, SlowSigner, Stage
 
 
 @dataclass
@@ -146,3 +147,26 @@ async def test_paused_contract__with_others_waiting_behind__then_an_empty_transf
         told = keeper.wallet.outcomes.get(manual.intent(1, Lane.FUNDING).id)
         assert told is not None
         assert told.state is IntentState.SUPERSEDED, "and may start again when nothing is paused"
+
+
+async def test_halt__while_something_is_being_signed__then_it_is_journalled_and_not_sent(manual: Stage) -> None:
+    """A new one and a replacement: the switch came after the decision and before the broadcast."""
+    switch = Switch()
+    async with proxied(manual.node.url) as node:
+        signer = manual.signer = SlowSigner(manual.signer)  # type: ignore[assignment]
+        keeper = await manual.keeper(url=node.url, halted=switch.read)
+        await keeper.inbox.put(manual.intent(1))
+        await pending(keeper, 1)
+        signer.wait_s = 0.5
+        await blocks(manual, keeper, 1)
+        await manual.mine_without_us()  # the one that makes a bump due
+        await keeper.inbox.put(manual.intent(2))
+        await asyncio.sleep(0.2)
+        switch.reason, sent = "halt file", node.calls[SEND]
+        await keeper.until(lambda: len(manual.log.named("tx.signed")) >= 2)
+        await blocks(manual, keeper, 3)
+        assert node.calls[SEND] == sent
+        assert any(each.sends == 0 for tx in keeper.wallet.desk.unmined() for each in tx.attempts)
+        switch.reason = ""
+        await manual.mine_without_us()
+        await keeper.until(lambda: node.calls[SEND] > sent)

@@ -4,6 +4,7 @@ due, and a proxy in front of the node counts what is sent.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from keeper.devnet.configure import LISTINGS
+from keeper.devnet.configure import LISTINGS, address_of
 from keeper.devnet.deploy import market_config
 from keeper.domain.exchange import PAUSE_FUNDING, PAUSE_LIQUIDATE, Tier
 from tests.chain.proxy import SEND, Proxy, proxied
+from tests.chain.stage import eventually
 from tests.process.ledger import BTC, People, assert_nothing_twice, events, sender_receipts
 from tests.process.stage import KeeperProcess, Stage, stage
 
@@ -203,3 +205,17 @@ async def test_contracts__paused__then_what_they_refuse_is_not_sent_and_lands_af
         await scene.everything_lands()
         assert all(int(row["status"], 16) == 1 for row in await sender_receipts(scene.stage))
         assert await scene.keeper.stop() == 0
+
+
+async def test_signal__while_the_keeper_is_still_starting__is_heard_and_not_its_end(tmp_path: Path) -> None:
+    """SIGUSR1 ends a process that does not listen to it, and systemd would start the keeper again: unhalted."""
+    async with stage(tmp_path) as scene:
+        keeper = await scene.keeper(scene.configure())
+        lock = keeper.config.parent / "state" / "journal.lock"
+        await eventually(lambda: asyncio.to_thread(lock.exists))
+        keeper.process.send_signal(signal.SIGUSR1)
+        await keeper.until(lambda status: "halt_order" in status["forbidden"])
+        await keeper.until(lambda _status: bool(keeper.events("report.signed")))
+        sender = address_of(scene.keys.sender)
+        assert int(await scene.rpc.call("eth_getTransactionCount", sender, "pending"), 16) == 0
+        assert await keeper.stop() == 0

@@ -13,6 +13,7 @@ from keeper.domain.txerrors import SendAnswer
 from keeper.errors import KeeperError
 from keeper.services.outbox.desk import level
 from keeper.services.outbox.sender import Sender
+from keeper.services.outbox.steps import is_expired
 from keeper.services.outbox.wallet import Wallet
 
 _BY_OPERATOR = "taken back by the operator"
@@ -46,6 +47,7 @@ class Commands:
         self._require_allowed(tx)
         async with self.wallet.desk.preparing:
             tx = self._pending(nonce)  # it may have been mined while somebody else prepared
+            self._require_wanted(tx)
             cancelling = tx.last.purpose is Purpose.CANCEL
             purpose, intent = (Purpose.CANCEL, None) if cancelling else (Purpose.BUMP, tx.intent)
             return self._told(tx, purpose, await self.sender.replace(nonce, purpose, intent))
@@ -94,6 +96,11 @@ class Commands:
             raise Declined(f"nothing may be sent now: {reason}")
         if self.wallet.desk.market is None:
             raise Declined("the chain has not told its fees yet; try again in a moment")
+
+    def _require_wanted(self, tx: TxRecord) -> None:
+        late = is_expired(tx.intent, self.wallet.clock.now()) or self.wallet.desk.is_abandoned(tx.intent)
+        if late and tx.last.purpose is not Purpose.CANCEL:
+            raise Declined(f"nonce {tx.nonce} is too late or taken back: the next block brings its cancellation")
 
     def _abandon(self, tx: TxRecord) -> None:
         """Durable first: after a crash between this and the signature the outbox cancels by itself."""

@@ -27,6 +27,7 @@ BENCHMARKS = {
     "health": "a tick over 100,000 accounts",
     "backfill": "log backfill",
     "steady": "steady cost",
+    "fee_spike": "age of prices under a tenfold base fee",
     "transactions": "journal and bookkeeping of a transaction",
 }
 _GOAL = re.compile(r"goal (?P<goal>.+?): (?P<outcome>.+)")

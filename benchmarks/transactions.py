@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmarks.figures import machine, quantile, verdict
 from benchmarks.instant_chain import InstantChain
+from benchmarks.quiet import Quiet
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.encoding.keccak import keccak
 from keeper.adapters.journal import Journal, JournalLimits
@@ -46,13 +47,6 @@ CONTRACT = Address("0x" + "c0" * 20)
 GOAL_ADDED_MS, GOAL_LAG_MS, GOAL_GROWTH = 0.5, 20.0, 1.1
 _BATCH, _REAP_EVERY = 50, 2_000
 _MIB = 1 << 20
-
-
-class Silent:
-    """Log and meter."""
-
-    def __getattr__(self, _name: str) -> Any:
-        return lambda *_words, **_keys: None
 
 
 @dataclass(slots=True)
@@ -84,7 +78,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(directory: Path, rules: OutboxRules) -> AsyncIterator[Stage]:
-    key, clock, quiet = signing_key(keccak(b"benchmark")), SystemClock(), Silent()
+    key, clock, quiet = signing_key(keccak(b"benchmark")), SystemClock(), Quiet()
     assert key is not None
     chain, signer = InstantChain(), KeySigner(key, CHAIN_ID)
     answering: Any = chain  # what an outbox asks of a chain, and no more

@@ -5,7 +5,7 @@
 #   make docs      renew what documents repeat from the code
 #   make contracts compile the reference protocol; CHECK=1 compares with what is committed
 #   make bench     benchmarks; ARGS=name
-#   make torture   kill -9 at every step of sending, on a real chain, about an hour; ARGS="--seeds 5"
+#   make torture   kill -9 at every step of sending, on a real chain, 40 minutes; ARGS="--seeds 5"
 #   make lock      renew the lock files from pyproject.toml, with hashes and without addresses
 #   make clean     remove everything that make made
 PYTHON ?= python3

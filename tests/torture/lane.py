@@ -30,7 +30,7 @@ from tests.torture.wire import Wire, wired
 ROOT = Path(__file__).parents[2]
 PROBE = json.loads((ROOT / "tests/chain/contracts/Probe.json").read_text())
 _BYTECODE = {"counter": COUNTER["bytecode"], "probe": PROBE["bytecode"]}
-_LONGEST_LIFE_S = 20.0
+_LONGEST_LIFE_S = 45.0
 SENDERS = {"keeper": "tests.torture.worker", "naive": "tests.torture.naive"}
 
 

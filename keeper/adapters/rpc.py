@@ -31,6 +31,10 @@ T = TypeVar("T")
 _FEE_BLOCKS = 5
 _FEE_PERCENTILE = 50
 _FEE_PATIENCE_S = 1.0
+_Asking = tuple[str, Sequence[Any], Callable[[object], FeeMarket]]
+_FEE_HISTORY: _Asking = ("eth_feeHistory", (hex(_FEE_BLOCKS), "latest", [_FEE_PERCENTILE]), codec.fee_market)
+_GAS_PRICE: _Asking = ("eth_gasPrice", (), codec.gas_price)
+_RECEIPT_PATIENCE_S = 1.0
 
 
 class RpcChain:
@@ -38,7 +42,7 @@ class RpcChain:
 
     A read that an endpoint cannot answer goes to the next one. A send goes to all of them, once each: whether to send
     the same bytes again is the sender's decision. `run` compares the endpoints with one another every `compare_every_s`
-    and asks for their chain ids every `verify_every_s`. Use `async with`, or `open` and `close`. Further `options` are
+    and asks for their chain ids every `verify_every_s`. `legacy_fees`: the chain knows one gas price and no base fee. Use `async with`, or `open` and `close`. Further `options` are
     those of EndpointPool.
     """
 
@@ -55,6 +59,7 @@ class RpcChain:
         pin_by_hash: bool = True,
         verify_every_s: float = 300.0,
         compare_every_s: float = 2.0,
+        legacy_fees: bool = False,
         clock: Clock | None = None,
         **options: Any,
     ) -> None:
@@ -67,6 +72,7 @@ class RpcChain:
         self._pin_by_hash = pin_by_hash
         self._verify_every_s = verify_every_s
         self._compare_every_s = compare_every_s
+        self._legacy_fees = legacy_fees
         self._clock = clock or SystemClock()
 
     async def open(self) -> None:
@@ -154,21 +160,24 @@ class RpcChain:
         return await self._read("eth_getTransactionCount", (account, where), codec.quantity)
 
     async def receipt(self, tx: Hash) -> Receipt | None:
+        """None only when no endpoint has it: one that lags, or has lost its index, is no evidence."""
         found = await self._read("eth_getTransactionReceipt", (tx,), codec.receipt)
+        if found is None and not self._alone:
+            asked = [("eth_getTransactionReceipt", (tx,))]
+            told = await self._pool.each(asked, codec.receipt, _RECEIPT_PATIENCE_S, suspended=False)
+            found = next((each for each in told.values() if each is not None), None)
         if found is not None and found.tx_hash != tx:
             raise ChainInconsistent(f"asked for the receipt of {tx}, was given that of {found.tx_hash}")
         return found
 
     async def fees(self) -> FeeMarket:
         """Of several endpoints the median: one that asks for a hundred times as much must not set our fees."""
-        asked = (hex(_FEE_BLOCKS), "latest", [_FEE_PERCENTILE])
+        method, asked, decode = _GAS_PRICE if self._legacy_fees else _FEE_HISTORY
         if not self._alone:
-            told = await self._pool.each(
-                [("eth_feeHistory", asked)], codec.fee_market, _FEE_PATIENCE_S, suspended=False
-            )
+            told = await self._pool.each([(method, asked)], decode, _FEE_PATIENCE_S, suspended=False)
             if told:
                 return median_fees(told)
-        return await self._read("eth_feeHistory", asked, codec.fee_market)
+        return await self._read(method, asked, decode)
 
     async def broadcast(self, raw: bytes) -> Hash:
         """One request to every endpoint at once; returns as soon as one has taken it, else the best answer is raised."""

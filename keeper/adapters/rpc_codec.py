@@ -133,6 +133,11 @@ def fee_market(value: object) -> FeeMarket:
     return FeeMarket(base_fee_wei=quantity(base_fees[-1]), tip_wei=tips[len(tips) // 2] if tips else 0)
 
 
+def gas_price(value: object) -> FeeMarket:
+    """eth_gasPrice, on a chain without base fees: all of it is the tip."""
+    return FeeMarket(base_fee_wei=0, tip_wei=quantity(value))
+
+
 def block_param(at: At, by_hash: bool) -> object:
     """Pinned by hash (EIP-1898), so that a reorganised block is refused instead of silently read as another."""
     if not isinstance(at, BlockRef):

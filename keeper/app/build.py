@@ -48,7 +48,8 @@ def open_keys(settings: Settings, environ: Mapping[str, str]) -> Keys:
 
 
 def open_chain(settings: Settings, environ: Mapping[str, str], meter: Meter, log: EventLog) -> RpcChain:
-    return RpcChain(rpc_endpoints(settings, environ), settings.chain.id, meter=meter, log=log)
+    chain = settings.chain
+    return RpcChain(rpc_endpoints(settings, environ), chain.id, meter=meter, log=log, legacy_fees=chain.legacy_fees)
 
 
 def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:

@@ -192,6 +192,7 @@ def outboxes_of(
         fees=fees,
         bump_blocks={**bumps, Lane.HOUSEKEEPING: 10},
         confirmations=chain.confirmations,
+        legacy_fees=chain.legacy_fees,
         dry_run=switches.dry_run,
     )
     by_id = {deployment.id: deployment.protocol for deployment in deployments}

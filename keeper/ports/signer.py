@@ -12,7 +12,7 @@ from keeper.domain.report import PriceReport, Signature, SignedReport
 
 @dataclass(frozen=True, slots=True)
 class UnsignedTransaction:
-    """An EIP-1559 transaction before its signature."""
+    """An EIP-1559 transaction before its signature; a `legacy` one offers `max_fee_wei` as its only gas price."""
 
     chain_id: int
     nonce: int
@@ -20,6 +20,7 @@ class UnsignedTransaction:
     gas_limit: int
     max_fee_wei: int
     tip_wei: int
+    legacy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

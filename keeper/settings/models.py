@@ -39,6 +39,9 @@ class ChainSettings(Model):
     confirmations: Count = Field(default=1, le=1000, description="Blocks after which a transaction counts as final.")
     poll_s: Seconds = Field(default=1.0, description="How often to ask for a new head.")
     max_fee_gwei: Count = Field(default=500, description="Never offer more for a unit of gas.")
+    legacy_fees: bool = Field(
+        default=False, description="The chain has no EIP-1559: transactions offer one gas price (EIP-155)."
+    )
     bump_percent: int = Field(
         default=10, ge=10, le=400, description="Raise of a replacement; nodes demand at least 10."
     )

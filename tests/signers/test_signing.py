@@ -52,6 +52,20 @@ async def test_sign_report__any_key_and_digest__equals_eth_account_and_recovers(
 
 @given(scalars, st.integers(1, 2**60), st.integers(0, 2**60), st.binary(max_size=200), st.integers(0, 2**100))
 @settings(deadline=None, max_examples=50)
+async def test_sign_transaction__legacy__equals_eth_account(
+    scalar: int, chain_id: int, nonce: int, data: bytes, price: int
+) -> None:
+    account, to = Account.from_key(scalar.to_bytes(32, "big")), Address("0x" + "5a" * 20)
+    unsigned = UnsignedTransaction(chain_id, nonce, Call(to, data, 7), 500_000, price, price, legacy=True)
+    signed = await _signer(scalar, chain_id).sign_transaction(unsigned)
+    wanted = {"chainId": chain_id, "nonce": nonce, "to": checksum(to), "value": 7, "data": data, "gas": 500_000}
+    library = account.sign_transaction({**wanted, "gasPrice": price})
+    assert signed.raw == bytes(library.raw_transaction)
+    assert signed.hash.removeprefix("0x") == library.hash.hex().removeprefix("0x")
+
+
+@given(scalars, st.integers(1, 2**60), st.integers(0, 2**60), st.binary(max_size=200), st.integers(0, 2**100))
+@settings(deadline=None, max_examples=50)
 async def test_sign_transaction__any_key_and_call__equals_eth_account(
     scalar: int, chain_id: int, nonce: int, data: bytes, fee: int
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keeper.adapters.encoding.rlp import rlp_bytes, rlp_int, rlp_list
+from keeper.domain.chain import Call
 from keeper.ports.signer import UnsignedTransaction
 
 _TYPE = b"\x02"
@@ -18,9 +19,6 @@ def fields(transaction: UnsignedTransaction) -> bytes:
     Raises ValueError for a `to` that is not 20 bytes, OverflowError for a negative number.
     """
     call = transaction.call
-    to = bytes.fromhex(call.to[2:])
-    if len(to) != _ADDRESS_SIZE:
-        raise ValueError(f"{call.to!r} is not an address")
     return b"".join(
         (
             rlp_int(transaction.chain_id),
@@ -28,12 +26,26 @@ def fields(transaction: UnsignedTransaction) -> bytes:
             rlp_int(transaction.tip_wei),
             rlp_int(transaction.max_fee_wei),
             rlp_int(transaction.gas_limit),
-            rlp_bytes(to),
+            rlp_bytes(to_of(call)),
             rlp_int(call.value_wei),
             rlp_bytes(call.data),
             _NO_ACCESS_LIST,
         )
     )
+
+
+def to_of(call: Call) -> bytes:
+    """Raises ValueError unless it is 20 bytes."""
+    to = bytes.fromhex(call.to[2:])
+    if len(to) != _ADDRESS_SIZE:
+        raise ValueError(f"{call.to!r} is not an address")
+    return to
+
+
+def require_canonical(parity: int, s: int) -> None:
+    """Raises ValueError for what nodes refuse."""
+    if parity not in (0, 1) or not 0 < s <= _HALF_ORDER:
+        raise ValueError("not a canonical signature")
 
 
 def signing_payload(unsigned_fields: bytes) -> bytes:
@@ -43,6 +55,5 @@ def signing_payload(unsigned_fields: bytes) -> bytes:
 
 def raw_transaction(unsigned_fields: bytes, parity: int, r: int, s: int) -> bytes:
     """What is broadcast. Raises ValueError for a parity other than 0 or 1, or an `s` in the upper half of the order."""
-    if parity not in (0, 1) or not 0 < s <= _HALF_ORDER:
-        raise ValueError("not a canonical signature")
+    require_canonical(parity, s)
     return _TYPE + rlp_list(unsigned_fields + rlp_int(parity) + rlp_int(r) + rlp_int(s))

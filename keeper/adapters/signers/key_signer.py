@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from keeper.adapters.encoding.keccak import keccak
+from keeper.adapters.encoding.legacy_transaction import (
+    legacy_fields,
+    legacy_raw_transaction,
+    legacy_signing_payload,
+)
 from keeper.adapters.encoding.transaction import fields, raw_transaction, signing_payload
 from keeper.adapters.signers.curve import SigningKey
 from keeper.domain.ids import Address
@@ -34,10 +39,17 @@ class KeySigner:
         """Raises SignerRefused for another chain, ValueError or OverflowError for fields that cannot be encoded."""
         if transaction.chain_id != self.chain_id:
             raise SignerRefused(f"{self.address} signs for chain {self.chain_id}, not {transaction.chain_id}")
-        unsigned = fields(transaction)
-        parity, r, s = self._key.sign(keccak(signing_payload(unsigned)))
-        raw = raw_transaction(unsigned, parity, int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+        raw = self._legacy(transaction) if transaction.legacy else self._dynamic(transaction)
         return SignedTransaction(raw, "0x" + keccak(raw).hex())
 
-    def __repr__(self) -> str:
-        return f"KeySigner({self.address}, chain {self.chain_id})"
+    def _dynamic(self, transaction: UnsignedTransaction) -> bytes:
+        unsigned = fields(transaction)
+        parity, r, s = self._key.sign(keccak(signing_payload(unsigned)))
+        return raw_transaction(unsigned, parity, int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+
+    def _legacy(self, transaction: UnsignedTransaction) -> bytes:
+        unsigned = legacy_fields(transaction)
+        parity, r, s = self._key.sign(keccak(legacy_signing_payload(unsigned, self.chain_id)))
+        return legacy_raw_transaction(
+            unsigned, self.chain_id, parity, int.from_bytes(r, "big"), int.from_bytes(s, "big")
+        )

@@ -113,7 +113,8 @@ class Sender:
         """Signed and durable, or None when it is neither."""
         wallet, desk = self.wallet, self.wallet.desk
         call, gas_limit = self._payload(tx, purpose, intent)
-        unsigned = UnsignedTransaction(wallet.chain_id, tx.nonce, call, gas_limit, fees.max_fee_wei, fees.tip_wei)
+        offer = (gas_limit, fees.max_fee_wei, fees.tip_wei)
+        unsigned = UnsignedTransaction(wallet.chain_id, tx.nonce, call, *offer, legacy=wallet.rules.legacy_fees)
         try:
             async with asyncio.timeout(wallet.rules.send_timeout_s):
                 done = await wallet.signer.sign_transaction(unsigned)

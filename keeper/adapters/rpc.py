@@ -42,8 +42,8 @@ class RpcChain:
 
     A read that an endpoint cannot answer goes to the next one. A send goes to all of them, once each: whether to send
     the same bytes again is the sender's decision. `run` compares the endpoints with one another every `compare_every_s`
-    and asks for their chain ids every `verify_every_s`. `legacy_fees`: the chain knows one gas price and no base fee. Use `async with`, or `open` and `close`. Further `options` are
-    those of EndpointPool.
+    and asks for their chain ids every `verify_every_s`. `legacy_fees`: the chain knows one gas price and no base fee.
+    Use `async with`, or `open` and `close`. Further `options` are those of EndpointPool.
     """
 
     name = "rpc"

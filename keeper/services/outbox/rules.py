@@ -18,7 +18,7 @@ BUMP_BLOCKS: Mapping[Lane, int] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class OutboxRules:
-    """`dry_run`: nothing is signed or sent, every intent is withheld and told. `legacy_fees`: one gas price, no EIP-1559.
+    """`dry_run`: nothing is signed or sent, every intent is withheld and told. `legacy_fees`: no EIP-1559 here.
 
     A transaction is confirmed at `confirmations` blocks and final at `finality_blocks`; its nonce counts as used by
     somebody else after `orphan_after_blocks` without a receipt of ours. `reserved_slots` of the `max_in_flight` are

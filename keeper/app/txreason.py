@@ -9,13 +9,13 @@ from keeper.services.outbox.steps import Step, is_expired, is_unpaid
 
 
 def reason(outbox: Outbox, tx: TxRecord) -> tuple[str, str]:
-    """The step that the next head brings, and why; empty when nothing more is to be done."""
+    """The step that the next head brings, or that something holds it back, and why; empty when nothing more is to do."""
     if tx.state not in UNMINED:
         return "", _mined(outbox, tx)
     wallet, desk = outbox.wallet, outbox.wallet.desk
     step, _ = outbox.decide(tx)
     if stopped := wallet.forbids(tx.last.intent):
-        return step.value, f"nothing of it is sent: {stopped}"
+        return "held", f"not sent: {stopped}; without that: {step.value}"
     ahead = next((each.nonce for each in desk.unmined()), tx.nonce)
     behind = f"; nonce {ahead} has to be mined before it" if ahead < tx.nonce else ""
     return step.value, _words(outbox, tx, step) + behind

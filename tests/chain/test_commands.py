@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from keeper.app.txreason import reason
 from keeper.domain.fees import FeeLimit, FeeRules, threshold
 from keeper.domain.transaction import IntentState, Lane, Purpose, TxState
 from keeper.services.outbox.commands import Commands, Declined
@@ -222,3 +223,21 @@ async def test_cancel__with_a_head_while_it_is_signed__then_the_outbox_does_not_
         height = int(await manual.rpc.call("eth_blockNumber"), 16)
         await keeper.until(lambda height=height: keeper.wallet.desk.block >= height)
     assert [each.purpose for each in keeper.wallet.desk.open[0].attempts] == [Purpose.CALL, Purpose.CANCEL]
+
+
+async def test_reason__of_what_waits__is_the_outbox_s_own_step_in_a_sentence(manual: Stage) -> None:
+    halted = [""]
+    keeper = await manual.keeper(bump_blocks=CALM, halted=lambda: halted[0])
+    await stuck(manual, keeper, 1, 2)
+    first, second = keeper.wallet.desk.unmined()
+    due = first.last.signed_block + 10_000
+    words = f"the node said accepted; the fee is raised at block {due} if it is not mined by then"
+    assert reason(keeper.outbox, first) == ("wait", words)
+    assert reason(keeper.outbox, second) == ("wait", f"{words}; nonce 0 has to be mined before it")
+    halted[0] = "halt file"
+    assert reason(keeper.outbox, first) == ("held", "not sent: halt file; without that: wait")
+    halted[0] = ""
+    await orders(keeper).cancel(0)
+    await manual.mine()
+    await keeper.until(lambda: 0 not in {tx.nonce for tx in keeper.wallet.desk.unmined()})
+    assert reason(keeper.outbox, keeper.wallet.desk.open[0])[0] == ""

@@ -20,7 +20,7 @@ from keeper.devnet.deploy import market_config
 from keeper.domain.exchange import PAUSE_FUNDING, PAUSE_LIQUIDATE, Tier
 from tests.chain.proxy import SEND, Proxy, proxied
 from tests.chain.stage import eventually
-from tests.process.ledger import BTC, People, assert_nothing_twice, events, sender_receipts
+from tests.process.ledger import BTC, SETTLEMENTS, People, events, sender_receipts
 from tests.process.stage import KeeperProcess, Stage, stage
 
 pytestmark = pytest.mark.timeout(240)
@@ -86,6 +86,19 @@ class Scene:
         await keeper.until(lambda _status: len(keeper.events("funding.settled")) > len(settled), 60)
         assert len(await events(self.stage, "BatchPushed")) > pushed
         assert keeper.events("liquidation.done")[0]["account"] == self.victim
+
+
+async def assert_once(scene: Stage) -> None:
+    """Each push, settlement and liquidation. A settlement that waited while the next boundary passed finds itself done
+    by the one before it, and reverts.
+    """
+    for name, keys in (("BatchPushed", ("roundId",)), ("FundingSettled", ("marketId", "boundary")), ("Liquidated", ())):
+        found = await events(scene, name)
+        assert found
+        told = [tuple(event[key] for key in keys) or (event["account"], event.block) for event in found]
+        assert len(set(told)) == len(told), name
+    reverted = [row for row in await sender_receipts(scene) if int(row["status"], 16) != 1]
+    assert {row["called"] for row in reverted} <= set(SETTLEMENTS)
 
 
 @asynccontextmanager
@@ -167,7 +180,7 @@ async def test_halt__with_everything_due__sends_nothing_over_a_restart_too_and_g
         await off(scene)
         await scene.everything_lands()
         assert await scene.keeper.stop() == 0
-        await assert_nothing_twice(scene.stage)
+        await assert_once(scene.stage)
 
 
 async def test_dry_run__with_everything_due__withholds_each_kind_and_sends_nothing(tmp_path: Path) -> None:

@@ -153,11 +153,15 @@ def sabotaged(documents: Sequence[Mapping[str, Any]], sabotage: str | None) -> l
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the keeper finds the world. `venues` are options by name: `url`, and `rest_url` where there is REST."""
+    """Where the keeper finds the world. `venues` are options by name: `url`, and `rest_url` where there is REST.
+
+    `rpc` is the preferred endpoint of the chain, `more_rpc` those after it.
+    """
 
     rpc: str
     venues: Mapping[str, Mapping[str, str]]
     ops_port: int
+    more_rpc: tuple[str, ...] = ()
 
 
 def write_config(
@@ -183,7 +187,12 @@ def _global_document(
 ) -> dict[str, Any]:
     return {
         "state_dir": str(directory / "state"),
-        "chain": {"id": deployment.chain_id, "rpc": [endpoints.rpc], "poll_s": 0.1, "confirmations": 1},
+        "chain": {
+            "id": deployment.chain_id,
+            "rpc": [endpoints.rpc, *endpoints.more_rpc],
+            "poll_s": 0.1,
+            "confirmations": 1,
+        },
         "deployments": {
             "main": {
                 "protocol": "reference",

@@ -21,6 +21,8 @@ from keeper.errors import RpcError
 from keeper.ports.clock import Clock
 
 BLOCK_POLL_S, STATUS_POLL_S = 0.05, 0.25
+MOST_UNSEEN = 8
+"""Blocks looked back for at a time: more than a reorganisation of the storm takes back."""
 CALLS_AT_ONCE = 40
 SAMPLE_BLOCKS = 5
 """Every so many blocks each account is read whole; the totals and the liquidatable bits at every block."""
@@ -33,6 +35,7 @@ class Recorder:
         self.directory, self._clock = directory, clock
         self._files: dict[str, IO[str]] = {}
         self.seen_ns: dict[int, int] = {}
+        self._hashes: dict[int, str] = {}
         self.latest_status: Mapping[str, Any] = {}
         self.head: int = 0
 
@@ -52,15 +55,23 @@ class Recorder:
         self._files.clear()
 
     async def watch_blocks(self, rpc: JsonRpc) -> None:
-        """Notes when each block was first seen; one that appears together with a later one was seen with it."""
+        """Notes when each block was first seen, also those that a reorganisation takes back later."""
         while True:
             with suppress(aiohttp.ClientError, TimeoutError):
-                head = int(await rpc.call("eth_blockNumber"), 16)
-                now = self._clock.now()
-                for number in range(max(self.head + 1, head - 5), head + 1):
-                    self.seen_ns.setdefault(number, now)
-                self.head = head
+                await self._look(rpc)
             await asyncio.sleep(BLOCK_POLL_S)
+
+    async def _look(self, rpc: JsonRpc) -> None:
+        """What appears together with a later block was seen with it."""
+        block = await rpc.call("eth_getBlockByNumber", "latest", False)
+        now, least = self._clock.now(), int(block["number"], 16) - MOST_UNSEEN
+        self.head = int(block["number"], 16)
+        while block is not None and self._hashes.get(number := int(block["number"], 16)) != block["hash"]:
+            self._hashes[number], self.seen_ns[number] = block["hash"], now
+            self.write("seen", {"t": now, "number": number, "hash": block["hash"]})
+            if number <= max(0, least):
+                break
+            block = await rpc.call("eth_getBlockByNumber", hex(number - 1), False)
 
     async def watch_status(self, session: aiohttp.ClientSession, url: str) -> None:
         """The keeper's own words, four times a second; silence leaves the last ones standing for the table only."""

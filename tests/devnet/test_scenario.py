@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import prod
 
 import pytest
@@ -13,16 +12,11 @@ from keeper.devnet.scenario import (
     CRASH_SECONDS,
     GAP_END_BPS,
     GAP_START_BPS,
-    STORM_FAULTS,
-    Trouble,
     crash,
     requirements,
-    storm,
     timeline,
-    troubles,
 )
 from keeper.devnet.traders import OPENING_COST_BPS, USD, Trader, population
-from keeper.devnet.venues.faults import FAULTS
 from keeper.devnet.verify.arithmetic import maintenance_units
 
 TIERS = [(tier.floor_units, tier.mmr_bps) for tier in LISTINGS[0].rules.tiers]
@@ -119,24 +113,3 @@ def test_requirements__longer_runs__never_demand_less() -> None:
     assert [row.liquidations for row in rows] == [0, 20, 20, 20, 20]
     assert requirements(120, fell=False).liquidations == 0
     assert requirements(120, fell=False).boundaries == 4
-
-
-def test_troubles__long_enough__come_after_the_fall_with_time_to_recover() -> None:
-    parts = timeline(120)
-    found = troubles(parts)
-    assert parts.crash_end_s is not None
-    assert [trouble.kind for trouble in found] == ["fees", "halt", "kill"]
-    for one, other in pairwise((*found, Trouble(parts.length_s - 10, "end"))):
-        assert parts.crash_end_s < one.at_s
-        assert one.at_s + one.for_s + 5 < other.at_s
-    assert troubles(timeline(20)) == ()
-
-
-def test_storm__any_length__one_venue_at_a_time_with_faults_that_exist() -> None:
-    faults = storm(120.0, ("a", "b", "c"), 5)
-    assert set(STORM_FAULTS) <= set(FAULTS)
-    assert len(faults) == 18
-    for one, other in pairwise(faults):
-        assert one.at_s + one.for_s < other.at_s
-        assert one.venue != other.venue
-    assert faults[-1].at_s + faults[-1].for_s < 120

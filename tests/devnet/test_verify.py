@@ -170,7 +170,8 @@ def test_verify__boundary_passed_during_an_ordered_outage__may_wait_but_only_the
     document = json.loads((run / "run.json").read_text())
     document["requirements"]["boundaries"] = 1
     for outage, excused in (([18, 23], True), ([30, 35], False)):
-        document["keeper"]["outages"] = [[(START + second) * NS for second in outage]]
+        since, until = ((START + second) * NS for second in outage)
+        document["troubles"] = [{"kind": "kill", "words": "killed", "since": since, "until": until}]
         (run / "run.json").write_text(json.dumps(document))
         assert judged(run)["funding-boundaries"].passed == excused
 

@@ -12,14 +12,13 @@ import aiohttp
 from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.demo.world import World
 from keeper.devnet.recorder import Recorder
-from keeper.devnet.scenario import Move, Timeline, Trouble, VenueFault
+from keeper.devnet.scenario import Move, Timeline
+from keeper.devnet.storm import Trouble, VenueFault
 from keeper.devnet.traders import PlannedWithdrawal, Trader
 from keeper.errors import RpcError
 
 REFILL_UNITS = 50_000 * 10**6
 DESK_EVERY_S = 1.0
-BASE_FEE_WEI = 40 * 10**9
-"""Forty times what it was: transactions under way are priced out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,6 @@ class Play:
     faults: Sequence[VenueFault]
     troubles: Sequence[Trouble]
     keeper: KeeperProcess
-    outages: list[tuple[int, int]]
-    """Times in ns between which the keeper was down by order; filled in here."""
 
     async def run(self) -> None:
         await self._wait_priced()
@@ -77,18 +74,8 @@ class Play:
 
     async def _trouble(self, trouble: Trouble) -> None:
         await asyncio.sleep(trouble.at_s)
-        self.recorder.note("phases", phase=f"trouble: {trouble.kind}")
-        rpc = self.world.rpc
-        if trouble.kind == "fees":
-            await rpc.call("anvil_setNextBlockBaseFeePerGas", hex(BASE_FEE_WEI))
-        elif trouble.kind == "halt":
-            await rpc.call("evm_setIntervalMining", 0)
-            await asyncio.sleep(trouble.for_s)
-            await rpc.call("evm_setIntervalMining", 1)
-        else:
-            down = self.world.market.clock.now()
-            await self.keeper.restart_after_kill(self.world.session)
-            self.outages.append((down, self.world.market.clock.now()))
+        if self.world.weather is not None:
+            await self.world.weather.carry_out(trouble, self.keeper)
 
     async def _withdraw(self, trader: Trader, withdrawal: PlannedWithdrawal) -> None:
         await asyncio.sleep(withdrawal.at_s)

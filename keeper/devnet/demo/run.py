@@ -9,7 +9,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,16 @@ from keeper.devnet.demo.play import Play
 from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.demo.world import World, build, journal_of, save_world, seconds_between
 from keeper.devnet.recorder import Recorder
-from keeper.devnet.scenario import Timeline, moves, requirements, storm, timeline, troubles
+from keeper.devnet.scenario import Timeline, moves, requirements, timeline
+from keeper.devnet.storm import troubles, venue_faults
 from keeper.devnet.verify import verify
 from keeper.devnet.verify.recording import Recording
 from keeper.devnet.verify.summary import show, write_json
 from keeper.errors import KeeperError
 
 PROGRESS_EVERY_S = 10.0
+SHOWN_TROUBLES = 4
+"""The newest, above the live table."""
 AFTERMATH_S = 5.0
 """The fall counts as dealt with when so much time followed it."""
 
@@ -57,7 +60,6 @@ class Ended:
     exit_code: int | None = None
     early: bool = False
     hanging: int = 0
-    outages: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ async def _record(options: Options, directory: Path, console: Console, interrupt
     recorder = Recorder(directory, clock)
     async with AsyncExitStack() as stack:
         stack.callback(recorder.close)
-        world = await build(stack, recorder, clock, options.seed, parts)
+        world = await build(stack, recorder, clock, options.seed, parts, options.storm)
         documents = sabotaged(world.documents, options.sabotage)
         deposits = [(trader.address, trader.deposit_units) for trader in world.floor.traders]
         await world.bank.fund_accounts(deposits)
@@ -185,10 +187,10 @@ async def _live(
     await keeper.wait_ready(world.session)
     ended.ready_ns = clock.now()
     interrupts.judgeable = True
-    faults = storm(parts.length_s, tuple(world.venues), options.seed) if options.storm else ()
-    befalls = troubles(parts) if options.storm else ()
+    faults = venue_faults(parts.length_s, tuple(world.venues), options.seed) if options.storm else ()
+    befalls = troubles(parts.length_s, options.seed) if options.storm else ()
     course = moves(parts, tuple(world.market.start))
-    play = Play(world, recorder, parts, course, faults, befalls, keeper, ended.outages)
+    play = Play(world, recorder, parts, course, faults, befalls, keeper)
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(play.run()),
@@ -220,8 +222,12 @@ async def _until(for_s: float | None, stop: asyncio.Event, died: asyncio.Task[in
 async def _show(options: Options, world: World, recorder: Recorder, console: Console, ended: Ended) -> None:
     """The live table, or a line every ten seconds."""
     if options.headless:
+        told = 0
         while True:
             console.print(_progress(world, recorder, ended), soft_wrap=True, highlight=False)
+            for line in (lines := _storm_lines(world))[told:]:
+                console.print(f"  storm: {line}", soft_wrap=True, highlight=False)
+            told = len(lines)
             await asyncio.sleep(PROGRESS_EVERY_S)
     header = (
         f"faults, moves, de-pegs: POST {world.control.url}/fault  /market  /depeg",
@@ -229,8 +235,18 @@ async def _show(options: Options, world: World, recorder: Recorder, console: Con
     )
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:
-            live.update(table.render(recorder.latest_status, header, _figures(world, ended)), refresh=True)
+            storm = [f"storm: {line}" for line in _storm_lines(world)[-SHOWN_TROUBLES:]]
+            shown = table.render(recorder.latest_status, (*header, *storm), _figures(world, ended))
+            live.update(shown, refresh=True)
             await asyncio.sleep(0.25)
+
+
+def _storm_lines(world: World) -> list[str]:
+    """What befell so far, in the order in which it began; nothing in the calm demo."""
+    opened, now = world.floor.opened_ns, SystemClock().now()
+    if world.weather is None or opened is None:
+        return []
+    return [each.line(opened, now) for each in world.weather.befell]
 
 
 def _figures(world: World, ended: Ended) -> Mapping[str, object]:
@@ -285,6 +301,9 @@ def _run_document(world: World, directory: Path, options: Options, parts: Timeli
     return {
         **world.addresses,
         "seed": options.seed,
+        "storm": options.storm,
+        "opened_ns": world.floor.opened_ns,
+        "troubles": [] if world.weather is None else [asdict(each) for each in world.weather.befell],
         "duration_s": round(watched_s, 1),
         "timeline": asdict(parts),
         "requirements": asdict(requirements(watched_s, fell)),
@@ -296,7 +315,6 @@ def _run_document(world: World, directory: Path, options: Options, parts: Timeli
             "ended_early": ended.early,
             "exit_code": ended.exit_code,
             "hanging": ended.hanging,
-            "outages": ended.outages,
             "sender": address_of(world.keys.sender),
             "journal": str(journal_of(directory / "config").relative_to(directory)),
             "stderr": "keeper.stderr",

@@ -17,6 +17,7 @@ from keeper.devnet.demo.control import Control
 from keeper.devnet.demo.floor import Floor, Pit
 from keeper.devnet.demo.outlet import BookOutlet
 from keeper.devnet.demo.wallet import Wallet, fund
+from keeper.devnet.demo.weather import DEAD, OWN, Weather
 from keeper.devnet.deploy import Deployment, DeployParameters, deploy
 from keeper.devnet.engine import MatchingEngine
 from keeper.devnet.jsonrpc import JsonRpc
@@ -25,6 +26,8 @@ from keeper.devnet.node import AnvilNode, NodeOptions
 from keeper.devnet.operator import InventoryDesk, Operator, Rest
 from keeper.devnet.recorder import Recorder
 from keeper.devnet.scenario import FUNDING_INTERVAL_S, Timeline
+from keeper.devnet.simulator import Simulator, SimulatorOptions, simulated
+from keeper.devnet.simulator.fees import MAX_CHANGE
 from keeper.devnet.traders import population
 from keeper.devnet.venues import DEVNET_VENUES
 from keeper.devnet.venues.perp import PerpServer
@@ -34,6 +37,8 @@ from keeper.domain.time import SECOND
 from keeper.ports.clock import Clock
 
 GAS_LIMIT = 60_000_000
+LEAST_BASE_FEE_WEI = 10**9
+"""Of a storm: where the base fee stands in calm blocks, and what it walks back down to."""
 VOLATILITY = 2.0
 """Of the hidden market, per year: about 4 bps in a second, so that a calm minute has something to publish."""
 TICKS = {"BTC": 10**17, "ETH": 10**16}
@@ -43,9 +48,12 @@ CLIP_UNITS = 100_000 * 10**6
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A running world. `documents` are the market files as designed."""
+    """A running world. `documents` are the market files as designed; `chain_urls` are for the keeper, best first.
 
-    node: AnvilNode
+    `weather` is there in a storm only: then the chain is the simulator, and `rpc` an honest endpoint of the world's own.
+    """
+
+    chain_urls: tuple[str, ...]
     rpc: JsonRpc
     session: aiohttp.ClientSession
     keys: Keys
@@ -60,11 +68,13 @@ class World:
     floor: Floor
     control: Control
     documents: Sequence[Mapping[str, Any]]
+    weather: Weather | None
 
     def endpoints(self) -> Endpoints:
         """Where a keeper finds all of this, with a free port for its own page."""
         servers = {**self.venues, self.book.name: self.book}
-        return Endpoints(self.node.url, {name: server.options() for name, server in servers.items()}, free_port())
+        options = {name: server.options() for name, server in servers.items()}
+        return Endpoints(self.chain_urls[0], options, free_port(), self.chain_urls[1:])
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -77,12 +87,16 @@ class World:
         }
 
 
-async def build(stack: AsyncExitStack, recorder: Recorder, clock: Clock, seed: int, timeline: Timeline) -> World:
+async def build(
+    stack: AsyncExitStack, recorder: Recorder, clock: Clock, seed: int, timeline: Timeline, storm: bool = False
+) -> World:
     """Starts everything that needs no tasks; `stack` takes it down in the reverse order."""
     session = await stack.enter_async_context(aiohttp.ClientSession())
-    node = await stack.enter_async_context(AnvilNode(NodeOptions(block_time_s=1, gas_limit=GAS_LIMIT)))
-    rpc, keys = JsonRpc(session, node.url), Keys.fresh()
-    deployment = await _deploy(rpc, node, keys)
+    keys = Keys.fresh()
+    simulator = await _simulator(stack, session) if storm else None
+    urls = [await _anvil(stack)] if simulator is None else simulator.urls
+    rpc = JsonRpc(session, urls[-1])
+    deployment = await _deploy(rpc, urls[-1], keys)
     market = HiddenMarket(clock, seed=seed, annual_volatility=VOLATILITY)
     venues: dict[str, VenueServer] = {}
     for name, kind in DEVNET_VENUES.items():
@@ -103,7 +117,7 @@ async def build(stack: AsyncExitStack, recorder: Recorder, clock: Clock, seed: i
     await control.start()
     stack.push_async_callback(control.stop)
     return World(
-        node,
+        tuple(urls if simulator is None else urls[:OWN]),
         rpc,
         session,
         keys,
@@ -118,10 +132,29 @@ async def build(stack: AsyncExitStack, recorder: Recorder, clock: Clock, seed: i
         floor,
         control,
         documents,
+        None if simulator is None else Weather(simulator, session, recorder, clock, address_of(keys.sender), seed),
     )
 
 
-async def _deploy(rpc: JsonRpc, node: AnvilNode, keys: Keys) -> Deployment:
+async def _anvil(stack: AsyncExitStack) -> str:
+    node = await stack.enter_async_context(AnvilNode(NodeOptions(block_time_s=1, gas_limit=GAS_LIMIT)))
+    return node.url
+
+
+async def _simulator(stack: AsyncExitStack, session: aiohttp.ClientSession) -> Simulator:
+    """The chain of a storm: go-ethereum's mempool and four endpoints before an anvil, one of them dead from the beginning."""
+    options = SimulatorOptions(
+        endpoints=4,
+        block_time_s=1.0,
+        walk=lambda base_fee: max(LEAST_BASE_FEE_WEI, base_fee - base_fee // MAX_CHANGE),
+        node=NodeOptions(gas_limit=GAS_LIMIT),
+    )
+    simulator = await stack.enter_async_context(simulated(session, options))
+    await simulator.endpoints[DEAD].die()
+    return simulator
+
+
+async def _deploy(rpc: JsonRpc, url: str, keys: Keys) -> Deployment:
     for key in (keys.deployer, keys.operator, keys.funder, keys.sender):
         await fund(rpc, address_of(key))
     parameters = DeployParameters(
@@ -131,7 +164,7 @@ async def _deploy(rpc: JsonRpc, node: AnvilNode, keys: Keys) -> Deployment:
         insurance_units=INSURANCE_UNITS,
         markets=LISTINGS,
     )
-    return await deploy(node.url, "0x" + keys.deployer.hex(), parameters)
+    return await deploy(url, "0x" + keys.deployer.hex(), parameters)
 
 
 def _offered(venues: Mapping[str, VenueServer]) -> list[Listing]:

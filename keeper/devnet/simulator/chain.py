@@ -96,7 +96,11 @@ class Chain:
 
         `freed` goes back to the pool, as go-ethereum does with what the new branch lacks. The caller has the turn.
         """
+        ahead_s = await self.rpc.call("evm_increaseTime", 0)
         await self.rpc.call("anvil_reorg", depth, [list(each) for each in kept])
+        # It turns anvil's clock back as well, and every later block would carry a time that has long passed.
+        turned_s = ahead_s - await self.rpc.call("evm_increaseTime", 0)
+        await self.rpc.call("evm_increaseTime", max(0, turned_s))
         await self._reset(list(freed))
 
     async def _mine(self, timestamp_s: int | None) -> Mined:

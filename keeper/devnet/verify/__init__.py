@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keeper.devnet.verify import accuracy, acts, evidence, ledger, process
+from keeper.devnet.verify import accuracy, acts, evidence, ledger, process, staleness
 from keeper.devnet.verify.history import replay
 from keeper.devnet.verify.outcome import Outcome, outcome
 from keeper.devnet.verify.recording import Recording
@@ -32,6 +32,7 @@ def verify(directory: Path) -> Sequence[Outcome]:
         ("evidence-inputs", lambda: evidence.inputs(traced)),
         ("evidence-result", lambda: evidence.results(traced)),
         ("mark-accuracy", lambda: accuracy.mark_accuracy(recording, history)),
+        ("price-age", lambda: staleness.price_age(recording)),
         ("funding-boundaries", lambda: acts.funding_boundaries(recording)),
         ("funding-rate", lambda: acts.funding_rates(recording, history)),
         ("liquidations", lambda: acts.liquidations(recording, history)),

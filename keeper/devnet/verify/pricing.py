@@ -67,7 +67,7 @@ class Repricer:
             order = sorted(range(len(track.at)), key=track.at.__getitem__)
             track.at[:], track.values[:] = [track.at[i] for i in order], [track.values[i] for i in order]
         self._books, self._trades = self._own(recording)
-        self._starts = [recording.ready_ns, *(up for _, up in recording.outages)]
+        self._starts = [recording.ready_ns, *(up for _, up in recording.befell("kill"))]
         self._bases: dict[str, Track] = {}
 
     @staticmethod

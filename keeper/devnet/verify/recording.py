@@ -1,8 +1,8 @@
 """What a run left behind, read back: files only, so that a finished run can be judged again, anywhere.
 
 `run.json` says what was started and with which rules; the `.jsonl` files hold one record a line:
-`frames` what each venue sent and when, `books` the perp's own book, `blocks`, `logs` and `views` the chain, `status`
-the keeper's own words every quarter of a second. Times are nanoseconds since the epoch (`t`), block times seconds.
+`frames` what each venue sent and when, `books` the perp's own book, `blocks`, `logs` and `views` the chain as it is in the
+end, `seen` every block when it was first seen, also if it vanished, `status` the keeper's own words every quarter of a second. Times are nanoseconds since the epoch (`t`), block times seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from keeper.devnet.verify.abi import Event, contract
+from keeper.devnet.verify.spans import Span, common, merged, taken_back
 
 RECOVERY_NS = 2 * 10**9
 
@@ -83,18 +84,34 @@ class Recording:
         return [Block(b["number"], b["timestamp"], b.get("seen_ns")) for b in self.lines("blocks")]
 
     @cached_property
-    def watched(self) -> Sequence[Block]:
-        """Blocks that were mined, and seen, while the keeper was ready and not yet told to stop.
+    def under_watch(self) -> Sequence[Block]:
+        """Blocks that were seen while the keeper was ready, or should have been, and not yet told to stop."""
+        return [b for b in self.blocks if b.seen_ns is not None and self.ready_ns <= b.seen_ns <= self.stop_ns]
 
-        After an outage that the scenario ordered it has two seconds to find its way back.
-        """
-        seen = [b for b in self.blocks if b.seen_ns is not None and self.ready_ns <= b.seen_ns <= self.stop_ns]
-        return [b for b in seen if not any(down <= (b.seen_ns or 0) <= up + RECOVERY_NS for down, up in self.outages)]
+    @cached_property
+    def watched(self) -> Sequence[Block]:
+        """Those of them outside of outages. After one the keeper has two seconds to find its way back."""
+        away = [(down, up + RECOVERY_NS) for down, up in self.outages]
+        return [b for b in self.under_watch if not any(down <= (b.seen_ns or 0) <= up for down, up in away)]
 
     @property
-    def outages(self) -> Sequence[tuple[int, int]]:
-        """When the keeper was down by order, in ns."""
-        return [(down, up) for down, up in self.run["keeper"].get("outages", ())]
+    def storm(self) -> bool:
+        return bool(self.run.get("storm"))
+
+    def befell(self, kind: str) -> Sequence[Span]:
+        """When the scenario did that to chain, endpoints or keeper."""
+        return [(each["since"], each["until"]) for each in self.run.get("troubles", ()) if each["kind"] == kind]
+
+    @cached_property
+    def taken_back(self) -> Mapping[int, Span]:
+        """Blocks that stand where another one was seen before, by number, with the time that went with that one."""
+        return taken_back(self.lines("seen"))
+
+    @cached_property
+    def outages(self) -> Sequence[Span]:
+        """When the keeper was down by order or had no honest endpoint, and what a reorganisation took back."""
+        away = common(self.befell("hang"), self.befell("dead"))
+        return merged((*self.befell("kill"), *away, *self.taken_back.values()))
 
     @cached_property
     def events(self) -> Sequence[Event]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich import box
@@ -24,6 +24,7 @@ def write_json(path: Path, recording: Recording, outcomes: Sequence[Outcome]) ->
         "seed": run.get("seed"),
         "duration_s": run.get("duration_s"),
         "blocks": len(recording.watched),
+        "troubles": list(befell(recording)),
         "checks": [
             {
                 "name": found.name,
@@ -50,9 +51,21 @@ def _played(recording: Recording) -> str:
     )
 
 
+def befell(recording: Recording) -> Iterator[str]:
+    """What a storm did: when, counted from the opening of trading, and for how long; then the blocks that vanished."""
+    opened = recording.run.get("opened_ns") or recording.ready_ns
+    for trouble in recording.run.get("troubles", ()):
+        at_s, for_s = (trouble["since"] - opened) / 1e9, (trouble["until"] - trouble["since"]) / 1e9
+        yield f"at {at_s:5.1f} s for {for_s:4.1f} s: {trouble['words']}"
+    if recording.taken_back:
+        yield f"{len(recording.taken_back)} blocks stand where others were seen before"
+
+
 def show(console: Console, recording: Recording, outcomes: Sequence[Outcome]) -> None:
     """What was played, one line a check, then every finding in full."""
     console.print(_played(recording), soft_wrap=True, highlight=False)
+    for line in befell(recording):
+        console.print(line, soft_wrap=True, highlight=False)
     table = Table("check", "demanded", "measured", "", box=box.SIMPLE_HEAD, expand=True)
     for found in outcomes:
         word = Text("pass", style="green") if found.passed else Text("FAIL", style="bold red")

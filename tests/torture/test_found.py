@@ -10,7 +10,7 @@ import pytest
 from keeper.devnet.node import NodeOptions
 from keeper.domain.transaction import IntentState, Lane, TxRecord, TxState
 from keeper.ports.ledger import Ledger
-from tests.chain.proxy import proxied
+from tests.chain.proxy import SEND, proxied
 from tests.chain.stage import DEPLOYMENT, Keeper, Stage, staged
 
 
@@ -92,3 +92,24 @@ def _die_after(patched: pytest.MonkeyPatch, ledger: Ledger, state: TxState) -> N
             raise Killed
 
     patched.setattr(ledger, "save", save)
+
+
+async def test_crash__after_the_send__a_lagging_node_does_not_make_the_nonce_somebody_elses(manual: Stage) -> None:
+    """Sent before the crash and mined at the restart: refused once as too low and without a receipt, it was sent again."""
+    async with proxied(manual.node.url, strict=False) as proxy:
+        proxy.fail(SEND, "hang")
+        keeper, intent = await manual.keeper(url=proxy.url), manual.intent(1)
+        await keeper.inbox.put(intent)
+        await keeper.until(lambda: proxy.calls[SEND] == 1)
+        await manual.kill(keeper)
+        proxy.fail(SEND, "error", message="nonce too low")
+        keeper = await manual.keeper(url=proxy.url)
+        await keeper.until(lambda: _sent(keeper, 0))
+        proxy.fail("eth_getTransactionReceipt", "null")
+        await manual.mine()
+        await keeper.until(lambda: proxy.faults[-1].times == 0)
+        await manual.mine()
+        await keeper.outcome(intent, IntentState.CONFIRMED)
+        await manual.kill(keeper)
+    assert not manual.log.named("wallet.used_elsewhere")
+    assert await manual.mined_nonce() == 1

@@ -22,6 +22,8 @@ LOOPBACK = frozenset(
         "process",
         "protocols",
         "rpc",
+        "scenarios",
+        "simulator",
         "torture",
         "venues",
     }

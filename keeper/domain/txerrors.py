@@ -33,7 +33,7 @@ _WORDS: Mapping[SendAnswer, tuple[str, ...]] = {
     SendAnswer.ALREADY_RESERVED: ("already reserved",),
     SendAnswer.ALREADY_KNOWN: (
         "already known",
-        "known transaction",
+        "(?<!un)known transaction",
         "already imported",
         "alreadyknown",
         "ownnoncealready",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from keeper.domain.time import from_seconds
 from keeper.domain.transaction import Intent, Lane
 from keeper.runtime.board import Board
 from keeper.runtime.mailbox import Mailbox
@@ -96,6 +97,8 @@ def test_run__boundary_passed__one_intent_for_each_market():
         assert {intent.key for intent in found} == {f"{BTC}@{FIRST}", f"{ETH}@{FIRST}"}
         assert {intent.lane for intent in found} == {Lane.FUNDING}
         assert len({intent.id for intent in found}) == 2
+        # Held up for longer, it is dropped: the settlement of the next boundary pays for this one too.
+        assert {intent.deadline for intent in found} == {from_seconds(FIRST + HOUR)}
         assert [intent.call for intent in found] == [stage.desk.perp.settle_funding([no])[0] for no in (1, 2)]
 
     play(scenario)

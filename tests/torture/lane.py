@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import shutil
 import signal
 import sys
 import time
@@ -67,6 +68,8 @@ class Lane:
             async with _weather(sky):
                 last = await self._lives(decided, scene, wire, sky, result, SENDERS[sender])
         result.verdict = await Audit(self.rpc, scene, wallet, first).judge(last)
+        if not result.verdict.violations:
+            shutil.rmtree(scene.directory)
         return result
 
     async def _lives(

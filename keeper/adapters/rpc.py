@@ -17,6 +17,7 @@ from keeper.adapters.rpc_compare import compare
 from keeper.adapters.rpc_fanout import FanOut
 from keeper.adapters.rpc_http import HttpEndpoint, Request, RpcEndpoint
 from keeper.adapters.rpc_pool import EndpointPool
+from keeper.adapters.rpc_receipts import agreed
 from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Query, Receipt
 from keeper.domain.endpoints import median_fees
 from keeper.domain.ids import Address, Hash
@@ -160,12 +161,12 @@ class RpcChain:
         return await self._read("eth_getTransactionCount", (account, where), codec.quantity)
 
     async def receipt(self, tx: Hash) -> Receipt | None:
-        """None only when no endpoint has it: one that lags, or has lost its index, is no evidence."""
-        found = await self._read("eth_getTransactionReceipt", (tx,), codec.receipt)
-        if found is None and not self._alone:
-            asked = [("eth_getTransactionReceipt", (tx,))]
-            told = await self._pool.each(asked, codec.receipt, _RECEIPT_PATIENCE_S, suspended=False)
-            found = next((each for each in told.values() if each is not None), None)
+        """Of several endpoints what most of them tell who have it: one that lags, or has lost its index, is no evidence."""
+        asked: Request = ("eth_getTransactionReceipt", (tx,))
+        told = {}
+        if not self._alone:
+            told = await self._pool.each([asked], codec.receipt, _RECEIPT_PATIENCE_S, suspended=False)
+        found = await (agreed(told.values(), self.block) if told else self._read(*asked, codec.receipt))
         if found is not None and found.tx_hash != tx:
             raise ChainInconsistent(f"asked for the receipt of {tx}, was given that of {found.tx_hash}")
         return found

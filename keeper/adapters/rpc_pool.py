@@ -21,6 +21,8 @@ TIMEOUTS_S: Mapping[str, float] = {"eth_sendRawTransaction": 5.0, "eth_getLogs":
 TIMEOUT_S = 3.0
 _SEND = "eth_sendRawTransaction"
 _LONGEST_TURN_S = 1.0
+_OUR_FAULT = range(-32602, -32599)
+"""Invalid request, unknown method, invalid params: https://www.jsonrpc.org/specification#error_object"""
 
 
 class EndpointPool:
@@ -79,16 +81,26 @@ class EndpointPool:
         self._usable()
 
     async def read_many(self, requests: Sequence[Request], decode: Callable[[object], T]) -> list[T]:
-        """From the first endpoint that answers. Raises what it refused with, or RpcUnavailable when nobody answers."""
+        """From the first endpoint that answers. Raises what was refused, or RpcUnavailable when nobody answers.
+
+        A refusal is an answer where the question is at fault; the trouble of one node's own another may not have.
+        """
         failures: list[TransientError] = []
+        refusals: list[RpcError] = []
         await self._introduced()
         for endpoint in self._to_read():
             try:
                 return await self.attempt(endpoint, requests, decode)
             except TransientError as error:
                 failures.append(error)
+            except RpcError as error:
+                if error.code in _OUR_FAULT:
+                    raise
+                refusals.append(error)
             except WrongChain:
                 self._usable()
+        if refusals:
+            raise refusals[0]
         if len(failures) == 1:
             raise failures[0]
         raise RpcUnavailable("; ".join(map(str, failures)) or f"no endpoint of chain {self._chain_id} is usable")

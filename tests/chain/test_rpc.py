@@ -199,6 +199,17 @@ async def test_failover__a_refusal_is_an_answer() -> None:
         assert second.requests == []
 
 
+@pytest.mark.parametrize("code", [-32603, -32005, -32000], ids=["internal", "limit", "unnamed"])
+async def test_failover__trouble_of_the_nodes_own__goes_on_to_the_next_and_is_told_when_all_have_it(code: int) -> None:
+    refusal = {"error": {"code": code, "message": "query returned more than 10000 results"}}
+    async with served(refusal) as first, served({"result": "0x5"}) as second, transport(first, second) as chain:
+        assert await chain.head_number() == 5
+    async with served(refusal) as first, served(refusal) as second, transport(first, second) as chain:
+        with pytest.raises(RpcError, match=r"node0 .*10000 results"):
+            await chain.head_number()
+        assert len(second.requests) == 1
+
+
 async def test_refused_connection__says_so_without_the_address() -> None:
     url = f"http://user:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}"
     async with transport(url) as chain:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
+from keeper.domain.ids import Hash
 from keeper.errors import RateLimited, RpcError, RpcUnavailable
 from tests.chain.nodes import Node, served, transport
 from tests.chain.stage import CHAIN_ID, Log, Tally, eventually
@@ -25,8 +26,10 @@ NOW_S = int(time.time())
 class Fake:
     """A node with a head, a history, a fee and a word on what it is sent."""
 
-    def __init__(self, head: int = 100, history: str = "aa", base_fee: int = 100, sends: Any = None) -> None:
-        self.head, self.history, self.base_fee = head, history, base_fee
+    def __init__(
+        self, head: int = 100, history: str = "aa", base_fee: int = 100, sends: Any = None, receipt: Any = None
+    ) -> None:
+        self.head, self.history, self.base_fee, self.receipt = head, history, base_fee, receipt
         self.sends = sends or {"result": HASH}
         self.asked: Counter[str] = Counter()
         self.held = asyncio.Event()
@@ -51,6 +54,8 @@ class Fake:
                     "timestamp": hex(NOW_S - 100 + min(number, 100)),
                 }
             }
+        if method == "eth_getTransactionReceipt":
+            return {"result": self.receipt}
         if method == "eth_feeHistory":
             return {"result": {"baseFeePerGas": [hex(self.base_fee)] * 6, "reward": [["0x1"]] * 5}}
         return self.sends if method == "eth_sendRawTransaction" else {"result": hex(self.head)}
@@ -166,6 +171,41 @@ async def test_start__the_preferred_endpoint_hangs__is_not_waited_for() -> None:
     finally:
         ended.set()
         await runner.cleanup()
+
+
+def receipt(block: str = "aa", status: int = 1, number: int = 90) -> dict[str, Any]:
+    return {
+        "transactionHash": HASH,
+        "blockHash": f"0x{block}{number:062x}",
+        "blockNumber": hex(number),
+        "status": hex(status),
+        "gasUsed": "0x5208",
+        "effectiveGasPrice": "0x1",
+        "logs": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ([None, receipt()], 1),
+        ([receipt("be"), receipt()], 1),
+        ([receipt(status=0), receipt(), receipt()], 1),
+        ([receipt(status=0), receipt()], None),
+        ([None, None], None),
+        ([receipt("be"), None], 1),
+    ],
+    ids=["null", "another block", "outvoted", "contradiction", "nobody knows", "the only one"],
+)
+async def test_receipt__one_endpoint_hides_it_or_lies__counts_as_most_tell_it(
+    told: list[Any], status: int | None
+) -> None:
+    async with AsyncExitStack() as stack:
+        found = await several(stack, *(Fake(receipt=each) for each in told))
+        said = await found.chain.receipt(Hash(HASH))
+        assert (None if said is None else said.status) == status
+        if told[-1] is not None and said is not None:
+            assert said.block_hash == told[-1]["blockHash"]
 
 
 async def test_send__goes_to_all_at_once__the_first_that_takes_it_counts() -> None:

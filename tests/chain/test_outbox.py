@@ -269,11 +269,13 @@ async def test_funds__none__pauses_and_resumes_by_itself_at_the_same_nonce(autom
 
 
 async def test_nonce__used_from_outside__alarms_and_goes_on_with_the_next(manual: Stage) -> None:
-    keeper = await manual.keeper()
+    keeper = await manual.keeper(orphan_after_blocks=1)
     await keeper.until(lambda: keeper.wallet.desk.nonces is not None and keeper.wallet.desk.market is not None)
     await manual.rpc.call("anvil_setNonce", manual.signer.address, "0x1")
     intent = manual.intent(1)
     await keeper.inbox.put(intent)
+    await keeper.until(lambda: 0 in keeper.wallet.desk.open and keeper.wallet.desk.open[0].missing_since is not None)
+    await manual.mine()
     await keeper.until(lambda: bool(manual.log.named("wallet.used_elsewhere")))
     await keeper.until(lambda: 1 in keeper.wallet.desk.open and keeper.wallet.desk.open[1].last.sends == 1)
     await manual.mine()

@@ -9,7 +9,6 @@ from random import Random
 
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
-
 from tests.model.laws import Broken
 from tests.model.settling import check_gap, settle
 from tests.model.steps import STEPS
@@ -55,12 +54,10 @@ def live(seed: str, steps: Script, make: Make = World) -> World:
     """Raises Failure."""
     chance = Random(f"{seed} world")
     world = make(chance, rules(chance))
-    done = 0
 
     async def whole() -> None:
-        nonlocal done
         world.start()
-        for done, (name, own) in enumerate(steps):
+        for world.step, (name, own) in enumerate(steps):
             await _step(world, name, Random(own))
         await settle(world)
         await world.kill()
@@ -68,7 +65,7 @@ def live(seed: str, steps: Script, make: Make = World) -> World:
     try:
         run_virtual(whole)
     except Broken as breach:
-        raise Failure(breach, seed, done, world.diary.lines) from None
+        raise Failure(breach, seed, world.step, world.diary.lines) from None
     return world
 
 

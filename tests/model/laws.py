@@ -54,8 +54,8 @@ class Diary:
 
     def note(self, words: str) -> None:
         self.lines.append(words)
-        if len(self.lines) > 400:
-            del self.lines[:200]
+        if len(self.lines) > 4000:
+            del self.lines[:2000]
 
     def debug(self, event: str, **keys: object) -> None:
         """Nothing that a failure needs."""

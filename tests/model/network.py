@@ -11,8 +11,6 @@ from keeper.devnet.simulator.pool import Pool
 from keeper.devnet.simulator.rules import Account, Refused
 from keeper.devnet.simulator.rules import Block as Coming
 from keeper.domain.ids import Address
-from keeper.domain.time import Timestamp
-
 from tests.model.blocks import Block, Blocks
 from tests.model.laws import Laws
 
@@ -35,7 +33,6 @@ class Network:
     misled: set[int] = field(default_factory=set)
     """Nonces about which the keeper was lied to: what it does not know of it cannot outbid."""
     reorgs: int = 0
-    reorged_at: Timestamp = Timestamp(0)
     stale: list[Block] = field(default_factory=list)
     """What a node that lags still takes for the chain."""
 
@@ -57,6 +54,11 @@ class Network:
         self.look_again()
         self._catch_up()
         self._require_once()
+
+    def insist(self) -> None:
+        """A stranger whose transaction was lost sends it again: what he wants is not ours to lose."""
+        for each in self.foreign:
+            self.submit(self.seen[each])
 
     def look_again(self, freed: Sequence[Envelope] = ()) -> None:
         """The pool at the head as it is now."""
@@ -98,7 +100,7 @@ class Network:
             if fate < 0.4:
                 kept.append(self.other_form(tx, chance))
             elif fate < 0.7 or tx.hash in self.foreign:
-                freed.append(tx)  # a stranger's comes back: what he wants is not ours to lose
+                freed.append(tx)
         return kept
 
     def other_form(self, tx: Envelope, chance: Random) -> Envelope:

@@ -13,7 +13,6 @@ from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Receipt
 from keeper.domain.ids import Address, Hash
 from keeper.errors import Reverted, RpcError, RpcUnavailable, SignerUnavailable
 from keeper.ports.signer import SignedTransaction, UnsignedTransaction
-
 from tests.model.acts import ALREADY_DONE, CHAIN_ID, Kind, kind_of, meant
 from tests.model.blocks import Block
 from tests.model.laws import Laws

@@ -10,7 +10,6 @@ from keeper.domain.chain import Call
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Lane
 from keeper.ports.signer import UnsignedTransaction
-
 from tests.model.acts import CHAIN_ID, GAS, STRANGER, Kind, intent
 from tests.model.lies import REPLIES, Read
 from tests.model.network import DEEPEST, GWEI
@@ -107,7 +106,13 @@ def lie(world: World, chance: Random) -> None:
     question = chance.choice(("receipt", "block", "nonce", "fees", "estimate_gas", "simulate"))
     kinds = [Read.SILENT, Read.AWAY, Read.SLOW, Read.STALE]
     kinds += [Read.NULL, Read.NULL] if question in {"receipt", "block"} else []
-    world.lies.reads.setdefault(question, [])[:] = [chance.choice(kinds)] * chance.randint(1, 4)
+    kind = chance.choice(kinds)
+    often = chance.randint(1, 2 if kind is Read.NULL else 4)
+    if kind is Read.NULL and world.clock.now() < world.seeing_until:
+        return  # nodes that never find anything are not lies but the end of the chain
+    if kind is Read.NULL:
+        world.seeing_until = Timestamp(world.clock.now() + 30 * SECOND)
+    world.lies.reads[question] = [kind] * often
 
 
 def mislead(world: World, chance: Random) -> None:
@@ -159,7 +164,7 @@ def use_elsewhere(world: World, chance: Random) -> None:
     """Somebody signs with our key: the next nonce, or one that we have used."""
     network = world.network
     nonce = network.blocks.nonce + chance.choice((0, 0, 1))
-    tx = _foreign(nonce, chance.choice((5, 400)) * GWEI)
+    tx = foreign_use(nonce, chance.choice((5, 400)) * GWEI)
     if network.submit(tx) is None or chance.random() < 0.5:
         world.misfortunes += 1
         network.seen[tx.hash] = tx
@@ -169,7 +174,7 @@ def use_elsewhere(world: World, chance: Random) -> None:
             world.announce()
 
 
-def _foreign(nonce: int, cap: int) -> Envelope:
+def foreign_use(nonce: int, cap: int) -> Envelope:
     call = Call(STRANGER, b"", 1, 21_000)
     signing = SIGNER.sign_transaction(UnsignedTransaction(CHAIN_ID, nonce, call, 21_000, cap, cap // 2))
     try:

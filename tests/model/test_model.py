@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_any_misfortunes__in_any_order__every_law_holds_after_each_step(part: in
         live(SEED, script(SEED))
         return
     base = SEED or secrets.token_hex(4)
-    print(f"MODEL_SEED={base}")
+    sys.stdout.write(f"MODEL_SEED={base}\n")
     for number in range(-(-STEPS // LENGTH // PARTS)):
         seed = f"{base}.{part}.{number}"
         live(seed, script(seed))

@@ -14,7 +14,7 @@ from keeper.devnet.simulator.envelope import Envelope
 from keeper.domain.heads import Head
 from keeper.domain.ids import Address, DeploymentId, Hash
 from keeper.domain.time import Timestamp
-from keeper.domain.transaction import Intent, IntentState, Lane, Outcome
+from keeper.domain.transaction import FAILED_INTENTS, Intent, IntentState, Lane, Outcome
 from keeper.errors import TransientError
 from keeper.ports.ledger import Ledger
 from keeper.runtime.board import Board
@@ -22,7 +22,6 @@ from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.pulse import Pulse
 from keeper.runtime.virtual import VirtualClock
 from keeper.services.outbox import Outbox, OutboxRules, Wallet
-
 from tests.model.acts import CHAIN_ID, CONTRACT, Kind, explain, kind_of, meant
 from tests.model.laws import Diary, Laws, Unmetered
 from tests.model.lies import Lies
@@ -72,10 +71,12 @@ class World:
     """The process dies around so many more writes to the journal or sends; never, below zero."""
     down: int = 0
     """Steps until the next start."""
-    foreign_used: int = 0
     lives: int = 0
+    step: int = 0
     misfortunes: int = 0
     """Anything that excuses a gap for a while."""
+    seeing_until: int = 0
+    """Until then nodes find what there is."""
     gap_since: tuple[int, int] = (0, 0)
     life: Life | None = None
 
@@ -171,14 +172,18 @@ class World:
     def _signed(self, tx: Envelope) -> None:
         """I3, where the second nonce would begin."""
         own = meant(tx.data) if tx.to == CONTRACT else ""
-        if not own or kind_of(tx.data) not in ONCE:
-            return
+        record = self.ledger.intent(own)
+        failed = record is not None and record.state in FAILED_INTENTS
+        if not own or kind_of(tx.data) not in ONCE or failed:
+            return  # what was mined and failed is tried again before that is final
         others = [
             each.nonce
             for each in self.network.seen.values()
             if each.data == tx.data and each.nonce != tx.nonce and self.network.may_win(each.hash)
         ]
-        self.laws.require(not others, "I3", f"intent {own} gets nonce {tx.nonce}, and nonce {others} may still be mined")
+        self.laws.require(
+            not others, "I3", f"intent {own} gets nonce {tx.nonce}, and nonce {others} may still be mined"
+        )
 
     def _sending(self, tx: Envelope) -> None:
         assert self.durable is not None

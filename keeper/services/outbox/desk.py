@@ -12,7 +12,8 @@ from keeper.domain.fees import Fees, highest
 from keeper.domain.heads import Head
 from keeper.domain.ids import Hash
 from keeper.domain.nonces import Nonces
-from keeper.domain.transaction import INCLUDED, UNMINED, Intent, IntentState, Lane, TxRecord, TxState
+from keeper.domain.transaction import INCLUDED, UNMINED, Intent, IntentState, Lane, Outcome, TxRecord, TxState
+from keeper.domain.txsteps import displaced
 from keeper.runtime.board import Board
 
 NO_FEES = Fees(0, 0)
@@ -25,7 +26,8 @@ class Desk:
     `paused`: why the wallet starts nothing new until it can again; `stopped`: why it never will in this process.
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
-    took back; `halted`: the kill switch's reason, as last told.
+    took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
+    `missed`: how often in a row a consumed nonce had no receipt of ours.
     """
 
     open: dict[int, TxRecord] = field(default_factory=dict)
@@ -38,7 +40,9 @@ class Desk:
     resend: set[int] = field(default_factory=set)
     sending: set[Hash] = field(default_factory=set)
     limited: set[int] = field(default_factory=set)
+    missed: dict[int, int] = field(default_factory=dict)
     abandoned: set[str] = field(default_factory=set)
+    unwritten: dict[str, Outcome] = field(default_factory=dict)
     paused: str = ""
     halted: str = ""
     stopped: str = ""
@@ -65,6 +69,10 @@ class Desk:
     def is_active(self, intent_id: str) -> bool:
         """Whether the intent is what some nonce that is not mined is wanted for."""
         return any(tx.intent is not None and tx.intent.id == intent_id for tx in self.unmined())
+
+    def is_displaced(self, intent_id: str) -> bool:
+        """Whether a nonce of the intent was taken by another attempt, but not finally: a reorganisation can undo that."""
+        return any(other.id == intent_id for tx in self.included() for other in displaced(tx))
 
     def is_behind(self) -> bool:
         """Whether the next nonce that the chain waits for is neither ours to send nor free."""

@@ -97,9 +97,11 @@ class Dispatch:
         for intent in sorted([*newest, *waiting], key=lambda each: each.lane):
             if intent.id in desk.deferred or not self._has_room(intent.lane):
                 continue
+            if not self._is_wanted(intent):
+                continue  # a price that is mined stays on the board and does not expire any more
             if is_expired(intent, now):
                 self._expire(intent)
-            elif self._is_wanted(intent) and not self.wallet.barred(intent):
+            elif not self.wallet.barred(intent):
                 yield intent
 
     def _has_room(self, lane: Lane) -> bool:
@@ -117,7 +119,11 @@ class Dispatch:
         told = wallet.outcomes.get(intent.id)
         if told is not None and told.state is IntentState.WITHHELD:
             return False
-        return may_start(wallet.ledger.intent(intent.id), wallet.clock.now())
+        record = wallet.history(intent.id)
+        superseded = record is not None and record.state is IntentState.SUPERSEDED
+        if superseded and intent.lane is not Lane.PRICE and wallet.desk.is_displaced(intent.id):
+            return False  # a price does not wait for that: its contract takes only newer ones
+        return may_start(record, wallet.clock.now())
 
     def _expire(self, intent: Intent) -> None:
         self.wallet.desk.remove(intent.id)
@@ -141,6 +147,8 @@ class Dispatch:
         try:
             estimate = await wallet.ask(wallet.chain.estimate_gas(intent.call, wallet.address))
         except Reverted as error:
+            if not self._is_wanted(intent):
+                return None  # another loop was quicker, and what is refused now is what we have done
             revert = wallet.explain(intent, error.data)
             wallet.desk.remove(intent.id)
             wallet.settle(intent, IntentState.LOST_RACE if revert.benign else IntentState.REJECTED, revert.name)

@@ -12,9 +12,11 @@ from keeper.domain.transaction import SETTLED, UNMINED, Attempt, Intent, IntentS
 from keeper.domain.txsteps import confirmed, displaced, effect, final, found_again, mined, missing, orphaned, taken_back
 from keeper.errors import DataError, Reverted, TransientError
 from keeper.ports.protocol import Revert
-from keeper.services.outbox.steps import is_expired, is_refused_nonce
+from keeper.services.outbox.steps import is_expired
 from keeper.services.outbox.wallet import Wallet
 
+_LOOKS = 3
+"""Without a receipt, before a nonce counts as used elsewhere: many blocks may pass between the first look and the next."""
 _UNEXPLAINED = Revert("unexplained", "the call succeeds when it is replayed", benign=False)
 _OUT_OF_GAS = Revert("out_of_gas", "the gas limit was used up", benign=False)
 
@@ -47,6 +49,7 @@ class Receipts:
         desk = self.wallet.desk
         for tx in [*desk.unmined(), *desk.vacant()]:
             if tx.nonce >= mined_count:
+                desk.missed.pop(tx.nonce, None)
                 if tx.missing_since is not None:
                     self.wallet.store(found_again(tx))
                 continue
@@ -91,7 +94,7 @@ class Receipts:
     def _is_unjudged(self, tx: TxRecord) -> bool:
         """A crash came between the receipt and its judgement."""
         intent = None if tx.winner is None else tx.winner.intent
-        record = None if intent is None else self.wallet.ledger.intent(intent.id)
+        record = None if intent is None else self.wallet.history(intent.id)
         return intent is not None and (record is None or record.state in (IntentState.QUEUED, IntentState.ACTIVE))
 
     async def _canonical_receipt(self, tx: TxRecord) -> Receipt | None:
@@ -118,6 +121,7 @@ class Receipts:
         # The intent before the nonce: after a crash in between, the nonce still holds the intent and tells all again.
         self._settle(tx, winner, receipt, revert)
         self.wallet.store(tx)
+        desk.missed.pop(nonce, None)
         desk.limited.discard(nonce)
         desk.resend.discard(nonce)
 
@@ -150,7 +154,7 @@ class Receipts:
         late = cancelled and is_expired(other, wallet.clock.now())
         ended = IntentState.EXPIRED if late else IntentState.SUPERSEDED
         if wallet.desk.is_abandoned(other):
-            record, ended = wallet.ledger.intent(other.id), IntentState.ABANDONED
+            record, ended = wallet.history(other.id), IntentState.ABANDONED
             if record is not None and record.state is ended:
                 return  # told when the operator took it back
         wallet.settle(other, ended, f"nonce {tx.nonce} went to another attempt", tx=receipt.tx_hash)
@@ -178,7 +182,7 @@ class Receipts:
         wallet = self.wallet
         receipt, winner = tx.receipt, tx.winner
         intent = None if winner is None else winner.intent
-        record = None if intent is None else wallet.ledger.intent(intent.id)
+        record = None if intent is None else wallet.history(intent.id)
         if intent is not None and record is not None and record.state is IntentState.MINED and receipt is not None:
             wallet.log.info(
                 "tx.confirmed", wallet=wallet.name, nonce=tx.nonce, tx_hash=receipt.tx_hash, intent_id=intent.id
@@ -203,26 +207,31 @@ class Receipts:
             wallet.settle(winner.intent, IntentState.ACTIVE, "reorged")
 
     def _miss(self, tx: TxRecord) -> None:
-        """The nonce is consumed, and no attempt of ours has a receipt: soon or later that means somebody else's."""
+        """The nonce is consumed, and no attempt of ours has a receipt: later that means somebody else's.
+
+        Not at once, whatever a node said when it was sent: a node that lags has no receipt, and calls a nonce too low
+        whose bytes another one has mined. An intent with two nonces could take effect twice.
+        """
         desk, rules = self.wallet.desk, self.wallet.rules
         if tx.state in UNMINED:
             tx = missing(tx, desk.block)
             self.wallet.store(tx)
+        desk.missed[tx.nonce] = looks = desk.missed.get(tx.nonce, 0) + 1
         waited = desk.block - (tx.missing_since or desk.block)
-        if tx.state is TxState.VACANT or is_refused_nonce(tx) or waited >= rules.orphan_after_blocks:
+        if tx.state is TxState.VACANT or (waited >= rules.orphan_after_blocks and looks >= _LOOKS):
             self._orphan(tx)
 
     def _orphan(self, tx: TxRecord) -> None:
         wallet, intent = self.wallet, tx.intent
-        wanted = intent is not None and tx.state is not TxState.VACANT and tx.state is not TxState.CANCELLING
+        late = is_expired(intent, wallet.clock.now())
+        wanted = intent is not None and tx.state is not TxState.VACANT and not wallet.desk.is_abandoned(intent)
         if intent is not None and wanted:
-            wallet.settle(intent, IntentState.QUEUED, "nonce used elsewhere")
+            wallet.settle(intent, IntentState.EXPIRED if late else IntentState.QUEUED, "nonce used elsewhere")
+        # The alarm before the journal: after a crash in between, it is raised twice rather than never.
+        self._alarm("a transaction that is not ours consumed the nonce", tx.nonce)
         wallet.store(orphaned(tx))
         del wallet.desk.open[tx.nonce]
-        self._alarm("a transaction that is not ours consumed the nonce", tx.nonce)
-        if intent is None or not wanted:
-            return
-        if intent.lane is not Lane.PRICE and not is_expired(intent, wallet.clock.now()):
+        if intent is not None and wanted and not late and intent.lane is not Lane.PRICE:
             wallet.desk.push(intent)
 
     def _account(self, winner: Attempt, receipt: Receipt) -> None:

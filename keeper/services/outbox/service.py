@@ -165,6 +165,7 @@ class Outbox:
             self._unreadable(error)
         else:
             await self._push()
+        wallet.write_outcomes()
         self.sender.judge_pause()
         self.dispatch.expire()
         await self.dispatch.pump()
@@ -217,11 +218,11 @@ class Outbox:
         wallet, desk = self.wallet, self.wallet.desk
         newer, abandoned = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent)
         step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, abandoned=abandoned)
-        if step in (Step.BUMP, Step.WAIT) and tx.nonce in desk.resend:
-            step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first
         payload = tx.last.intent
         if newer is None and payload is not None and wallet.barred(payload):
-            step = restrained(step, followed=any(each.nonce > tx.nonce for each in desk.unmined()))
+            return restrained(step, followed=any(each.nonce > tx.nonce for each in desk.unmined())), None
+        if step in (Step.BUMP, Step.WAIT) and tx.nonce in desk.resend:
+            step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first
         return step, newer
 
     async def _replace(self, nonce: int, step: Step, newer: Intent | None) -> None:

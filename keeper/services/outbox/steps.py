@@ -61,11 +61,6 @@ def is_unpaid(tx: TxRecord) -> bool:
     )
 
 
-def is_refused_nonce(tx: TxRecord) -> bool:
-    """Sent once, in one form, and refused because the nonce was used: these bytes were never ours to win with."""
-    return len(tx.attempts) == 1 and tx.last.sends == 1 and tx.last.answer is SendAnswer.NONCE_TOO_LOW
-
-
 def _is_due_again(tx: TxRecord, now: Timestamp, rules: OutboxRules) -> bool:
     best = tx.best
     if best.sent_at is None or best.answer in _AGAIN:

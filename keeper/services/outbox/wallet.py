@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from keeper.domain.chain import Receipt
 from keeper.domain.ids import Address, Hash
-from keeper.domain.transaction import OPEN_INTENTS, Intent, IntentState, Outcome, TxRecord
+from keeper.domain.transaction import OPEN_INTENTS, Intent, IntentRecord, IntentState, Outcome, TxRecord
 from keeper.errors import RpcUnavailable, TransientError
 from keeper.ports.chain import ChainReader, ChainWriter
 from keeper.ports.clock import Clock
@@ -80,8 +80,13 @@ class Wallet:
             raise RpcUnavailable(f"no answer within {self.rules.read_timeout_s:g} s") from None
 
     def store(self, tx: TxRecord) -> None:
-        """On the desk at once and in the journal if that can be written: the chain will tell again what it did not take."""
+        """On the desk at once and in the journal if that can be written: the chain will tell again what it did not take.
+
+        Not before the outcomes: a nonce that the journal knows as mined tells nothing after a restart.
+        """
         self.desk.open[tx.nonce] = tx
+        if not self.write_outcomes():
+            return
         try:
             self.ledger.save(tx)
         except TransientError as error:
@@ -98,14 +103,30 @@ class Wallet:
         """Publishes and journals what became of an intent, and counts it when that is the end of it."""
         tx_hash = tx if receipt is None else receipt.tx_hash
         outcome = Outcome(intent.id, intent.lane, intent.key, state, self.clock.now(), tx_hash, receipt, reason)
-        try:
-            self.ledger.settle(outcome)
-        except TransientError as error:
-            self.unwritable(error)
+        self.desk.unwritten[intent.id] = outcome
+        self.write_outcomes()
         if state not in OPEN_INTENTS:
             self.desk.counts[intent.lane, state] += 1
             self.meter.count("keeper_tx_total", purpose=intent.lane.name.lower(), outcome=state)
         self.outcomes.put(intent.id, outcome)
+
+    def write_outcomes(self) -> bool:
+        """Journals what was told and is not on the disk yet. False when that cannot be written now."""
+        unwritten = self.desk.unwritten
+        try:
+            for outcome in list(unwritten.values()):
+                self.ledger.settle(outcome)
+                del unwritten[outcome.intent_id]
+        except TransientError as error:
+            self.unwritable(error)
+        return not unwritten
+
+    def history(self, intent_id: str) -> IntentRecord | None:
+        """What the ledger knows of an intent, or should: it must not start again because the disk was full."""
+        record, told = self.ledger.intent(intent_id), self.desk.unwritten.get(intent_id)
+        if told is None:
+            return record
+        return IntentRecord(told.state, 1 if record is None else record.failures + 1, told.at)
 
     def announce(self, intent: Intent, tx: Hash) -> None:
         """Told, not journalled: a node has taken it. Whoever acts on its effect may look at the pending block now."""

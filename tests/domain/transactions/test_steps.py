@@ -14,7 +14,7 @@ from keeper.domain.transaction import Attempt, Intent, Lane, Purpose, TxRecord
 from keeper.domain.txerrors import SendAnswer
 from keeper.domain.txsteps import sent, signed
 from keeper.services.outbox.rules import OutboxRules
-from keeper.services.outbox.steps import Step, is_refused_nonce, is_unpaid, next_step
+from keeper.services.outbox.steps import Step, is_unpaid, next_step
 
 WALLET = address("0x" + "11" * 20)
 RULES = OutboxRules(resend_after_s=12.0, max_attempts=4)
@@ -101,10 +101,3 @@ def test_attempts__as_many_as_allowed__no_more_bumps() -> None:
 
 def test_never_sent__is_sent_as_it_was_signed() -> None:
     assert step(signed(TxRecord(1, WALLET, 0), attempt(1)), block=99) is Step.RESEND
-
-
-def test_nonce_refused__at_the_only_send__is_somebody_elses() -> None:
-    refused = pending(SendAnswer.NONCE_TOO_LOW)
-    assert is_refused_nonce(refused)
-    assert not is_refused_nonce(sent(refused, Hash("0x1"), SendAnswer.NONCE_TOO_LOW, NOW))
-    assert not is_refused_nonce(ACCEPTED)

@@ -1,0 +1,207 @@
+"""What the model has found, each in the fewest steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from random import Random
+
+import pytest
+
+from keeper.domain.time import SECOND, Timestamp
+from keeper.domain.transaction import Intent, IntentState, Lane, TxState
+from keeper.runtime.virtual import run_virtual
+from keeper.services.outbox import OutboxRules
+from tests.model.acts import GAS, Kind, intent
+from tests.model.lies import Read, Reply
+from tests.model.network import GWEI
+from tests.model.settling import settle
+from tests.model.steps import foreign_use
+from tests.model.world import World
+
+RULES = OutboxRules(finality_blocks=12, resend_after_s=2.0)
+
+
+def played(play: Callable[[World], Coroutine[None, None, None]], rules: OutboxRules = RULES) -> World:
+    """A world after `play`, settled and judged."""
+    world = World(Random(0), rules)
+
+    async def whole() -> None:
+        world.start()
+        await asyncio.sleep(0.01)
+        await play(world)
+        await settle(world)
+        await world.kill()
+
+    run_virtual(whole)
+    return world
+
+
+async def block(world: World) -> None:
+    world.network.mine(world.network.pool.choose())
+    world.announce()
+    await asyncio.sleep(2.5)
+
+
+def want(world: World, kind: Kind, lane: Lane, deadline_s: int | None = None, gas: int | None = GAS) -> Intent:
+    now, number = world.clock.now(), 1 + len(world.wanted)
+    new = intent(kind, lane, number, now, None if deadline_s is None else Timestamp(now + deadline_s * SECOND), gas)
+    world.wanted[new.id] = new
+    world.price = new if lane is Lane.PRICE else world.price
+    world.offer(new)
+    return new
+
+
+def test_price__mined_in_time_and_still_the_newest_at_its_deadline__is_not_told_as_expired() -> None:
+    async def play(world: World) -> None:
+        price = want(world, Kind.ROUND, Lane.PRICE, deadline_s=10)
+        for _ in range(8):
+            await block(world)
+        assert world.told[price.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+def test_intent__mined_while_the_journal_cannot_be_written__is_not_sent_again(writes: int) -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.unwritable = writes
+        await block(world)
+        world.offer(funding)
+        await block(world)
+
+    played(play)
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+def test_intent__final_after_its_outcome_could_not_be_written__is_known_after_a_restart(writes: int) -> None:
+    async def play(world: World) -> None:
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.unwritable = writes
+        for _ in range(14):
+            await block(world)
+        await world.kill()
+        world.start()
+        await block(world)
+
+    played(play)
+
+
+def test_intent__sent_before_a_crash_and_refused_after_it_by_a_node_that_lags__keeps_its_nonce() -> None:
+    """Its reply was not recorded. "Nonce too low" is then no proof that the nonce went to somebody else."""
+
+    async def play(world: World) -> None:
+        world.die_after = 3
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        assert not world.outlive()
+        assert len(world.network.pool) == 1
+        world.network.stale = list(world.network.blocks.line)
+        world.network.mine(world.network.pool.choose())
+        world.lies.reads |= {"nonce": [Read.STALE] * 3, "receipt": [Read.STALE] * 2}
+        world.start()
+        for _ in range(3):
+            await block(world)
+
+    assert played(play).diary.alarms == 0
+
+
+def test_intent__taken_by_a_node_that_calls_its_nonce_too_low__keeps_its_nonce() -> None:
+    async def play(world: World) -> None:
+        world.lies.replies.append(Reply(taken=True, words="nonce too low: next nonce 1, tx nonce 0"))
+        world.lies.reads["receipt"] = [Read.NULL]
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        for _ in range(3):
+            await block(world)
+
+    assert played(play).diary.alarms == 0
+
+
+def test_intent__done_while_an_estimate_for_it_was_under_way__is_not_told_as_a_lost_race() -> None:
+    """Two loops asked for the gas of one intent: the second to hear learns that it is done, by ourselves."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.reads["estimate_gas"] = [Read.SLOW]
+        funding = want(world, Kind.ONCE, Lane.FUNDING, gas=None)
+        await asyncio.sleep(0.01)
+        world.announce()
+        await asyncio.sleep(0.01)
+        await block(world)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+def test_intent__its_cancelled_nonce_went_to_somebody_else__comes_to_an_end() -> None:
+    """Taken back by a reorganisation and cancelled while the contracts were paused, it was told as active for ever."""
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await block(world)
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.barred = "the contracts are paused"
+        gone = world.network.blocks.pop()
+        world.network.pool.drop(gone.txs[0].hash)
+        foreign = foreign_use(0, 400 * GWEI)
+        world.network.seen[foreign.hash] = foreign
+        world.network.foreign.add(foreign.hash)
+        world.network.reorgs += 1
+        for _ in range(3):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert world.life is not None
+        assert world.life.outbox.wallet.desk.open[0].state is TxState.CANCELLING
+        world.network.mine([foreign])
+        for _ in range(16):
+            await block(world)
+        assert world.told[funding.id].state is not IntentState.ACTIVE
+
+    played(play)
+
+
+def test_nonce__used_elsewhere_and_a_crash_at_its_last_write__has_raised_the_alarm() -> None:
+    async def play(world: World) -> None:
+        foreign = foreign_use(0, 400 * GWEI)
+        world.network.seen[foreign.hash] = foreign
+        world.network.foreign.add(foreign.hash)
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.network.mine([foreign])
+        await block(world)
+        while world.life is not None:
+            world.die_after = 3
+            await block(world)
+            world.outlive()
+        world.start()
+        await block(world)
+
+    played(play)
+
+
+def test_intent__displaced_by_an_empty_transfer__gets_a_second_nonce_only_when_that_is_final() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.barred = "the contracts are paused"
+        for _ in range(4):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        await block(world)
+        assert world.told[funding.id].state is IntentState.SUPERSEDED
+        world.barred = ""
+        assert world.life is not None
+        world.life.inbox.offer(funding)
+        await block(world)
+
+    played(play)

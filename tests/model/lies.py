@@ -54,7 +54,7 @@ REPLIES = (
     Reply(taken=False, words="", held=True),
     Reply(taken=False, words="", held=True, pause_s=CUT_OFF_S),
     *(Reply(taken, words) for words in _WORDS for taken in (False, True)),
-    Reply(taken=False, words="exceeds block gas limit"),
+    *[Reply(taken=False, words="exceeds block gas limit")] * 4,
 )
 
 

@@ -14,7 +14,7 @@ from keeper.devnet.simulator.envelope import Envelope
 from keeper.domain.heads import Head
 from keeper.domain.ids import Address, DeploymentId, Hash
 from keeper.domain.time import Timestamp
-from keeper.domain.transaction import FAILED_INTENTS, Intent, IntentState, Lane, Outcome
+from keeper.domain.transaction import Intent, IntentState, Lane, Outcome
 from keeper.errors import TransientError
 from keeper.ports.ledger import Ledger
 from keeper.runtime.board import Board
@@ -173,7 +173,7 @@ class World:
         """I3, where the second nonce would begin."""
         own = meant(tx.data) if tx.to == CONTRACT else ""
         record = self.ledger.intent(own)
-        failed = record is not None and record.state in FAILED_INTENTS
+        failed = record is not None and record.state in (IntentState.REVERTED, IntentState.NO_EFFECT)
         if not own or kind_of(tx.data) not in ONCE or failed:
             return  # what was mined and failed is tried again before that is final
         others = [

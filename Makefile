@@ -6,12 +6,14 @@
 #   make contracts compile the reference protocol; CHECK=1 compares with what is committed
 #   make bench     benchmarks; ARGS=name
 #   make torture   kill -9 at every step of sending, on a real chain, 40 minutes; ARGS="--seeds 5"
+#   make soak      memory, descriptors and journal over 10,000 blocks of sending; BLOCKS=500
 #   make lock      renew the lock files from pyproject.toml, with hashes and without addresses
 #   make clean     remove everything that make made
 PYTHON ?= python3
 ARGS ?=
 JOBS ?= auto
 CHECK ?=
+BLOCKS ?= 10000
 
 BIN := .venv/bin
 VENV := .venv/installed
@@ -22,7 +24,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test check format docs contracts bench torture lock clean
+.PHONY: demo test check format docs contracts bench torture soak lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV) $(NODE)
@@ -53,6 +55,9 @@ bench: $(VENV) $(NODE)
 
 torture: $(VENV) $(NODE)
 	$(BIN)/python -m tests.torture $(ARGS)
+
+soak: $(VENV) $(NODE)
+	SOAK_BLOCKS=$(BLOCKS) $(BIN)/python -m pytest tests/scenarios/test_time.py -k t32
 
 # Offline registries (pip.conf, PIP_*) are honoured and never written down.
 lock: $(VENV)

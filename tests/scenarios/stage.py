@@ -24,7 +24,7 @@ from keeper.domain.fees import GWEI, Fees
 from keeper.domain.transaction import Attempt, TxRecord
 from keeper.ports.signer import SignedTransaction, UnsignedTransaction
 from keeper.runtime.pulse import Pulse
-from keeper.services.outbox import OutboxRules
+from keeper.services.outbox import OutboxRules, OutcomeBoard
 from keeper.services.outbox.desk import Desk
 from tests.chain.stage import CHAIN_ID, KEY_SEED, Keeper, Stage, _deployed
 
@@ -58,12 +58,13 @@ class Sender(Keeper):
         urls: Sequence[str],
         halted: Callable[[], str],
         transport: Mapping[str, Any],
+        outcomes: OutcomeBoard | None = None,
     ) -> None:
         super().__init__(wallet, rules, halted, urls[0])
         endpoints = [RpcEndpoint(url, f"node-{place}") for place, url in enumerate(urls, 1)]
         options = {**TRANSPORT, **transport}
         self.chain = RpcChain(endpoints, CHAIN_ID, meter=self.meter, log=self.log, clock=wallet.clock, **options)
-        self.wallet = replace(self.wallet, chain=self.chain)
+        self.wallet = replace(self.wallet, chain=self.chain, outcomes=outcomes or self.wallet.outcomes)
         self.heads = replace(self.heads, chain=self.chain)
         self.rounds = Rounds(self.outbox.pulse, self.wallet.desk)
         self.outbox = replace(self.outbox, wallet=self.wallet, pulse=self.rounds)

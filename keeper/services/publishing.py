@@ -156,8 +156,11 @@ class PublishingService:
         flight.intent_id, flight.prices = None, {}
 
     def _waits(self, state: ChainState) -> bool:
+        """Only for what the chain does not hold yet, whether or not anybody has shown us the receipt."""
         flight = self.flight
-        return flight.intent_id is not None and state.at.number < flight.since_block + self.options.patience_blocks
+        held = any(feed.round_id >= flight.last_round for feed in state.feeds.values())
+        patient = state.at.number < flight.since_block + self.options.patience_blocks
+        return flight.intent_id is not None and patient and not held
 
     def _ready(self, state: ChainState, now: Timestamp) -> dict[MarketId, tuple[PricedMarket, Marked]]:
         """Markets with a price that may go out; every other one gets its reason."""

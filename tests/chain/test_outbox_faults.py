@@ -121,6 +121,21 @@ async def test_receipt__null_from_a_lagging_node__is_no_evidence(automine: Stage
     assert await automine.mined_nonce() == 1
 
 
+async def test_price__mined_but_its_receipt_hidden__a_newer_one_does_not_wait_for_it(automine: Stage) -> None:
+    async with proxied(automine.node.url) as proxy:
+        proxy.fail("eth_getTransactionReceipt", "null", times=10_000)
+        keeper = await automine.keeper(url=proxy.url)
+        for number in (1, 2, 3):
+            keeper.prices.put(DEPLOYMENT, automine.intent(number, Lane.PRICE))
+            await eventually(lambda number=number: _mined(automine, number))
+            await automine.mine()
+        proxy.faults.clear()
+        await automine.mine()
+        await keeper.until(lambda: not keeper.wallet.desk.unmined())
+    assert (await automine.count(), await automine.round()) == (3, 3)
+    assert not automine.log.named("wallet.used_elsewhere")
+
+
 async def test_refused_for_good__frees_the_nonce_for_the_next(automine: Stage) -> None:
     async with proxied(automine.node.url) as proxy:
         proxy.fail(SEND, "error", message="intrinsic gas too low")

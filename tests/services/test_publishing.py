@@ -211,6 +211,22 @@ def test_run__report_mined_ahead_of_our_state__waits_for_the_block_that_holds_it
     play(scenario)
 
 
+def test_run__report_on_chain_but_its_receipt_hidden__the_next_one_does_not_wait_for_it():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        async with running(stage.service):
+            await stage.price("101")
+            await settled(1.5)
+            found = chain_state({1: 101, 2: 100}, number=101, observed_s=START_S)
+            pushed = {no: replace(feed, round_id=stage.reports()[0].round_id) for no, feed in found.feeds.items()}
+            stage.boards["states"].put(SITE, replace(found, feeds=pushed))
+            await stage.price("103")
+        assert [mark[BTC] for mark in stage.pushed()] == [e18(101), e18(103)]
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("state", [IntentState.REVERTED, IntentState.EXPIRED, IntentState.REJECTED])
 def test_run__report_failed__the_newest_price_is_pushed_again(state):
     async def scenario():

@@ -106,7 +106,8 @@ class Dispatch:
 
     def _has_room(self, lane: Lane) -> bool:
         unmined = self.wallet.desk.unmined()
-        if lane is Lane.PRICE and any(tx.lane is Lane.PRICE for tx in unmined):
+        # A nonce that is consumed is in nobody's way, whoever hides its receipt.
+        if lane is Lane.PRICE and any(tx.lane is Lane.PRICE and tx.missing_since is None for tx in unmined):
             return False
         rules = self.wallet.rules
         slots = rules.max_in_flight if lane in _URGENT else max(1, rules.max_in_flight - rules.reserved_slots)

@@ -29,6 +29,8 @@ CHUNK = 64
 GAS_PER_TRADE, GAS_BASE = 400_000, 100_000
 GAS_LIMIT = 24_000_000
 ATTEMPTS = 3
+REST_S = 0.5
+"""Before a boundary: a trade that is sent earlier is in a block before it."""
 REJECTIONS = ("", "parties", "size", "stale", "band", "small", "markets", "max_notional", "max_oi", "margin", "engine")
 _TRADE_REJECTED = keccak(text="TradeRejected(uint256,uint8)")[:4]
 
@@ -57,7 +59,7 @@ class Rest:
 
     clock: Clock
     interval_s: int
-    before_s: float = 0.5
+    before_s: float = REST_S
     after_s: float = 2.5
 
     def left_s(self) -> float:

@@ -7,7 +7,7 @@ honest one, in this order.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +24,8 @@ STORM_FAULTS = (
     "fat_finger",
 )
 """Faults after which what the keeper may still use of the venue is what its tape says."""
+BENCHING = ("bad_json", "schema_drift")
+"""Faults after which the keeper does without the venue for a minute: together with the next one's they would be two."""
 LIES = (
     "stale head",
     "no receipts",
@@ -83,20 +85,23 @@ _CHAIN = (
     Kind.REORG,
     Kind.HANG,
     Kind.REORG,
-    Kind.FEES,
+    Kind.HANG,
 )
 """As many of them, from the front, as there is time for; never two at a time, but with a kill, a lie or a dead endpoint."""
 
 
-def venue_faults(length_s: float, venues: tuple[str, ...], pick: int) -> tuple[VenueFault, ...]:
-    """Every six seconds another venue with another fault, for four seconds: never two at a time."""
+def venue_faults(length_s: float, venues: tuple[str, ...], scarce: Container[str], pick: int) -> tuple[VenueFault, ...]:
+    """Every six seconds another venue with another fault, for four seconds: never two at a time.
+
+    The `scarce` ones, of which an index cannot do without two, get none that outlasts its end.
+    """
     count = max(0, int((length_s - 8.0) // 6.0))
-    return tuple(
-        VenueFault(
-            6.0 + 6.0 * n, venues[(pick + n) % len(venues)], STORM_FAULTS[(pick + 3 * n) % len(STORM_FAULTS)], 4.0
-        )
-        for n in range(count)
-    )
+    return tuple(_venue_fault(n, venues[(pick + n) % len(venues)], scarce, pick) for n in range(count))
+
+
+def _venue_fault(n: int, venue: str, scarce: Container[str], pick: int) -> VenueFault:
+    kinds = [kind for kind in STORM_FAULTS if venue not in scarce or kind not in BENCHING]
+    return VenueFault(6.0 + 6.0 * n, venue, kinds[(pick + 3 * n) % len(kinds)], 4.0)
 
 
 def troubles(length_s: float, seed: int) -> tuple[Trouble, ...]:
@@ -112,13 +117,15 @@ def _to_the_chain(chance: random.Random, window_s: float) -> Iterator[Trouble]:
     """In equal slots, each somewhere in its own."""
     kinds = list(_CHAIN[: max(0, int(window_s // SHORTEST_SLOT_S))])
     depths = chance.sample((1, 2, 3, 4), 4)
+    losing = chance.sample((1, 2, 3, 4), 2)
     chance.shuffle(kinds)
     for place, kind in enumerate(kinds):
         slot_s = window_s / len(kinds)
         for_s = {Kind.HALT: chance.uniform(3, 6), Kind.HANG: chance.uniform(2.5, 5)}.get(kind, 0.0)
         at_s = FIRST_S + place * slot_s + chance.uniform(0, max(0.0, slot_s - for_s))
         if kind is Kind.REORG:
-            yield Trouble(at_s, kind, depth=depths.pop(), lost=chance.random() < 0.5)
+            depth = depths.pop()
+            yield Trouble(at_s, kind, depth=depth, lost=depth in losing)
         else:
             yield Trouble(at_s, kind, min(for_s, slot_s))
 
@@ -131,8 +138,11 @@ def _kills(chance: random.Random, window_s: float) -> Iterator[Trouble]:
 
 
 def _lies(chance: random.Random, until_s: float) -> Iterator[Trouble]:
-    """One after the other, with moments of truth, and none again before all others had their turn."""
-    at_s, left = 0.0, list[str]()
+    """One after the other, with moments of truth, and none again before all others had their turn.
+
+    Not before the chain is long enough for a head that is several blocks behind to have the contracts.
+    """
+    at_s, left = FIRST_S, list[str]()
     while at_s < until_s:
         left = left or chance.sample(LIES, len(LIES))
         for_s = min(chance.uniform(4, 9), until_s - at_s)

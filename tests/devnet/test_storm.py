@@ -10,6 +10,7 @@ import pytest
 from keeper.devnet.demo import liar
 from keeper.devnet.simulator.faults import FaultBoard
 from keeper.devnet.storm import (
+    BENCHING,
     CALM_END_S,
     FIRST_S,
     LIES,
@@ -52,7 +53,7 @@ def test_troubles__any_length__leave_the_beginning_and_the_end_alone(length_s: f
     found = troubles(length_s, seed)
     assert list(found) == sorted(found, key=lambda trouble: trouble.at_s)
     for trouble in found:
-        first = 0.0 if trouble.kind in (Kind.LIE, Kind.DEAD) else FIRST_S
+        first = 0.0 if trouble.kind is Kind.DEAD else FIRST_S
         assert first <= trouble.at_s <= trouble.at_s + trouble.for_s <= length_s - CALM_END_S + 1e-9
 
 
@@ -74,7 +75,9 @@ def test_liar__every_lie__is_one_that_can_be_told() -> None:
 
 
 def test_storm__any_length__one_venue_at_a_time_with_faults_that_exist() -> None:
-    faults = venue_faults(120.0, ("a", "b", "c"), 5)
+    faults = venue_faults(120.0, ("a", "b", "c"), {"b"}, 5)
+    assert {fault.fault for fault in faults if fault.venue == "b"}.isdisjoint(BENCHING)
+    assert not {fault.fault for fault in faults}.isdisjoint(BENCHING)
     assert set(STORM_FAULTS) <= set(FAULTS)
     assert len(faults) == 18
     for one, other in pairwise(faults):

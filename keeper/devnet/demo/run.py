@@ -187,7 +187,7 @@ async def _live(
     await keeper.wait_ready(world.session)
     ended.ready_ns = clock.now()
     interrupts.judgeable = True
-    faults = venue_faults(parts.length_s, tuple(world.venues), options.seed) if options.storm else ()
+    faults = venue_faults(parts.length_s, tuple(world.venues), _scarce(world), options.seed) if options.storm else ()
     befalls = troubles(parts.length_s, options.seed) if options.storm else ()
     course = moves(parts, tuple(world.market.start))
     play = Play(world, recorder, parts, course, faults, befalls, keeper)
@@ -205,6 +205,12 @@ async def _live(
             task.cancel()
         ended.exit_code = await keeper.stop()
         ended.ended_ns = clock.now()
+
+
+def _scarce(world: World) -> set[str]:
+    """Who is needed to convert: without two of them most prices cannot be had."""
+    converting = [document for document in world.documents if "market_no" not in document]
+    return {source["kind"] for document in converting for source in document["sources"]}
 
 
 async def _until(for_s: float | None, stop: asyncio.Event, died: asyncio.Task[int]) -> bool:

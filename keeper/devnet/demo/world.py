@@ -23,7 +23,7 @@ from keeper.devnet.engine import MatchingEngine
 from keeper.devnet.jsonrpc import JsonRpc
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.node import AnvilNode, NodeOptions
-from keeper.devnet.operator import InventoryDesk, Operator, Rest
+from keeper.devnet.operator import REST_S, InventoryDesk, Operator, Rest
 from keeper.devnet.recorder import Recorder
 from keeper.devnet.scenario import FUNDING_INTERVAL_S, Timeline
 from keeper.devnet.simulator import Simulator, SimulatorOptions, simulated
@@ -41,6 +41,8 @@ LEAST_BASE_FEE_WEI = 10**9
 """Of a storm: where the base fee stands in calm blocks, and what it walks back down to."""
 VOLATILITY = 2.0
 """Of the hidden market, per year: about 4 bps in a second, so that a calm minute has something to publish."""
+STORM_REST_S = 1.2
+"""Before a boundary: in a storm a trade may wait for more than a block, and would then settle what is the keeper's."""
 TICKS = {"BTC": 10**17, "ETH": 10**16}
 CLIP_UNITS = 100_000 * 10**6
 """Most of the fund's inventory that is offered at a time, by notional."""
@@ -109,7 +111,7 @@ async def build(
         rpc,
         Wallet(rpc, keys.operator, deployment.chain_id),
         deployment.exchange,
-        Rest(clock, FUNDING_INTERVAL_S),
+        Rest(clock, FUNDING_INTERVAL_S, STORM_REST_S if storm else REST_S),
     )
     floor = _floor(outlet, operator, market, seed, timeline, deployment.exchange)
     engines = {number: pit.engine for number, pit in floor.pits.items()}

@@ -21,7 +21,7 @@ _LANES = (Lane.SAFETY, Lane.LIQUIDATION, Lane.FUNDING, Lane.HOUSEKEEPING)
 
 
 def send(world: World, chance: Random) -> None:
-    if sum(map(world.is_open, world.wanted.values())) >= MOST_OPEN:
+    if sum(map(world.is_open, world.wanted.values())) >= (MOST_OPEN if world.busy else 2):
         return
     now, lane = world.clock.now(), chance.choice(_LANES)
     kind = chance.choices((Kind.RECORD, Kind.ONCE, Kind.REVERT, Kind.SILENT), (12, 3, 1, 1))[0]
@@ -33,6 +33,8 @@ def send(world: World, chance: Random) -> None:
 
 
 def price(world: World, chance: Random) -> None:
+    if not world.busy and chance.random() < 0.8:
+        return  # where little is wanted, nothing comes along to close a gap by chance
     now = world.clock.now()
     deadline = Timestamp(now + chance.randint(3, 40) * SECOND) if chance.random() < 0.5 else None
     new = intent(Kind.ROUND, Lane.PRICE, 1 + len(world.wanted), now, deadline)
@@ -117,7 +119,7 @@ def lie(world: World, chance: Random) -> None:
 
 def mislead(world: World, chance: Random) -> None:
     world.misfortunes += 1
-    world.lies.replies[:] = [chance.choice(REPLIES) for _ in range(chance.randint(1, 2))]
+    world.lies.replies[:] = [chance.choice(REPLIES) for _ in range(chance.randint(1, 3))]
 
 
 def lag(world: World, chance: Random) -> None:
@@ -162,6 +164,8 @@ def bar(world: World, chance: Random) -> None:
 
 def use_elsewhere(world: World, chance: Random) -> None:
     """Somebody signs with our key: the next nonce, or one that we have used."""
+    if world.ledger.next_nonce(CHAIN_ID, SIGNER.address) is None:
+        return  # before our first one it is a wallet with a past, and no alarm
     network = world.network
     nonce = network.blocks.nonce + chance.choice((0, 0, 1))
     tx = foreign_use(nonce, chance.choice((5, 400)) * GWEI)

@@ -81,6 +81,7 @@ class World:
     life: Life | None = None
 
     def __post_init__(self) -> None:
+        self.busy = self.chance.random() < 0.7
         self.clock = VirtualClock(START)
         self.network = Network(SIGNER.address, self.laws)
         if self.durable is None and isinstance(self.ledger, MemoryLedger):
@@ -193,7 +194,9 @@ class World:
         self.laws.require(not why, "I7", f"nonce {tx.nonce} is sent although {why}")
         self._live_on()
 
-    def _sent(self, _tx: Envelope) -> None:
+    def _sent(self, tx: Envelope) -> None:
+        if self.die_after == 0:
+            self.network.misled.add(tx.nonce)  # nobody will ever know what the node said
         self._live_on()
 
     def _heard(self, own: str, outcome: Outcome) -> None:

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from keeper.domain.time import SECOND, Timestamp
-from keeper.domain.transaction import Intent, IntentState, Lane, TxState
+from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, TxState
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
 from tests.model.acts import GAS, Kind, intent
@@ -202,6 +202,22 @@ def test_intent__displaced_by_an_empty_transfer__gets_a_second_nonce_only_when_t
         world.barred = ""
         assert world.life is not None
         world.life.inbox.offer(funding)
+        await block(world)
+
+    played(play)
+
+
+def test_intent__superseded_by_a_receipt_of_a_gone_branch_and_then_a_crash__is_judged_again() -> None:
+    """A node that lags showed its cancellation as mined. That was told, and the crash came before the nonce was written."""
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await block(world)
+        await world.kill()
+        told, gone = world.told[funding.id], IntentState.SUPERSEDED
+        world.ledger.settle(Outcome(funding.id, funding.lane, funding.key, gone, told.at))
+        world.start()
         await block(world)
 
     played(play)

@@ -17,6 +17,10 @@ from keeper.services.outbox.wallet import Wallet
 
 _LOOKS = 3
 """Without a receipt, before a nonce counts as used elsewhere: many blocks may pass between the first look and the next."""
+_JUDGED = frozenset(
+    {IntentState.MINED, IntentState.CONFIRMED, IntentState.REVERTED, IntentState.NO_EFFECT, IntentState.LOST_RACE}
+)
+"""What a receipt of the intent's own makes of it."""
 _UNEXPLAINED = Revert("unexplained", "the call succeeds when it is replayed", benign=False)
 _OUT_OF_GAS = Revert("out_of_gas", "the gas limit was used up", benign=False)
 
@@ -92,10 +96,10 @@ class Receipts:
             desk.recheck = True  # the node knows the block and not the receipt, or not yet the block: no evidence
 
     def _is_unjudged(self, tx: TxRecord) -> bool:
-        """A crash came between the receipt and its judgement."""
+        """A crash came between the receipt and its judgement, or between another judgement and its receipt."""
         intent = None if tx.winner is None else tx.winner.intent
         record = None if intent is None else self.wallet.history(intent.id)
-        return intent is not None and (record is None or record.state in (IntentState.QUEUED, IntentState.ACTIVE))
+        return intent is not None and (record is None or record.state not in _JUDGED)
 
     async def _canonical_receipt(self, tx: TxRecord) -> Receipt | None:
         wallet = self.wallet

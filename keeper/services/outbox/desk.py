@@ -27,7 +27,7 @@ class Desk:
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
-    `missed`: how often in a row a consumed nonce had no receipt of ours.
+    `missed`: how often in a row a consumed nonce had no receipt of ours. `forgotten`: nonces that a node's pool lacks.
     """
 
     open: dict[int, TxRecord] = field(default_factory=dict)
@@ -41,6 +41,7 @@ class Desk:
     sending: set[Hash] = field(default_factory=set)
     limited: set[int] = field(default_factory=set)
     missed: dict[int, int] = field(default_factory=dict)
+    forgotten: set[int] = field(default_factory=set)
     abandoned: set[str] = field(default_factory=set)
     unwritten: dict[str, Outcome] = field(default_factory=dict)
     paused: str = ""

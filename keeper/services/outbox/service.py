@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from keeper.services.outbox.dispatch import Dispatch
 from keeper.services.outbox.receipts import Receipts
 from keeper.services.outbox.rules import PendingTx, WalletStatus
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.steps import Step, is_unpaid, next_step, restrained
+from keeper.services.outbox.steps import Step, is_older, is_unpaid, next_step, restrained
 from keeper.services.outbox.wallet import Wallet
 
 _HEAD = "head"
@@ -182,8 +183,10 @@ class Outbox:
 
     async def _learn(self) -> None:
         wallet, desk = self.wallet, self.wallet.desk
-        mined, market = await asyncio.gather(
-            wallet.ask(wallet.chain.nonce(wallet.address, "latest")), wallet.ask(wallet.chain.fees())
+        mined, market, _ = await asyncio.gather(
+            wallet.ask(wallet.chain.nonce(wallet.address, "latest")),
+            wallet.ask(wallet.chain.fees()),
+            self._ask_pool(),
         )
         desk.market = market
         self.receipts.observe(mined)
@@ -191,6 +194,17 @@ class Outbox:
             await self.receipts.recheck()
         await self.receipts.find(mined)
         await self.receipts.confirm()
+
+    async def _ask_pool(self) -> None:
+        """Which of those that a block has passed by are no longer waiting: a hint, and enough to send the same bytes again."""
+        wallet, desk = self.wallet, self.wallet.desk
+        desk.forgotten.clear()
+        passed_by = [tx.nonce for tx in desk.unmined() if desk.head is not None and is_older(tx, desk.head)]
+        if not passed_by:
+            return
+        with suppress(TransientError):
+            waiting = await wallet.ask(wallet.chain.nonce(wallet.address, "pending"))
+            desk.forgotten.update(nonce for nonce in passed_by if nonce >= waiting)
 
     async def _push(self) -> None:
         """Moves the nonces that are not mined, the lowest first: a higher one cannot be mined before it."""
@@ -223,6 +237,8 @@ class Outbox:
             return restrained(step, followed=any(each.nonce > tx.nonce for each in desk.unmined())), None
         if step in (Step.BUMP, Step.WAIT) and tx.nonce in desk.resend:
             step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first
+        if step is Step.WAIT and tx.nonce in desk.forgotten:
+            step = Step.RESEND  # nothing above it is mined before it; a bump that is due does the same
         return step, newer
 
     async def _replace(self, nonce: int, step: Step, newer: Intent | None) -> None:

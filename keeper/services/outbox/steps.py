@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from keeper.domain.heads import Head
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, Purpose, TxRecord
 from keeper.domain.txerrors import SendAnswer, is_taken
@@ -59,6 +60,12 @@ def is_unpaid(tx: TxRecord) -> bool:
     return tx.last.answer in UNPAID and not any(
         each.answer is not None and is_taken(each.answer) for each in tx.attempts
     )
+
+
+def is_older(tx: TxRecord, head: Head) -> bool:
+    """Sent before the head came, so that its miner could have taken it."""
+    sent_at = tx.best.sent_at
+    return sent_at is not None and sent_at < head.received_at
 
 
 def _is_due_again(tx: TxRecord, now: Timestamp, rules: OutboxRules) -> bool:

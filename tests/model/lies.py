@@ -33,6 +33,8 @@ class Reply:
     held: bool = False
 
 
+FATAL = "exceeds block gas limit"
+"""Never said of bytes that a pool has taken: the keeper believes it, also after an answer that was lost."""
 _WORDS = (
     "already known",
     "nonce too low: next nonce 9, tx nonce 3",
@@ -54,7 +56,7 @@ REPLIES = (
     Reply(taken=False, words="", held=True),
     Reply(taken=False, words="", held=True, pause_s=CUT_OFF_S),
     *(Reply(taken, words) for words in _WORDS for taken in (False, True)),
-    *[Reply(taken=False, words="exceeds block gas limit")] * 4,
+    *[Reply(taken=False, words=FATAL)] * 4,
 )
 
 

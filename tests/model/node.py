@@ -16,7 +16,7 @@ from keeper.ports.signer import SignedTransaction, UnsignedTransaction
 from tests.model.acts import ALREADY_DONE, CHAIN_ID, Kind, kind_of, meant
 from tests.model.blocks import Block
 from tests.model.laws import Laws
-from tests.model.lies import CUT_OFF_S, Lies, Read, Reply
+from tests.model.lies import CUT_OFF_S, FATAL, Lies, Read, Reply
 from tests.model.network import Network
 
 GWEI = 10**9
@@ -88,7 +88,7 @@ class Node:
         tx = self.signed[raw]
         self.entered(tx)
         reply = self.lies.reply()
-        if reply is not None:
+        if reply is not None and not (reply.words == FATAL and tx.hash in self.network.seen):
             return await self._mislead(tx, reply)
         refused = self.network.submit(tx)
         self.answered(tx)

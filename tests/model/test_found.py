@@ -221,3 +221,48 @@ def test_intent__superseded_by_a_receipt_of_a_gone_branch_and_then_a_crash__is_j
         await block(world)
 
     played(play)
+
+
+def test_intent__refused_at_one_nonce_and_mined_at_another__is_not_told_as_superseded_at_the_first() -> None:
+    async def play(world: World) -> None:
+        refused = Reply(taken=False, words="exceeds block gas limit")
+        lost = Reply(taken=False, words="")
+        world.lies.replies[:] = [lost]
+        first = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.halted = "so that nothing fills the gap"
+        await asyncio.sleep(2.5)
+        world.lies.replies[:] = [refused]
+        world.halted = ""
+        world.announce()
+        await asyncio.sleep(3)
+        assert world.told[first.id].state is IntentState.REJECTED
+        assert world.life is not None
+        world.life.inbox.offer(first)
+        for _ in range(3):
+            await block(world)
+
+    played(play)
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 3])
+def test_intent__taken_back_by_a_reorganisation_and_a_crash_meanwhile__is_not_told_as_mined(writes: int) -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING, deadline_s=12)
+        await asyncio.sleep(0.01)
+        await block(world)
+        gone = world.network.blocks.pop()
+        world.network.pool.drop(gone.txs[0].hash)
+        world.network.blocks.append((), world.network.base_fee)
+        world.network.reorgs += 1
+        world.die_after = writes
+        world.announce()
+        await asyncio.sleep(15)
+        if not world.outlive():
+            world.start()
+        await block(world)
+        assert world.told[funding.id].state is not IntentState.MINED
+
+    played(play)

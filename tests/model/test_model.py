@@ -16,6 +16,7 @@ PARTS = 10
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_any_misfortunes__in_any_order__every_law_holds_after_each_step(part: int) -> None:
     if "." in SEED:

@@ -98,8 +98,12 @@ class Receipts:
     def _is_unjudged(self, tx: TxRecord) -> bool:
         """A crash came between the receipt and its judgement, or between another judgement and its receipt."""
         intent = None if tx.winner is None else tx.winner.intent
-        record = None if intent is None else self.wallet.history(intent.id)
-        return intent is not None and (record is None or record.state not in _JUDGED)
+        return intent is not None and not self._is_judged(intent)
+
+    def _is_judged(self, intent: Intent) -> bool:
+        """By this nonce, or by another one that it got after a node had refused it for good."""
+        record = self.wallet.history(intent.id)
+        return record is not None and record.state in _JUDGED
 
     async def _canonical_receipt(self, tx: TxRecord) -> Receipt | None:
         wallet = self.wallet
@@ -120,10 +124,14 @@ class Receipts:
         tx = desk.open[nonce]
         if tx.state in SETTLED:
             return
+        before = None if tx.winner is None else tx.winner.intent
         tx = mined(tx, receipt)
         self._account(winner, receipt)
         # The intent before the nonce: after a crash in between, the nonce still holds the intent and tells all again.
         self._settle(tx, winner, receipt, revert)
+        for other in displaced(tx):
+            if other == before or not self._is_judged(other):
+                self._settle_displaced(tx, other, receipt, cancelled=winner.intent is None)
         self.wallet.store(tx)
         desk.missed.pop(nonce, None)
         desk.limited.discard(nonce)
@@ -150,8 +158,6 @@ class Receipts:
             )
         if intent is not None:
             wallet.settle(intent, state, "" if revert is None else revert.name, receipt)
-        for other in displaced(tx):
-            self._settle_displaced(tx, other, receipt, cancelled=intent is None)
 
     def _settle_displaced(self, tx: TxRecord, other: Intent, receipt: Receipt, *, cancelled: bool) -> None:
         wallet = self.wallet
@@ -201,14 +207,14 @@ class Receipts:
     def _take_back(self, tx: TxRecord) -> None:
         wallet = self.wallet
         receipt, winner = tx.receipt, tx.winner
+        if winner is not None and winner.intent is not None:  # before the nonce, as in `_include`
+            wallet.settle(winner.intent, IntentState.ACTIVE, "reorged")
         wallet.store(taken_back(tx))
         wallet.desk.resend.add(tx.nonce)
         wallet.meter.count("keeper_tx_reorged_total", signer=wallet.name)
         wallet.log.warning(
             "tx.reorged", wallet=wallet.name, nonce=tx.nonce, tx_hash=None if receipt is None else receipt.tx_hash
         )
-        if winner is not None and winner.intent is not None:
-            wallet.settle(winner.intent, IntentState.ACTIVE, "reorged")
 
     def _miss(self, tx: TxRecord) -> None:
         """The nonce is consumed, and no attempt of ours has a receipt: later that means somebody else's.

@@ -108,9 +108,6 @@ class Network:
         forms = [each for each in self.seen.values() if each.nonce == tx.nonce]
         return chance.choice(forms) if chance.random() < 0.3 and forms else tx
 
-    def nonces_of(self, data: bytes) -> set[int]:
-        return {each.nonce for each in self.seen.values() if each.data == data}
-
     def may_win(self, tx_hash: str) -> bool:
         """Whether these bytes can still be mined, or taken for mined."""
         tx = self.seen.get(tx_hash)

@@ -103,7 +103,7 @@ def _judge_one(world: World, intent: Intent) -> None:
     kind = kind_of(intent.call.data)
     if told in _WITH_EFFECT:
         world.laws.require(count == 1, "END", words)
-    elif kind is Kind.ROUND and len(world.network.nonces_of(intent.call.data)) > 1:
+    elif kind is Kind.ROUND and len({tx.nonce for tx in world.signed.values() if tx.data == intent.call.data}) > 1:
         return  # it may have lost against itself: a price that was displaced is sent again before that is final
     elif told in _ENDS[kind] or told in _ANY_ENDS:
         world.laws.require(count == 0, "END", words)

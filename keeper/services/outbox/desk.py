@@ -75,6 +75,11 @@ class Desk:
         """Whether a nonce of the intent was taken by another attempt, but not finally: a reorganisation can undo that."""
         return any(other.id == intent_id for tx in self.included() for other in displaced(tx))
 
+    def has_won(self, intent_id: str, beside: int) -> bool:
+        """Whether it was mined with another nonce, that it got after a node had refused this one for good."""
+        winners = [tx.winner for tx in self.included() if tx.nonce != beside]
+        return any(each is not None and each.intent is not None and each.intent.id == intent_id for each in winners)
+
     def is_behind(self) -> bool:
         """Whether the next nonce that the chain waits for is neither ours to send nor free."""
         nonces = self.nonces

@@ -98,12 +98,8 @@ class Receipts:
     def _is_unjudged(self, tx: TxRecord) -> bool:
         """A crash came between the receipt and its judgement, or between another judgement and its receipt."""
         intent = None if tx.winner is None else tx.winner.intent
-        return intent is not None and not self._is_judged(intent)
-
-    def _is_judged(self, intent: Intent) -> bool:
-        """By this nonce, or by another one that it got after a node had refused it for good."""
-        record = self.wallet.history(intent.id)
-        return record is not None and record.state in _JUDGED
+        record = None if intent is None else self.wallet.history(intent.id)
+        return intent is not None and (record is None or record.state not in _JUDGED)
 
     async def _canonical_receipt(self, tx: TxRecord) -> Receipt | None:
         wallet = self.wallet
@@ -124,13 +120,12 @@ class Receipts:
         tx = desk.open[nonce]
         if tx.state in SETTLED:
             return
-        before = None if tx.winner is None else tx.winner.intent
         tx = mined(tx, receipt)
         self._account(winner, receipt)
         # The intent before the nonce: after a crash in between, the nonce still holds the intent and tells all again.
         self._settle(tx, winner, receipt, revert)
         for other in displaced(tx):
-            if other == before or not self._is_judged(other):
+            if not desk.has_won(other.id, beside=nonce):
                 self._settle_displaced(tx, other, receipt, cancelled=winner.intent is None)
         self.wallet.store(tx)
         desk.missed.pop(nonce, None)

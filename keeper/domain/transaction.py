@@ -79,6 +79,7 @@ class IntentState(StrEnum):
 
 OPEN_INTENTS = frozenset({IntentState.QUEUED, IntentState.ACTIVE, IntentState.MINED})
 FAILED_INTENTS = frozenset({IntentState.REVERTED, IntentState.NO_EFFECT, IntentState.REJECTED})
+_OVERTAKEN = frozenset({IntentState.LOST_RACE, IntentState.EXPIRED})
 _LONGEST_BACKOFF_S = 300
 
 
@@ -91,10 +92,15 @@ class IntentRecord:
     changed_at: Timestamp
 
 
-def may_start(record: IntentRecord | None, now: Timestamp) -> bool:
-    """Whether an intent with this history may be taken on: once, and after a failure again with growing pauses."""
+def may_start(record: IntentRecord | None, now: Timestamp, lane: Lane | None = None) -> bool:
+    """Whether an intent with this history may be taken on: once, and after a failure again with growing pauses.
+
+    A liquidation also when a price overtook it: another price can bring the account down again, as the same intent.
+    """
     if record is None or record.state in (IntentState.QUEUED, IntentState.SUPERSEDED, IntentState.WITHHELD):
         return True
+    if lane is Lane.LIQUIDATION and record.state in _OVERTAKEN:
+        return now - record.changed_at >= SECOND
     if record.state in FAILED_INTENTS:
         pause_s = min(1 << min(record.failures, 16), _LONGEST_BACKOFF_S)
         return now - record.changed_at >= pause_s * SECOND

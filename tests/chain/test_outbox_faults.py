@@ -136,6 +136,17 @@ async def test_price__mined_but_its_receipt_hidden__a_newer_one_does_not_wait_fo
     assert not automine.log.named("wallet.used_elsewhere")
 
 
+async def test_receipts__hidden_for_more_than_fit_in_flight__the_next_does_not_wait_for_them(automine: Stage) -> None:
+    async with proxied(automine.node.url) as proxy:
+        proxy.fail("eth_getTransactionReceipt", "null", times=10_000)
+        keeper = await automine.keeper(url=proxy.url, max_in_flight=3, reserved_slots=1)
+        for number in (1, 2, 3, 4):
+            await keeper.inbox.put(automine.intent(number, Lane.LIQUIDATION))
+            await eventually(lambda number=number: _mined(automine, number))
+            await automine.mine()
+    assert await automine.count() == 4
+
+
 async def test_refused_for_good__frees_the_nonce_for_the_next(automine: Stage) -> None:
     async with proxied(automine.node.url) as proxy:
         proxy.fail(SEND, "error", message="intrinsic gas too low")

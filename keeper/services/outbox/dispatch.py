@@ -105,9 +105,9 @@ class Dispatch:
                 yield intent
 
     def _has_room(self, lane: Lane) -> bool:
-        unmined = self.wallet.desk.unmined()
         # A nonce that is consumed is in nobody's way, whoever hides its receipt.
-        if lane is Lane.PRICE and any(tx.lane is Lane.PRICE and tx.missing_since is None for tx in unmined):
+        unmined = [tx for tx in self.wallet.desk.unmined() if tx.missing_since is None]
+        if lane is Lane.PRICE and any(tx.lane is Lane.PRICE for tx in unmined):
             return False
         rules = self.wallet.rules
         slots = rules.max_in_flight if lane in _URGENT else max(1, rules.max_in_flight - rules.reserved_slots)
@@ -124,7 +124,7 @@ class Dispatch:
         superseded = record is not None and record.state is IntentState.SUPERSEDED
         if superseded and intent.lane is not Lane.PRICE and wallet.desk.is_displaced(intent.id):
             return False  # a price does not wait for that: its contract takes only newer ones
-        return may_start(record, wallet.clock.now())
+        return may_start(record, wallet.clock.now(), intent.lane)
 
     def _expire(self, intent: Intent) -> None:
         self.wallet.desk.remove(intent.id)

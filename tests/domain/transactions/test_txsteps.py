@@ -188,6 +188,17 @@ def test_may_start__once__and_after_a_failure_with_growing_pauses() -> None:
         assert may_start(record(IntentState.REVERTED, failures), Timestamp(NOW + pause_s * SECOND))
 
 
+@pytest.mark.parametrize("state", [IntentState.LOST_RACE, IntentState.EXPIRED])
+def test_may_start__liquidation_that_a_price_overtook__again_when_a_price_brings_the_account_down_once_more(
+    state: IntentState,
+) -> None:
+    record = IntentRecord(state, 0, NOW)
+    assert may_start(record, Timestamp(NOW + SECOND), Lane.LIQUIDATION)
+    assert not may_start(record, Timestamp(NOW + SECOND - 1), Lane.LIQUIDATION)
+    for lane in set(Lane) - {Lane.LIQUIDATION}:
+        assert not may_start(record, Timestamp(NOW + 10**6 * SECOND), lane)
+
+
 def test_intent_id__same_words__same_id() -> None:
     assert intent_id(1, CONTRACT, Lane.PRICE, "7") == intent_id(1, CONTRACT, Lane.PRICE, "7")
     ids = {intent_id(chain, CONTRACT, lane, key) for chain in (1, 2) for lane in Lane for key in ("7", "8")}

@@ -58,11 +58,11 @@ class Recorder:
         """Notes when each block was first seen, also those that a reorganisation takes back later."""
         while True:
             with suppress(aiohttp.ClientError, TimeoutError):
-                await self._look(rpc)
+                await self.look(rpc)
             await asyncio.sleep(BLOCK_POLL_S)
 
-    async def _look(self, rpc: JsonRpc) -> None:
-        """What appears together with a later block was seen with it."""
+    async def look(self, rpc: JsonRpc) -> None:
+        """Notes the blocks that are new. What appears together with a later one was seen with it."""
         block = await rpc.call("eth_getBlockByNumber", "latest", False)
         now, least = self._clock.now(), int(block["number"], 16) - MOST_UNSEEN
         self.head = int(block["number"], 16)

@@ -142,12 +142,12 @@ def _lies(chance: random.Random, until_s: float) -> Iterator[Trouble]:
 
     Not before the chain is long enough for a head that is several blocks behind to have the contracts.
     """
-    at_s, left = FIRST_S, list[str]()
+    at_s, told, left = FIRST_S, "", list[str]()
     while at_s < until_s:
-        left = left or chance.sample(LIES, len(LIES))
+        left = left or [lie for lie in chance.sample(LIES, len(LIES)) if lie != told]
         for_s = min(chance.uniform(4, 9), until_s - at_s)
-        depth = chance.randint(2, 8)
-        yield Trouble(at_s, Kind.LIE, for_s, depth, lie=left.pop())
+        depth, told = chance.randint(2, 8), left.pop()
+        yield Trouble(at_s, Kind.LIE, for_s, depth, lie=told)
         at_s += for_s + chance.uniform(0, 3)
 
 

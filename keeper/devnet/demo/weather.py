@@ -106,6 +106,7 @@ class Weather:
         chance = random.Random(f"{self.seed}/lost/{trouble.depth}")  # noqa: S311 - a storm that can be repeated
         lost = {tx: Fate.LOST for tx in own if trouble.lost and chance.random() < 0.5}
         words = f"reorg of depth {trouble.depth}, {len(own)} of the keeper's transactions taken back, {len(lost)} lost"
+        await self.recorder.look(self.simulator.rpc)  # what was mined a moment ago is taken back too
         async with self._noted(trouble.kind, words):
             await self.simulator.reorg(trouble.depth, Fate.POOLED, lost)
 

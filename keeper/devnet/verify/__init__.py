@@ -25,7 +25,10 @@ def verify(directory: Path) -> Sequence[Outcome]:
     excused = tuple(recording.run["keeper"].get("excused", ()))
     checks: Sequence[tuple[str, Callable[[], Outcome]]] = (
         ("keeper-exit", lambda: process.exit_code(recording)),
-        ("keeper-log", lambda: process.complaints(directory / recording.run["keeper"]["stderr"], excused)),
+        (
+            "keeper-log",
+            lambda: process.complaints(directory / recording.run["keeper"]["stderr"], excused, recording.away),
+        ),
         ("transactions", lambda: process.transactions(recording)),
         ("pushes", lambda: evidence.pushes(traced)),
         ("evidence-root", lambda: evidence.roots(traced)),

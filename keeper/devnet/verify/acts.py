@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keeper.devnet.verify.abi import Event
-from keeper.devnet.verify.excuses import Excuses
+from keeper.devnet.verify.excuses import STORM_BLOCKS, Excuses
 from keeper.devnet.verify.gate import GateLog
 from keeper.devnet.verify.history import History, Snapshot
 from keeper.devnet.verify.outcome import Outcome, outcome
@@ -16,8 +16,6 @@ from keeper.devnet.verify.recording import Block, Recording
 
 FUNDING_LAG_BLOCKS = 2
 LIQUIDATABLE_BLOCKS = 3
-STORM_BLOCKS = 5
-"""Of both in a storm, after what is excused: who comes back must first find out what happened."""
 
 
 def funding_boundaries(recording: Recording) -> Outcome:

@@ -11,6 +11,9 @@ from functools import cached_property
 from keeper.devnet.verify.recording import Block, Recording
 from keeper.devnet.verify.spans import Span, merged
 
+STORM_BLOCKS = 5
+"""In a storm, after what is excused: who comes back must first find out what happened."""
+
 
 @dataclass(frozen=True)
 class Excuses:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from keeper.devnet.verify.outcome import Outcome, outcome
-from keeper.devnet.verify.recording import Recording
+from keeper.devnet.verify.recording import RECOVERY_NS, Recording
+from keeper.devnet.verify.spans import Span
 
 LOUD = ("error", "critical")
+BELIEVED = (
+    "tx.reverted",
+    "accounts.unreadable",
+    "chainstate.unreadable",
+    "liquidation.unreadable",
+    "outbox.unreadable",
+)
+"""What a keeper says that has nobody but a liar to ask: refusals of reads, and failures that were none."""
 MOST_REVERTED = 0.1
 
 
@@ -42,10 +53,11 @@ def transactions(recording: Recording) -> Outcome:
     return outcome("transactions", f"≤ {MOST_REVERTED:.0%} reverted, none hanging", measured, findings, numbers)
 
 
-def complaints(stderr: Path, excused: tuple[str, ...] = ()) -> Outcome:
+def complaints(stderr: Path, excused: tuple[str, ...] = (), alone: Sequence[Span] = ()) -> Outcome:
     """No line of level error or above, and nothing that is not a log line at all (a traceback, a warning of Python's).
 
-    `excused` are events that the scenario itself provokes (a venue made to misbehave is benched).
+    `excused` are events that the scenario itself provokes (a venue made to misbehave is benched). While a liar is the only
+    endpoint within reach (`alone`), so is what follows from believing it.
     """
     levels: Counter[str] = Counter()
     findings = []
@@ -55,10 +67,16 @@ def complaints(stderr: Path, excused: tuple[str, ...] = ()) -> Outcome:
         levels[level] += bool(line.strip())
         if entry is None and line.strip():
             findings.append(f"not a log line: {line[:160]}")
-        elif entry is not None and level in LOUD and entry.get("event") not in excused:
+        elif entry is not None and level in LOUD and not _is_excused(entry, excused, alone):
             findings.append(f"{level}: {line[:240]}")
     measured = ", ".join(f"{count} {level}" for level, count in sorted(levels.items()) if count)
     return outcome("keeper-log", "no errors", measured or "no lines", findings)
+
+
+def _is_excused(entry: Mapping[str, Any], excused: tuple[str, ...], alone: Sequence[Span]) -> bool:
+    at_ns = int(datetime.fromisoformat(str(entry.get("at"))).timestamp() * 1e9) if alone else 0
+    deceived = any(since <= at_ns <= until + RECOVERY_NS for since, until in alone)
+    return entry.get("event") in excused or (deceived and entry.get("event") in BELIEVED)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

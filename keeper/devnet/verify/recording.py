@@ -110,8 +110,12 @@ class Recording:
     @cached_property
     def outages(self) -> Sequence[Span]:
         """When the keeper was down by order or had no honest endpoint, and what a reorganisation took back."""
-        away = common(self.befell("hang"), self.befell("dead"))
-        return merged((*self.befell("kill"), *away, *self.taken_back.values()))
+        return merged((*self.befell("kill"), *self.away, *self.taken_back.values()))
+
+    @property
+    def away(self) -> Sequence[Span]:
+        """When none of the endpoints answered that tell the truth."""
+        return common(self.befell("hang"), self.befell("dead"))
 
     @cached_property
     def events(self) -> Sequence[Event]:

@@ -32,13 +32,11 @@ async def test_t25__fifty_housekeeping_before_it__the_price_is_in_the_next_block
     price = scene.wallet.intent(1, Lane.PRICE)
     keeper.prices.put(DEPLOYMENT, price)
     await keeper.pooled()
-    assert keeper.tx().last.hash in await scene.mine(keeper)
+    assert keeper.tx().last.hash in await scene.mine(keeper, sweeper)
     await keeper.outcome(price, CONFIRMED)
-    for _ in range(6):
-        await sweeper.pooled(min(14, 50 - await treasury.mined_nonce()))
+    while (mined := await treasury.mined_nonce()) < 50:
+        await sweeper.pooled(min(14, 50 - mined))
         await scene.mine(sweeper)
-        if await treasury.mined_nonce() == 50:
-            break
     for each in sweeps:
         await sweeper.outcome(each, IntentState.NO_EFFECT)
 

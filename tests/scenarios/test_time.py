@@ -54,7 +54,9 @@ async def test_t32__soak__memory_descriptors_and_journal_do_not_grow(scene: Scen
     with capsys.disabled():
         sys.stdout.write(f"\nsoak: {BLOCKS} blocks; from {first} to {last}\n")
     assert last.resident - first.resident < max(1 * MIB, first.resident // 20)
-    assert last.descriptors == first.descriptors
+    assert last.descriptors <= first.descriptors + len(scene.sim.endpoints), (
+        "a connection more to each, on a busy machine"
+    )
     assert last.journal <= max(8 * MIB, first.journal)
     assert await scene.is_settled(effects=BLOCKS, nonces=BLOCKS)
 

@@ -23,6 +23,19 @@ def test_demo__calm_run__every_check_passes(tmp_path: Path, capsys: pytest.Captu
     assert main(for_s=1, headless=True, keep=tmp_path / "run") == 2
 
 
+def test_demo__short_storm__every_check_passes_and_what_befell_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(for_s=36, headless=True, storm=True, seed=5, keep=tmp_path / "run")
+    told = capsys.readouterr().out
+    assert code == 0, told
+    assert "the keeper killed at" in told
+    assert "reorg of depth" in told
+    found = summary(tmp_path / "run")
+    assert found["failed"] == []
+    assert any("the liar: " in line for line in found["troubles"])  # type: ignore[attr-defined]
+
+
 def test_demo__one_venue_falsified__the_check_of_the_inputs_names_it(tmp_path: Path) -> None:
     assert main(for_s=15, headless=True, sabotage="falsify:okx", keep=tmp_path / "run") == 1
     found = summary(tmp_path / "run")

@@ -11,6 +11,7 @@ import pytest
 
 from keeper.devnet.verify import Outcome, verify
 from keeper.devnet.verify.excuses import Excuses
+from keeper.devnet.verify.process import complaints
 from keeper.devnet.verify.recording import Recording
 from keeper.devnet.verify.spans import common, merged, taken_back
 from tests.devnet.miniature import FALL_AT, NS, START, record
@@ -128,3 +129,23 @@ def test_taken_back__same_number_with_another_hash__lasts_from_the_first_to_the_
     told = [(1, 7, "a"), (2, 8, "b"), (5, 7, "c"), (5, 8, "d"), (6, 9, "e"), (9, 8, "f"), (9, 9, "g")]
     sightings = [{"t": at, "number": number, "hash": block} for at, number, block in told]
     assert taken_back(sightings) == {7: (1, 5), 8: (2, 9), 9: (6, 9)}
+
+
+@pytest.mark.parametrize(
+    ("event", "at_s", "passes"),
+    [
+        ("tx.reverted", 20, True),
+        ("tx.reverted", 27, False),
+        ("tx.reverted", 5, False),
+        ("signer.refused", 20, False),
+        ("wallet.used_elsewhere", 20, False),
+    ],
+)
+def test_log__error_that_a_liar_can_cause__is_excused_only_while_there_is_nobody_else(
+    tmp_path: Path, event: str, at_s: int, passes: bool
+) -> None:
+    line = {"at": f"2027-01-15T08:00:{at_s:02}.500000Z", "level": "error", "event": event}
+    (tmp_path / "keeper.stderr").write_text(json.dumps(line) + "\n")
+    alone = [((START + 18) * NS, (START + 22) * NS)]
+    assert complaints(tmp_path / "keeper.stderr", (), alone).passed == passes
+    assert not complaints(tmp_path / "keeper.stderr").passed

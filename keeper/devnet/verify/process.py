@@ -16,6 +16,7 @@ from keeper.devnet.verify.spans import Span
 LOUD = ("error", "critical")
 BELIEVED = (
     "tx.reverted",
+    "wallet.paused",
     "accounts.unreadable",
     "chainstate.unreadable",
     "liquidation.unreadable",

@@ -31,7 +31,7 @@ demo: $(VENV) $(NODE)
 	$(BIN)/python -m keeper demo $(ARGS)
 
 test: $(VENV) $(NODE)
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(VENV) $(NODE)
 	$(BIN)/ruff check

@@ -87,6 +87,7 @@ class HttpEndpoint:
         self._session = session
         self._limit = max_reply_bytes
         self._ids = count(1)
+        self.latency_s = 0.0
         self._failures = 0
         self._benched_until = 0.0
         self._quiet_until = 0.0
@@ -109,6 +110,10 @@ class HttpEndpoint:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+    def answered(self, seconds: float) -> None:
+        """Keeps a moving mean, so that one slow answer changes little and a slow node is known after a few."""
+        self.latency_s += (seconds - self.latency_s) / 2
 
     def succeeded(self) -> None:
         self._failures = 0

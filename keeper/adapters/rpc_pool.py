@@ -21,6 +21,10 @@ TIMEOUTS_S: Mapping[str, float] = {"eth_sendRawTransaction": 5.0, "eth_getLogs":
 TIMEOUT_S = 3.0
 _SEND = "eth_sendRawTransaction"
 _LONGEST_TURN_S = 1.0
+_LIGHT = frozenset({"eth_blockNumber", "eth_getBlockByNumber"})
+"""What costs every node the same, and all are asked for when they are compared: only this tells slow from quick."""
+_SLOW_S, _SLOWER = 0.25, 4
+"""An endpoint is passed over that takes longer than this, and so many times as long as the quickest."""
 _OUR_FAULT = range(-32602, -32599)
 """Invalid request, unknown method, invalid params: https://www.jsonrpc.org/specification#error_object"""
 
@@ -106,10 +110,19 @@ class EndpointPool:
         raise RpcUnavailable("; ".join(map(str, failures)) or f"no endpoint of chain {self._chain_id} is usable")
 
     async def each(
-        self, requests: Sequence[Request], decode: Callable[[object], T], patience_s: float, suspended: bool = True
+        self,
+        requests: Sequence[Request],
+        decode: Callable[[object], T],
+        patience_s: float,
+        suspended: bool = True,
+        benched: bool = False,
     ) -> dict[HttpEndpoint, T]:
-        """The first answer of every endpoint that has one within `patience_s`; without the `suspended` ones if told so."""
-        asked = [each for each in self._readable() if not each.benched(_now_s()) and (suspended or not each.suspended)]
+        """The first answer of every endpoint that has one within `patience_s`; of the `suspended` ones, and of those that
+        are `benched`, only if told so.
+        """
+        now_s = _now_s()
+        asked = [each for each in self._readable() if suspended or not each.suspended]
+        asked = [each for each in asked if benched or not each.benched(now_s)]
         tasks = {asyncio.ensure_future(self.attempt(each, requests, decode)): each for each in asked}
         if not tasks:
             return {}
@@ -178,6 +191,8 @@ class EndpointPool:
         outcome = "ok"
         try:
             replies = await endpoint.post(requests, self._timeouts_s.get(method, self._timeout_s))
+            if method in _LIGHT:
+                endpoint.answered(_now_s() - started_s)
             return [_value(endpoint, asked[0], reply, decode) for asked, reply in zip(requests, replies, strict=True)]
         except (TransientError, RpcError, Reverted) as error:
             outcome = _outcome(error)
@@ -209,11 +224,12 @@ class EndpointPool:
         return endpoint.verified
 
     def _to_read(self) -> list[HttpEndpoint]:
-        """Preferred first, strangers and benched ones last; suspended ones only when there are no others."""
+        """Preferred first; slow ones, strangers and benched ones last; suspended ones only when there are no others."""
         now_s = _now_s()
         usable = self._readable()
         believed = [endpoint for endpoint in usable if not endpoint.suspended] or usable
-        return sorted(believed, key=lambda endpoint: (endpoint.benched(now_s), not endpoint.verified))
+        slow_s = max(_SLOW_S, _SLOWER * min((each.latency_s for each in believed if each.verified), default=0.0))
+        return sorted(believed, key=lambda each: (each.benched(now_s), not each.verified, each.latency_s > slow_s))
 
     def _readable(self) -> list[HttpEndpoint]:
         return [endpoint for endpoint in self._usable() if not endpoint.write_only]

@@ -32,6 +32,7 @@ class Fake:
         self.head, self.history, self.base_fee, self.receipt = head, history, base_fee, receipt
         self.sends = sends or {"result": HASH}
         self.asked: Counter[str] = Counter()
+        self.pause_s = 0.0
         self.held = asyncio.Event()
         self.held.set()
 
@@ -39,6 +40,7 @@ class Fake:
         method = body["method"]
         self.asked[method] += 1
         await self.held.wait()
+        await asyncio.sleep(self.pause_s)
         return web.json_response({"jsonrpc": "2.0", "id": body["id"], **self._answer(method, body["params"])})
 
     def _answer(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
@@ -206,6 +208,33 @@ async def test_receipt__one_endpoint_hides_it_or_lies__counts_as_most_tell_it(
         assert (None if said is None else said.status) == status
         if told[-1] is not None and said is not None:
             assert said.block_hash == told[-1]["blockHash"]
+
+
+async def test_receipt__only_the_liar_is_not_benched__its_word_on_a_failure_is_not_enough() -> None:
+    async with AsyncExitStack() as stack:
+        honest = Fake(receipt=receipt())
+        found = await several(stack, Fake(receipt=receipt(status=0)), honest)
+        honest.held.clear()
+        await found.chain.fees()  # which benches the one that does not answer
+        honest.held.set()
+        assert await found.chain.receipt(Hash(HASH)) is None
+
+
+async def test_reads__the_preferred_endpoint_is_slow__another_is_asked_until_it_is_quick_again() -> None:
+    async with AsyncExitStack() as stack:
+        slow, quick = Fake(), Fake()
+        found = await several(stack, slow, quick)
+        slow.pause_s = 0.6
+        await found.chain.head_number()
+        await found.chain.compare()
+        asked = slow.asked["eth_blockNumber"]
+        await found.chain.head_number()
+        assert (slow.asked["eth_blockNumber"], quick.asked["eth_blockNumber"]) == (asked, 1)
+        slow.pause_s = 0.0
+        for _ in range(4):
+            await found.chain.compare()
+        await found.chain.head_number()
+        assert slow.asked["eth_blockNumber"] == asked + 1
 
 
 async def test_send__goes_to_all_at_once__the_first_that_takes_it_counts() -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,11 @@ from keeper.devnet.venues.venue import VenueServer
 from keeper.domain.ids import address
 from tests.canary import URL_SECRET, assert_kept, signed
 
+QUICK_INTERVAL_S = 10
+QUICK: tuple[MarketListing, ...] = tuple(
+    replace(each, feed=replace(each.feed, interval_s=QUICK_INTERVAL_S, hold_s=QUICK_INTERVAL_S)) for each in LISTINGS
+)
+"""Funding boundaries that a test need not wait long for."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 Edit = Callable[[dict[str, Any], dict[str, dict[str, Any]]], None]
 """Changes keeper.yaml and the market files (by name) before they are written."""

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,12 @@ import pytest
 
 from keeper.adapters.encoding.price_batch import PUSH_SELECTOR
 from keeper.adapters.protocols.contracts import contracts
-from keeper.devnet.configure import LISTINGS
-from keeper.devnet.deploy import MarketListing
 from tests.process.gate import Moment, RpcGate, rpc_gate
 from tests.process.ledger import BTC, People, assert_nothing_twice, events
-from tests.process.stage import KeeperProcess, Stage, stage
+from tests.process.stage import QUICK, QUICK_INTERVAL_S, KeeperProcess, Stage, stage
 
 pytestmark = pytest.mark.timeout(240)
 
-INTERVAL_S = 10
-QUICK: tuple[MarketListing, ...] = tuple(
-    replace(each, feed=replace(each.feed, interval_s=INTERVAL_S, hold_s=INTERVAL_S)) for each in LISTINGS
-)
 SETTLE = [contracts().exchange.functions[name].selector for name in ("settleFunding", "settleFundingMany")]
 LIQUIDATE = [contracts().exchange.functions[name].selector for name in ("liquidate", "liquidateBatch")]
 Provoke = Callable[[], Awaitable[None]]
@@ -102,7 +95,7 @@ async def crashes(
         mined = [entry["intent_id"] for entry in keeper.events("tx.mined") if entry["lane"] == "LIQUIDATION"]
         batches = {event.tx for event in await events(scene, "Liquidated")}
         assert len(mined) == len(set(mined)) == len(batches)
-        return dict(await assert_nothing_twice(scene, INTERVAL_S))
+        return dict(await assert_nothing_twice(scene, QUICK_INTERVAL_S))
 
 
 async def test_push__killed_before_with_and_after_the_node__then_each_round_is_once_on_chain(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from keeper.domain.exchange import PAUSE_FUNDING, PAUSE_LIQUIDATE, Tier
 from tests.chain.proxy import SEND, Proxy, proxied
 from tests.chain.stage import eventually
 from tests.process.ledger import BTC, SETTLEMENTS, People, events, sender_receipts
-from tests.process.stage import KeeperProcess, Stage, stage
+from tests.process.stage import QUICK, KeeperProcess, Stage, stage
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -103,7 +103,7 @@ async def assert_once(scene: Stage) -> None:
 
 @asynccontextmanager
 async def ready(tmp_path: Path) -> AsyncIterator[Scene]:
-    async with stage(tmp_path) as found, proxied(found.node.url, strict=False) as node:
+    async with stage(tmp_path, listings=QUICK) as found, proxied(found.node.url, strict=False) as node:
 
         def behind_proxy(settings: dict[str, Any], markets: dict[str, Any]) -> None:
             settings["chain"]["rpc"] = [node.url]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -264,5 +265,26 @@ def test_intent__taken_back_by_a_reorganisation_and_a_crash_meanwhile__is_not_to
             world.start()
         await block(world)
         assert world.told[funding.id].state is not IntentState.MINED
+
+    played(play)
+
+
+def test_liquidation__expired_by_an_empty_transfer__gets_a_second_nonce_only_when_that_is_final() -> None:
+    """It may be wanted again; until then its first bytes can still come back with a reorganisation."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        liquidation = want(world, Kind.RECORD, Lane.LIQUIDATION, deadline_s=3)
+        await asyncio.sleep(4)
+        world.announce()
+        await asyncio.sleep(0.1)
+        await block(world)
+        assert world.told[liquidation.id].state is IntentState.EXPIRED
+        await asyncio.sleep(2)
+        now, life = world.clock.now(), world.life
+        assert life is not None
+        life.inbox.offer(replace(liquidation, deadline=Timestamp(now + 60 * SECOND)))
+        await asyncio.sleep(0.1)
+        assert not life.outbox.wallet.desk.is_active(liquidation.id)
 
     played(play)

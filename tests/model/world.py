@@ -33,6 +33,7 @@ START = Timestamp(1_700_000_000 * 10**9)
 _KEY = signing_key(keccak(b"a key that only models use"))
 assert _KEY is not None
 SIGNER = KeySigner(_KEY, CHAIN_ID)
+_MINED_IN_VAIN = (IntentState.REVERTED, IntentState.NO_EFFECT, IntentState.LOST_RACE)
 OPEN = (None, IntentState.QUEUED, IntentState.ACTIVE, IntentState.MINED)
 ONCE = frozenset({Kind.RECORD, Kind.ONCE})
 """Calls that get no second nonce. A price may, once another has taken its place: its contract takes only newer ones."""
@@ -174,7 +175,7 @@ class World:
         """I3, where the second nonce would begin."""
         own = meant(tx.data) if tx.to == CONTRACT else ""
         record = self.ledger.intent(own)
-        failed = record is not None and record.state in (IntentState.REVERTED, IntentState.NO_EFFECT)
+        failed = record is not None and record.state in _MINED_IN_VAIN
         if not own or kind_of(tx.data) not in ONCE or failed:
             return  # what was mined and failed is tried again before that is final
         others = [

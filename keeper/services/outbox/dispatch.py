@@ -121,7 +121,7 @@ class Dispatch:
         if told is not None and told.state is IntentState.WITHHELD:
             return False
         record = wallet.history(intent.id)
-        superseded = record is not None and record.state is IntentState.SUPERSEDED
+        superseded = record is not None and record.state in (IntentState.SUPERSEDED, IntentState.EXPIRED)
         if superseded and intent.lane is not Lane.PRICE and wallet.desk.is_displaced(intent.id):
             return False  # a price does not wait for that: its contract takes only newer ones
         return may_start(record, wallet.clock.now(), intent.lane)

@@ -59,7 +59,7 @@ class RpcChain:
         batch_limit: int = 500,
         pin_by_hash: bool = True,
         verify_every_s: float = 300.0,
-        compare_every_s: float = 2.0,
+        compare_every_s: float = 1.0,
         legacy_fees: bool = False,
         clock: Clock | None = None,
         **options: Any,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ def show_list(config: Path, *, settled: bool, as_json: bool) -> None:
 def watch(config: Path, *, settled: bool, as_json: bool) -> None:
     """Once a second until Ctrl-C; off a terminal one table, or one line of JSON, below the other."""
     console, source = Console(), listing(config)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     try:
         if as_json or not console.is_terminal:
             _repeat(lambda: _list(source.watched(settled=settled), console, as_json, indent=None))

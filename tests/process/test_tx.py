@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from keeper.devnet.configure import address_of
 from tests.process.stage import REPOSITORY, KeeperProcess, Stage, stage
 
 pytestmark = pytest.mark.timeout(240)
@@ -21,15 +22,15 @@ async def stuck_push(scene: Stage, keeper: KeeperProcess) -> int:
     """A price that is with the node, which mines nothing any more; its nonce."""
     await keeper.published()
     await scene.rpc.call("evm_setIntervalMining", 0)
+    mined = int(await scene.rpc.call("eth_getTransactionCount", address_of(scene.keys.sender), "latest"), 16)
     scene.market.jump("BTC", 0.004)
-    status = await keeper.until(
+    await keeper.until(
         lambda status: any(
-            each["lane"] == "price" and each["state"] == "broadcast" for each in status["transactions"]["pending"]
+            each["lane"] == "price" and each["state"] == "broadcast" and each["nonce"] == mined
+            for each in status["transactions"]["pending"]
         )
     )
-    pending = [each for each in status["transactions"]["pending"] if each["state"] == "broadcast"]
-    nonce: int = pending[0]["nonce"]
-    return nonce
+    return mined
 
 
 async def tx(scene: Stage, config: Path, *words: str) -> tuple[int, str]:

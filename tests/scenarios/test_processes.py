@@ -43,6 +43,7 @@ async def test_t10__lost_reply_and_killed__the_same_bytes_again_and_one_effect(s
     assert await scene.is_settled(effects=1, nonces=1)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", [28])
 async def test_t28__killed_at_eight_points__each_round_is_recorded_once_and_no_nonce_is_left_out(
     scene: Scene, seed: int

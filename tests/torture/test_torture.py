@@ -41,12 +41,13 @@ async def test_keeper__killed_at_twelve_places__does_everything_once(tmp_path: P
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_naive_sender__killed_at_the_same_places__is_caught(tmp_path: Path) -> None:
-    cases = [
-        Case("probe", failpoint, 102) for failpoint in ("after_broadcast_before_reply", "at_bump_saved", "after_sign")
-    ]
-    results = await _run(cases, tmp_path, "naive")
-    doubles, losses = counts(results)[4:6]
-    assert doubles + losses > 0
+    """Timing decides which kill hurts it: one in four does."""
+    places = ("after_broadcast_before_reply", "at_bump_saved", "after_sign")
+    for seed in range(102, 110):
+        results = await _run([Case("probe", place, seed) for place in places], tmp_path / str(seed), "naive")
+        if sum(counts(results)[4:6]):
+            return
+    raise AssertionError("not one of 24 kills made the naive sender double or lose anything")
 
 
 async def _run(cases: list[Case], directory: Path, sender: str) -> list[Result]:

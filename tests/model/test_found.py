@@ -288,3 +288,30 @@ def test_liquidation__expired_by_an_empty_transfer__gets_a_second_nonce_only_whe
         assert not life.outbox.wallet.desk.is_active(liquidation.id)
 
     played(play)
+
+
+def test_intent__done_after_its_nonce_went_to_somebody_else_unwritten__is_not_done_again_after_a_crash() -> None:
+    """The disk was full when the nonce was given up: after the restart it is given up once more."""
+
+    async def play(world: World) -> None:
+        foreign = foreign_use(0, 400 * GWEI)
+        world.network.seen[foreign.hash] = foreign
+        world.network.foreign.add(foreign.hash)
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.network.mine([foreign])
+        world.announce()
+        await asyncio.sleep(2.5)
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        while 0 in desk.open:
+            world.unwritable = 3  # that it is missing, its outcome, and that again with the nonce
+            await block(world)
+        while world.told[funding.id].state is not IntentState.CONFIRMED:
+            await block(world)
+        await world.kill()
+        world.start()
+        for _ in range(16):
+            await block(world)
+
+    played(play)

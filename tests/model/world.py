@@ -74,6 +74,7 @@ class World:
     """Steps until the next start."""
     lives: int = 0
     step: int = 0
+    last_sent: int = -1
     misfortunes: int = 0
     """Anything that excuses a gap for a while."""
     seeing_until: int = 0
@@ -167,6 +168,7 @@ class World:
     def _live_on(self) -> None:
         if self.die_after == 0 and self.life is not None:
             self.life.node.dead = True
+            self.network.misled.add(self.last_sent)  # what the node said to it may never be known
             raise Killed
         if self.die_after > 0:
             self.die_after -= 1
@@ -196,8 +198,7 @@ class World:
         self._live_on()
 
     def _sent(self, tx: Envelope) -> None:
-        if self.die_after == 0:
-            self.network.misled.add(tx.nonce)  # nobody will ever know what the node said
+        self.last_sent = tx.nonce
         self._live_on()
 
     def _heard(self, own: str, outcome: Outcome) -> None:

@@ -229,7 +229,9 @@ class Receipts:
     def _orphan(self, tx: TxRecord) -> None:
         wallet, intent = self.wallet, tx.intent
         late = is_expired(intent, wallet.clock.now())
-        wanted = intent is not None and tx.state is not TxState.VACANT and not wallet.desk.is_abandoned(intent)
+        record = None if intent is None else wallet.history(intent.id)
+        done = record is not None and record.state in (IntentState.MINED, IntentState.CONFIRMED)  # by another nonce
+        wanted = tx.state is not TxState.VACANT and not wallet.desk.is_abandoned(intent) and not done
         if intent is not None and wanted:
             wallet.settle(intent, IntentState.EXPIRED if late else IntentState.QUEUED, "nonce used elsewhere")
         # The alarm before the journal: after a crash in between, it is raised twice rather than never.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from keeper.adapters.journal_database import Database
@@ -51,7 +53,7 @@ class SqliteLedger:
             ).fetchone()
         return None if row is None else IntentRecord(IntentState(row[0]), row[1], Timestamp(row[2]))
 
-    def save(self, tx: TxRecord) -> None:
+    def save(self, tx: TxRecord, outcomes: Sequence[Outcome] = ()) -> None:
         now = self._clock.now()
         with self._database.write() as connection:
             connection.executemany(_INTENT, [_intent_row(each) for each in _intents(tx)])
@@ -64,12 +66,11 @@ class SqliteLedger:
             if tx.receipt is not None:
                 connection.execute("INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)", _receipt_row(tx.receipt, tx_id))
             connection.execute(_WALLET, (tx.chain_id, tx.wallet, tx.nonce + 1))
+            connection.executemany(_OUTCOME, [_outcome_row(each) for each in outcomes])
 
     def settle(self, outcome: Outcome) -> None:
-        failed = int(outcome.state in FAILED_INTENTS)
-        row = (outcome.intent_id, outcome.lane, outcome.key, outcome.state, outcome.tx_hash, outcome.reason, failed)
         with self._database.write() as connection:
-            connection.execute(_OUTCOME, (*row, outcome.at))
+            connection.execute(_OUTCOME, _outcome_row(outcome))
 
     def unfinished(self, chain_id: int, wallet: Address) -> tuple[TxRecord, ...]:
         with self._database.read() as connection:
@@ -99,6 +100,14 @@ class SqliteLedger:
                 (before,),
             )
         return count
+
+
+def _outcome_row(outcome: Outcome) -> tuple[object, ...]:
+    failed = int(outcome.state in FAILED_INTENTS)
+    return (
+        *(outcome.intent_id, outcome.lane, outcome.key, outcome.state, outcome.tx_hash, outcome.reason),
+        *(failed, outcome.at),
+    )
 
 
 def _intents(tx: TxRecord) -> list[Intent]:

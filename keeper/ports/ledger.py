@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from keeper.domain.ids import Address
@@ -13,8 +14,8 @@ class Ledger(Protocol):
 
     def intent(self, intent_id: str) -> IntentRecord | None: ...
 
-    def save(self, tx: TxRecord) -> None:
-        """The nonce with all its attempts, its receipt and the intents they carry, in one commit."""
+    def save(self, tx: TxRecord, outcomes: Sequence[Outcome] = ()) -> None:
+        """The nonce with all its attempts, its receipt and the intents they carry, and `outcomes`, in one commit."""
         ...
 
     def settle(self, outcome: Outcome) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.domain.chain import Receipt
@@ -41,7 +41,9 @@ class MemoryLedger:
     def intent(self, intent_id: str) -> IntentRecord | None:
         return self.outcomes.get(intent_id)
 
-    def save(self, tx: TxRecord) -> None:
+    def save(self, tx: TxRecord, outcomes: Sequence[Outcome] = ()) -> None:
+        for outcome in outcomes:
+            self.settle(outcome)
         row = self.rows.setdefault((tx.chain_id, tx.wallet, tx.nonce), Row(tx.state, None, None))
         row.state, row.missing_since = tx.state, tx.missing_since
         row.receipt = None if tx.receipt is None else replace(tx.receipt, logs=())
@@ -98,9 +100,9 @@ class Disk:
     def intent(self, intent_id: str) -> IntentRecord | None:
         return self.ledger.intent(intent_id)
 
-    def save(self, tx: TxRecord) -> None:
+    def save(self, tx: TxRecord, outcomes: Sequence[Outcome] = ()) -> None:
         self.guard("before")
-        self.ledger.save(tx)
+        self.ledger.save(tx, outcomes)
         self.guard("after")
 
     def settle(self, outcome: Outcome) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,9 +30,9 @@ class Both:
     def intent(self, intent_id: str) -> IntentRecord | None:
         return _same(self.one.intent(intent_id), self.other.intent(intent_id))
 
-    def save(self, tx: TxRecord) -> None:
-        self.one.save(tx)
-        self.other.save(tx)
+    def save(self, tx: TxRecord, outcomes: Sequence[Outcome] = ()) -> None:
+        self.one.save(tx, outcomes)
+        self.other.save(tx, outcomes)
         assert self.one.unfinished(tx.chain_id, tx.wallet) == self.other.unfinished(tx.chain_id, tx.wallet)
 
     def settle(self, outcome: Outcome) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +15,10 @@ from keeper.adapters.journal_ledger import SqliteLedger
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.signers.key_signer import KeySigner
 from keeper.devnet.jsonrpc import JsonRpc
-from keeper.domain.transaction import INCLUDED, UNMINED, Purpose, TxRecord, TxState
+from keeper.domain.transaction import INCLUDED, UNMINED, Outcome, Purpose, TxRecord, TxState
 from keeper.errors import RpcError
 from keeper.services.heads import HeadService
+from keeper.services.outbox import Wallet
 from tests.torture.trap import Trap
 
 _REPLACED = {Purpose.BUMP: "bump", Purpose.SUPERSEDE: "supersede", Purpose.CANCEL: "cancel"}
@@ -38,7 +39,7 @@ class Places:
         _around(KeySigner, "sign_transaction", self._sign)
         _around(RpcChain, "broadcast", self._broadcast)
         _around(SqliteLedger, "save", self._save)
-        _around(SqliteLedger, "settle", self._settle)
+        _around(Wallet, "settle", self._settle)
         _around(SqliteLedger, "unfinished", self._unfinished)
         _around(HeadService, "_publish", self._publish)
         _around(Database, "write", self._write)
@@ -65,18 +66,21 @@ class Places:
             with suppress(RpcError):
                 await JsonRpc(session, self.url).call("eth_sendRawTransaction", "0x" + raw.hex())
 
-    def _save(self, original: Callable[..., Any], ledger: SqliteLedger, tx: TxRecord) -> None:
+    def _save(
+        self, original: Callable[..., Any], ledger: SqliteLedger, tx: TxRecord, outcomes: Sequence[Outcome] = ()
+    ) -> None:
         kind = self._kind(tx)
         if kind in _REPLACED.values():
             self.trap.passed(f"at_{kind}_signed")
         self.trap.passed(f"before_{kind}", f"before_{kind}_saved")
-        self._wrote(kind, original, ledger, tx)
+        self._wrote(kind, original, ledger, tx, outcomes)
         self.known[tx.nonce] = tx
         self.trap.passed(f"after_{kind}", f"after_{kind}_saved", f"at_{kind}_saved", f"at_{kind}")
 
-    def _settle(self, original: Callable[..., Any], *args: Any) -> None:
+    def _settle(self, original: Callable[..., Any], *args: Any, **keys: Any) -> None:
+        """What became of an intent is told; it is written with its nonce, a moment later."""
         self.trap.passed("before_settle")
-        self._wrote("settle", original, *args)
+        original(*args, **keys)
         self.trap.passed("after_settle")
 
     def _wrote(self, kind: str, original: Callable[..., Any], *args: Any) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from keeper.devnet.node import NodeOptions
-from keeper.domain.transaction import IntentState, Lane, TxRecord, TxState
+from keeper.domain.transaction import IntentState, Lane, Outcome, TxRecord, TxState
 from keeper.ports.ledger import Ledger
 from tests.chain.proxy import SEND, proxied
 from tests.chain.stage import DEPLOYMENT, Keeper, Stage, staged
@@ -86,8 +86,8 @@ def _sent(keeper: Keeper, nonce: int) -> bool:
 def _die_after(patched: pytest.MonkeyPatch, ledger: Ledger, state: TxState) -> None:
     original = ledger.save
 
-    def save(tx: TxRecord) -> None:
-        original(tx)
+    def save(tx: TxRecord, outcomes: Sequence[Outcome] = ()) -> None:
+        original(tx, outcomes)
         if tx.state is state:
             raise Killed
 

@@ -152,7 +152,7 @@ class Receipts:
                 advice="the contract refused what the keeper expected to work; see the reason and the market's status",
             )
         if intent is not None:
-            wallet.settle(intent, state, "" if revert is None else revert.name, receipt)
+            wallet.settle(intent, state, "" if revert is None else revert.name, receipt, stored_next=True)
 
     def _settle_displaced(self, tx: TxRecord, other: Intent, receipt: Receipt, *, cancelled: bool) -> None:
         wallet = self.wallet
@@ -162,7 +162,8 @@ class Receipts:
             record, ended = wallet.history(other.id), IntentState.ABANDONED
             if record is not None and record.state is ended:
                 return  # told when the operator took it back
-        wallet.settle(other, ended, f"nonce {tx.nonce} went to another attempt", tx=receipt.tx_hash)
+        reason = f"nonce {tx.nonce} went to another attempt"
+        wallet.settle(other, ended, reason, tx=receipt.tx_hash, stored_next=True)
 
     async def _explain(self, winner: Attempt, receipt: Receipt) -> Revert:
         """Replays the call on the state after its block, then before it: a lost race shows only after."""
@@ -192,7 +193,7 @@ class Receipts:
             wallet.log.info(
                 "tx.confirmed", wallet=wallet.name, nonce=tx.nonce, tx_hash=receipt.tx_hash, intent_id=intent.id
             )
-            wallet.settle(intent, IntentState.CONFIRMED, "", receipt)
+            wallet.settle(intent, IntentState.CONFIRMED, "", receipt, stored_next=True)
         if tx.state is TxState.CONFIRMED or wallet.rules.finality_blocks <= wallet.rules.confirmations:
             wallet.store(final(tx))
             del wallet.desk.open[tx.nonce]
@@ -203,7 +204,7 @@ class Receipts:
         wallet = self.wallet
         receipt, winner = tx.receipt, tx.winner
         if winner is not None and winner.intent is not None:  # before the nonce, as in `_include`
-            wallet.settle(winner.intent, IntentState.ACTIVE, "reorged")
+            wallet.settle(winner.intent, IntentState.ACTIVE, "reorged", stored_next=True)
         wallet.store(taken_back(tx))
         wallet.desk.resend.add(tx.nonce)
         wallet.meter.count("keeper_tx_reorged_total", signer=wallet.name)
@@ -233,7 +234,8 @@ class Receipts:
         done = record is not None and record.state in (IntentState.MINED, IntentState.CONFIRMED)  # by another nonce
         wanted = tx.state is not TxState.VACANT and not wallet.desk.is_abandoned(intent) and not done
         if intent is not None and wanted:
-            wallet.settle(intent, IntentState.EXPIRED if late else IntentState.QUEUED, "nonce used elsewhere")
+            ended = IntentState.EXPIRED if late else IntentState.QUEUED
+            wallet.settle(intent, ended, "nonce used elsewhere", stored_next=True)
         # The alarm before the journal: after a crash in between, it is raised twice rather than never.
         self._alarm("a transaction that is not ours consumed the nonce", tx.nonce)
         wallet.store(orphaned(tx))

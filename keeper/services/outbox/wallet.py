@@ -82,15 +82,16 @@ class Wallet:
     def store(self, tx: TxRecord) -> None:
         """On the desk at once and in the journal if that can be written: the chain will tell again what it did not take.
 
-        Not before the outcomes: a nonce that the journal knows as mined tells nothing after a restart.
+        With all outcomes that are not written yet, in one commit: a nonce that the journal knows as mined tells nothing
+        after a restart, and an outcome whose receipt came from a branch that is gone is not judged again.
         """
         self.desk.open[tx.nonce] = tx
-        if not self.write_outcomes():
-            return
         try:
-            self.ledger.save(tx)
+            self.ledger.save(tx, tuple(self.desk.unwritten.values()))
         except TransientError as error:
             self.unwritable(error)
+        else:
+            self.desk.unwritten.clear()
 
     def settle(
         self,
@@ -99,12 +100,18 @@ class Wallet:
         reason: str = "",
         receipt: Receipt | None = None,
         tx: Hash | None = None,
+        *,
+        stored_next: bool = False,
     ) -> None:
-        """Publishes and journals what became of an intent, and counts it when that is the end of it."""
+        """Publishes and journals what became of an intent, and counts it when that is the end of it.
+
+        `stored_next`: the caller stores its nonce next, and both are to be one commit.
+        """
         tx_hash = tx if receipt is None else receipt.tx_hash
         outcome = Outcome(intent.id, intent.lane, intent.key, state, self.clock.now(), tx_hash, receipt, reason)
         self.desk.unwritten[intent.id] = outcome
-        self.write_outcomes()
+        if not stored_next:
+            self.write_outcomes()
         if state not in OPEN_INTENTS:
             self.desk.counts[intent.lane, state] += 1
             self.meter.count("keeper_tx_total", purpose=intent.lane.name.lower(), outcome=state)

@@ -15,7 +15,7 @@ from keeper.domain.ids import Address, Hash
 from keeper.domain.time import Timestamp
 
 GWEI = 10**9
-_KEPT_BLOCKS = 100
+_KEPT_BLOCKS, _KEPT_RECEIPTS = 100, 5_000
 
 
 def _hash(words: str) -> Hash:
@@ -82,6 +82,6 @@ class InstantChain:
 
     def _forget(self) -> None:
         """What lies far below is asked for no more: the benchmark's own memory must not grow."""
-        if len(self.receipts) > 50_000:
+        if len(self.receipts) > _KEPT_RECEIPTS:
             oldest = self.number - _KEPT_BLOCKS
             self.receipts = {tx: each for tx, each in self.receipts.items() if each.block_number > oldest}

@@ -77,6 +77,30 @@ async def test_lost_reply__the_node_has_it__no_second_nonce(automine: Stage) -> 
     assert not automine.log.named("wallet.used_elsewhere")
 
 
+async def test_lost_reply__mined_before_the_send_gives_up__is_not_told_as_expired(manual: Stage) -> None:
+    """While its first send hangs an intent is still in the queue; its deadline may pass there, though it is done."""
+    async with proxied(manual.node.url) as proxy:
+        proxy.fail(SEND, "hang")
+        keeper = await manual.keeper(url=proxy.url, send_timeout_s=4.0)
+        await keeper.until(lambda: keeper.wallet.desk.market is not None)
+        intent = manual.intent(1, deadline_s=1.0)
+        await keeper.inbox.put(intent)
+        await eventually(lambda: is_pooled(manual))
+        await manual.mine()
+        await keeper.outcome(intent, IntentState.CONFIRMED)
+        await keeper.until(lambda: intent.deadline is not None and manual.clock.now() > intent.deadline)
+        assert keeper.wallet.desk.is_queued(intent.id)
+        await keeper.until(lambda: not keeper.wallet.desk.is_queued(intent.id))
+        record = keeper.wallet.ledger.intent(intent.id)
+        assert record is not None
+        assert record.state is IntentState.CONFIRMED
+        assert not keeper.log.named("tx.expired")
+
+
+async def is_pooled(stage: Stage) -> bool:
+    return bool(await stage.pooled())
+
+
 async def test_pool_rules__fifteen_replacements__none_is_underpriced(manual: Stage) -> None:
     async with proxied(manual.node.url) as proxy:
         keeper = await manual.keeper(url=proxy.url)

@@ -70,10 +70,10 @@ class Dispatch:
         return any(_deployment(each) == _deployment(tx) for each in prices)
 
     def expire(self) -> None:
-        """Drops what waited too long."""
+        """Drops what waited too long. What is being sent stays in the queue until a node answers, and may be done by then."""
         now = self.wallet.clock.now()
         for _, _, intent in list(self.wallet.desk.queue):
-            if is_expired(intent, now):
+            if is_expired(intent, now) and self._is_wanted(intent):
                 self._expire(intent)
 
     def _next(self) -> Intent | None:

@@ -1,6 +1,6 @@
 # Everything sets itself up: Python 3.11+ with venv, node with npm, nothing global.
 #   make demo      a local chain, a perp protocol, seven exchanges, traders and the keeper; ARGS="--for 60s --headless"
-#   make test      the whole test suite, three at a time, most wait for blocks; ARGS="-k funding", JOBS=0 for one by one
+#   make test      the whole test suite, two at a time; ARGS="-k funding", JOBS=0 for one by one
 #   make check     what CI asks besides tests: ruff, format, mypy, floors, contracts
 #   make docs      renew what documents repeat from the code
 #   make contracts compile the reference protocol; CHECK=1 compares with what is committed
@@ -11,7 +11,7 @@
 #   make clean     remove everything that make made
 PYTHON ?= python3
 ARGS ?=
-JOBS ?= 3
+JOBS ?= 2
 CHECK ?=
 BLOCKS ?= 10000
 

@@ -18,7 +18,7 @@ from keeper.devnet.deploy import Deployment
 from keeper.domain.ids import address
 from tests.process.gate import rpc_gate
 from tests.process.ledger import sender_receipts
-from tests.process.stage import KeeperProcess, stage, started
+from tests.process.stage import KeeperProcess, Stage, stage, started
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -109,7 +109,7 @@ async def test_stop__with_a_push_under_way__then_it_is_mined_before_the_end_and_
         keeper = await scene.keeper(scene.configure(), environ=systemd.environ())
         await keeper.published()
         await scene.rpc.call("evm_setIntervalMining", 0)
-        nonce = await pending_push(keeper, scene.market.jump)
+        nonce = await pending_push(scene, keeper)
         stopping = asyncio.create_task(keeper.stop())
         await systemd.hears("STOPPING=1")
         assert not stopping.done()
@@ -127,7 +127,7 @@ async def test_stop__with_a_push_that_is_never_mined__then_code_1_and_a_critical
         keeper = await scene.keeper(scene.configure(impatient))
         await keeper.published()
         await scene.rpc.call("evm_setIntervalMining", 0)
-        await pending_push(keeper, scene.market.jump)
+        await pending_push(scene, keeper)
         assert await keeper.stop() == 1
         (told,) = keeper.events("outbox.undrained")
         assert told["level"] == "critical"
@@ -136,16 +136,17 @@ async def test_stop__with_a_push_that_is_never_mined__then_code_1_and_a_critical
         assert "Traceback" not in keeper.tail()
 
 
-async def pending_push(keeper: KeeperProcess, jump: Any) -> int:
-    """Waits until a price is with the node and not mined; its nonce."""
-    jump("BTC", 0.004)
-    status = await keeper.until(
+async def pending_push(scene: Stage, keeper: KeeperProcess) -> int:
+    """Waits until a price is with the node, which mines nothing any more; its nonce."""
+    mined = int(await scene.rpc.call("eth_getTransactionCount", address_of(scene.keys.sender), "latest"), 16)
+    scene.market.jump("BTC", 0.004)
+    await keeper.until(
         lambda status: any(
-            each["lane"] == "price" and each["state"] == "broadcast" for each in status["transactions"]["pending"]
+            each["lane"] == "price" and each["state"] == "broadcast" and each["nonce"] == mined
+            for each in status["transactions"]["pending"]
         )
     )
-    nonce: int = status["transactions"]["pending"][0]["nonce"]
-    return nonce
+    return mined
 
 
 async def test_dry_run__then_it_decides_and_sends_nothing(tmp_path: Path) -> None:

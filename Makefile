@@ -4,6 +4,7 @@
 #   make check     what CI asks besides tests: ruff, format, mypy, floors, contracts
 #   make docs      renew what documents repeat from the code
 #   make contracts compile the reference protocol; CHECK=1 compares with what is committed
+#   make validate  formulas against what exchanges published; renews docs/validation.md
 #   make bench     benchmarks; ARGS=name
 #   make torture   kill -9 at every step of sending, on a real chain, 40 minutes; ARGS="--seeds 5"
 #   make soak      memory, descriptors and journal over 10,000 blocks of sending; BLOCKS=500
@@ -24,7 +25,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test check format docs contracts bench torture soak lock clean
+.PHONY: demo test check format docs contracts validate bench torture soak lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV) $(NODE)
@@ -49,6 +50,9 @@ docs: $(VENV)
 
 contracts: $(NODE)
 	node scripts/compile.mjs $(if $(CHECK),--check)
+
+validate: $(VENV)
+	$(BIN)/python -m tests.validation
 
 bench: $(VENV) $(NODE)
 	$(BIN)/python -m benchmarks $(ARGS)

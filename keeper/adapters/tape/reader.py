@@ -38,9 +38,8 @@ def _file(file: Path, *, first: bool) -> Iterator[Line]:
             raise TapeUnreadable(f"{file}, line {number + 1}: {error}") from None
         if number == 0:
             _require_known(file, found)
-        if not found.kind.startswith(PROLOGUE):
-            yield found
-        elif first:
+        told_before = number == 0 or found.kind.startswith(PROLOGUE)
+        if first or not told_before:
             yield found._replace(kind=found.kind.removeprefix(PROLOGUE))
 
 

@@ -35,6 +35,7 @@ def test_share__by_hand():
         (STATE, replace(RULES, dust_e18=e18(7_000) + 1), None, 1, Why.DUST),
         (STATE, replace(RULES, dust_e18=e18(7_000)), None, Fraction(3, 10), Why.BUFFER),
         (STATE, replace(RULES, slice_above_e18=e18(9_999)), None, Fraction(1, 5), Why.SLICE),
+        (replace(STATE, equity_e18=e18(90)), replace(RULES, slice_above_e18=e18(1)), None, Fraction(1, 5), Why.BUFFER),
         (STATE, replace(RULES, slice_above_e18=e18(10_000)), None, Fraction(3, 10), Why.BUFFER),
         (STATE, replace(RULES, slice_above_e18=None), 0, Fraction(3, 10), Why.BUFFER),
         (STATE, replace(RULES, slice_above_e18=e18(9_999)), 29, 0, Why.COOLING),

@@ -53,6 +53,14 @@ def test_prices__of_what_cannot_lose_its_margin__do_not_exist(contract):
     assert liquidation_price(rich) is Unreachable.NEVER
 
 
+def test_prices__between_nothing_and_the_smallest_price__do_not_exist():
+    """No positive price lies below one unit; one unit more of loss and there is one."""
+    long = Isolated(LINEAR, 2 * e18(1), 10, 19, HALF_PERCENT)
+    assert bankruptcy_price(long) is Unreachable.NEVER
+    assert bankruptcy_price(replace(long, margin_e18=18)) is Unreachable.NEVER
+    assert bankruptcy_price(replace(long, margin_e18=17)) == 2
+
+
 def test_prices__of_what_is_under_water_at_any_price__say_so():
     short = Isolated(LINEAR, -e18(1), e18(10), -e18(10), HALF_PERCENT)
     assert liquidation_price(short) is bankruptcy_price(short) is Unreachable.ALWAYS

@@ -85,3 +85,15 @@ def test_bybit_inverse__without_maintenance_or_fees__is_the_bankruptcy_price(ent
 
 def test_dydx_v4__its_own_example():
     assert venues.dydx_v4(-e18(3), e18(3_000), e18(1_000), Fraction(1, 20)) == e18(10_000) * 100 // 315
+
+
+def test_bybit_inverse_cross__both_sides__by_hand():
+    """10,000 USD at 8,000 with 0.5 BTC, 0.5 % and 0.075 %: the fee is that of closing at the bankruptcy price."""
+    args = (e18(8_000), e18("0.5"), Fraction(1, 200), Fraction(75, 100_000))
+    for side, to_the_cent in ((1, "5739.08"), (-1, "13213.31")):
+        bankrupt = Fraction(10_000) * (1 + side * args[3]) / (Fraction(5, 4) + side * Fraction(1, 2))
+        room = Fraction(1, 2) - Fraction(5, 4) / 200 - 10_000 / bankrupt * args[3]
+        exact = 10**18 * Fraction(10_000) / (Fraction(5, 4) + side * room)
+        found = venues.bybit_inverse_cross(side * e18(10_000), *args)
+        assert abs(found - exact) <= 10
+        assert abs(found - e18(to_the_cent)) < e18("0.005")

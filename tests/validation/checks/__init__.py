@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.validation.checks import index_compositions
+from tests.validation.checks import (
+    index_compositions,
+    margin_prices,
+    margin_tiers,
+)
 from tests.validation.row import Row
 
-CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (index_compositions.rows,)
+CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
+    index_compositions.rows,
+    margin_tiers.rows,
+    margin_prices.rows,
+)

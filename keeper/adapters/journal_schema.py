@@ -37,4 +37,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX decision_by_age ON decision(created_at)",
         "CREATE TABLE snapshot(name TEXT PRIMARY KEY, document TEXT NOT NULL, saved_at INTEGER NOT NULL) STRICT",
     ),
+    ("ALTER TABLE decision ADD COLUMN root TEXT",),
 )

@@ -36,6 +36,12 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "service_last_beat_timestamp_seconds", "service", "When a loop last went round."),
     _metric("gauge", "loop_lag_seconds", "", "How late the event loop last was."),
     _metric("gauge", "mailbox_depth", "mailbox", "Acts waiting in a bounded queue."),
+    _metric(
+        "gauge",
+        "evidence_bytes",
+        "",
+        "Size of the compressed records behind published prices, without what the journal holds.",
+    ),
     _metric("gauge", "tape_bytes", "", "Size of the tape on disk."),
     _metric("gauge", "tape_lines_lost", "", "Lines that the disk did not take since the start."),
     _metric("counter", "series_refused_total", "", "Metric series not opened because a metric had too many."),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.coordinator import AlwaysLeader
+from keeper.adapters.evidence.archive import EvidenceArchive, EvidenceLimits
 from keeper.adapters.prometheus import PrometheusMeter
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.schedule import ApschedulerSchedule
@@ -20,6 +21,7 @@ from keeper.app.intake import chain_services, feeds, pricing_services
 from keeper.app.serve import deployment_of, outboxes_of, serve
 from keeper.app.taping import Taping
 from keeper.app.world import App, Keys, World
+from keeper.domain.time import SECOND
 from keeper.domain.transaction import Intent
 from keeper.errors import ConfigError
 from keeper.ports.clock import Clock
@@ -28,7 +30,7 @@ from keeper.ports.meter import Meter
 from keeper.runtime.mailbox import Mailbox
 from keeper.services.balance import BalanceService
 from keeper.settings.models import Settings, SignerSettings
-from keeper.settings.specs import market_plan
+from keeper.settings.specs import market_plans
 
 _LOW_BALANCE_WEI = 10**16
 _INBOX = 256
@@ -59,7 +61,7 @@ def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
     """Raises ConfigError for settings that no build of this program can serve."""
     boards, coordinator = Boards(), AlwaysLeader()
     deployments = tuple(deployment_of(settings, name) for name in sorted(settings.deployments))
-    plans = {market.id: market_plan(market) for market in settings.perps}
+    plans = market_plans(settings)
     wallet_name = keys.sender.address if keys.sender is not None else "none"
     inbox: Mailbox[Intent] = Mailbox(f"intents:{wallet_name}", _INBOX)
     halt = Halt(settings.state_dir / HALT_FILE, world.journal.snapshots, world.clock, world.log)
@@ -74,6 +76,9 @@ def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
     if world.taping is not None:
         world.taping.snapshots = tuple(name for name in app.core if name.startswith("pricing:"))
         app.core[world.taping.service.name] = world.taping.service
+    if world.evidence is not None:
+        world.evidence.configured(settings.decisive)
+        app.core[world.evidence.name] = world.evidence
     for deployment in deployments:
         if deployment.markets:
             app.core.update(serve(app, deployment, keys, coordinator, inbox))
@@ -92,6 +97,22 @@ def taped(world: World, settings: Settings, directory: Path, max_mb: int | None)
         return world
     taping = Taping(directory, max_mb, settings, world.journal.snapshots, world.clock, world.log, world.meter)
     return replace(world, sessions=taping.sessions, taping=taping)
+
+
+def archived(world: World, settings: Settings, state: Path) -> World:
+    """The world with records of decisions kept beyond the journal."""
+    rules = settings.evidence
+    limits = EvidenceLimits(keep_ns=rules.keep_days * 86_400 * SECOND, max_bytes=rules.max_mb << 20)
+    archive = EvidenceArchive(
+        state / "journal.sqlite",
+        state / "evidence",
+        world.journal.decisions,
+        world.clock,
+        world.log,
+        world.meter,
+        limits,
+    )
+    return replace(world, evidence=archive)
 
 
 def system_clock() -> Clock:

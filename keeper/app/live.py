@@ -18,7 +18,7 @@ from keeper.adapters.journal import Journal
 from keeper.adapters.prometheus import CONTENT_TYPE, PrometheusMeter
 from keeper.app import logs
 from keeper.app.admin import AdminServer
-from keeper.app.build import build, meter_of, open_chain, open_keys, system_clock, taped
+from keeper.app.build import archived, build, meter_of, open_chain, open_keys, system_clock, taped
 from keeper.app.gauges import Gauges
 from keeper.app.ops import OpsServer
 from keeper.app.orders import Orders
@@ -60,7 +60,7 @@ def run(settings: Settings, dry_run: bool, whole_tape: Path | None = None, for_s
         journal = opened.enter_context(Journal.open(state, clock))
         meter = meter_of(settings)
         chain = open_chain(settings, os.environ, meter, log)
-        world = World(clock, log, meter, Pulse(clock), journal, chain)
+        world = archived(World(clock, log, meter, Pulse(clock), journal, chain), settings, state)
         ring_mb = settings.tape.max_mb if whole_tape is None else None
         app = build(settings, keys, taped(world, settings, whole_tape or state / "tape", ring_mb), dry_run)
         _spare_the_collector()

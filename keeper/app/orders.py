@@ -22,7 +22,7 @@ from keeper.runtime.supervisor import Supervisor
 from keeper.services.pricing import PricingService
 from keeper.settings.load import load
 from keeper.settings.models import Settings
-from keeper.settings.specs import market_plan
+from keeper.settings.specs import market_plans
 
 _PAUSED = "paused"
 _LONGEST_REASON = 200
@@ -103,7 +103,9 @@ class Orders:
         after = load(before.file, REGISTRIES)
         if fixed := _needs_restart(before, after):
             raise ConfigError(f"a restart is needed for: {', '.join(fixed)}")
-        plans = {market.id: market_plan(market) for market in after.perps}
+        plans = market_plans(after)
+        if self.app.world.evidence is not None:
+            self.app.world.evidence.configured(after.decisive)
         prices = pricing_services(after, self.app.world, self.app.boards, plans)
         intake = feeds(after, self.app.world, self.app.boards)
         await self.supervisor.stop_all(keep=lambda key: not key.startswith(("pricing:", "quotes:")))

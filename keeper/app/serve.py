@@ -134,9 +134,7 @@ def publishing(
     attestor: Attestor,
     coordinator: Coordinator,
 ) -> PublishingService:
-    options = PublishOptions(
-        ttl_s=settings.report.ttl_s, config_hash=settings.hash, code_version=__version__, signers=signers
-    )
+    options = PublishOptions(ttl_s=settings.report.ttl_s, code_version=__version__, signers=signers)
     return PublishingService(
         deployment,
         boards.prices,

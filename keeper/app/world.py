@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from keeper.adapters.evidence.archive import EvidenceArchive
 from keeper.adapters.journal import Journal
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.schedule import ApschedulerSchedule
@@ -40,6 +41,7 @@ class World:
     """By venue: what its feed connects with."""
     taping: Taping | None = None
     draws: Callable[[str], random.Random] = lambda _venue: random.Random()  # noqa: S311  (jitter)
+    evidence: EvidenceArchive | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from keeper.domain.exchange import ChainState, FeedState, MarketState
@@ -43,6 +44,8 @@ class MarketPlan:
     premium_carry_ns: int = 15 * SECOND
     book_max_age_ns: int = 5 * SECOND
     liquidation: LiquidationRules = field(default_factory=LiquidationRules)
+    config_hash: str = ""
+    """Of the configuration that this was chosen in: what a decision's record names."""
 
 
 class Prediction(NamedTuple):
@@ -75,6 +78,8 @@ class Seen(NamedTuple):
     trade: Trade | None
     chain: ChainState | None
     paused: bool
+    accepted: Mapping[IndexId, int] = MappingProxyType({})
+    """Those of `last` that are the operator's word and no index."""
 
 
 class Marked(NamedTuple):
@@ -100,6 +105,7 @@ class PricedMarket:
     gate: Open | Shut
     gate_shut_ns: int
     seen: Seen
+    guard_before: GuardState | None = None
 
     @property
     def publishable(self) -> Marked | None:
@@ -115,7 +121,8 @@ class PricedMarket:
 def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:
     """Guard, mark, premium and gate of one market at `now`."""
     index = seen.indices[plan.spec.id]
-    guard_state, verdict = _guarded(plan, fold, seen, index, now)
+    guard_before = fold.guard or _guard_start(plan, seen.chain)
+    guard_state, verdict = _guarded(plan, guard_before, index, now)
     mark_state, premium, funding, marked = fold.mark, fold.premium, fold.funding, None
     if isinstance(index, IndexPrice):
         funding = _predicted(plan, fold.funding, seen.chain, now)
@@ -123,22 +130,25 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
     inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
     after = MarketFold(mark_state, guard_state, premium, gate_state, funding)
-    return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen)
+    return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen, guard_before)
+
+
+def _guard_start(plan: MarketPlan, chain: ChainState | None) -> GuardState | None:
+    """The first price is measured against the chain's: a restart must not let a jump through."""
+    if chain is None:
+        return None
+    feed = chain.feeds.get(plan.market_no)
+    return plan.guard.start(feed.index_e18 if feed is not None else None)
 
 
 def _guarded(
-    plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice | Withheld, now: Timestamp
+    plan: MarketPlan, before: GuardState | None, index: IndexPrice | Withheld, now: Timestamp
 ) -> tuple[GuardState | None, Pass | Held | None]:
-    """The first price is measured against the chain's: a restart must not let a jump through."""
-    state = fold.guard
-    if state is None:
-        if seen.chain is None:
-            return None, None
-        feed = seen.chain.feeds.get(plan.market_no)
-        state = plan.guard.start(feed.index_e18 if feed is not None else None)
+    if before is None:
+        return None, None
     if isinstance(index, Withheld):
-        return plan.guard.skip(state), None
-    return plan.guard.step(state, index, now)
+        return plan.guard.skip(before), None
+    return plan.guard.step(before, index, now)
 
 
 def _mark(

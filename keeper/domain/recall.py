@@ -1,4 +1,4 @@
-"""Reads a decision's record back: what a co-signer needs to compute the same prices, and `keeper replay` to check them."""
+"""Reads a decision's record back: what a co-signer, or `keeper verify`, needs to compute the same prices."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keeper.domain.confirmation import ConfirmationState
+from keeper.domain.guard import GuardState
 from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.mark.method import FundingEstimate, Plain
 from keeper.domain.premium import CarriedPremium
@@ -30,6 +32,8 @@ class Recalled:
     index_e18: int
     mark_e18: int
     premium_e18: int
+    guard_before: GuardState | None = None
+    """None in a record that tells nothing of the guard."""
 
 
 def recall(document: Mapping[str, Any]) -> Recalled:
@@ -55,6 +59,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         int(entry["index"]),
         int(entry["mark"]),
         int(entry["premium"]),
+        _guard_of(document["guard"]),
     )
 
 
@@ -120,4 +125,25 @@ def _funding_of(document: Mapping[str, Any] | None) -> FundingEstimate | None:
         None
         if document is None
         else FundingEstimate(int(document["rate"]), int(document["boundary"]), int(document["interval"]))
+    )
+
+
+def _guard_of(document: Mapping[str, Any] | None) -> GuardState | None:
+    if document is None:
+        return None
+    before = document["state_before"]
+    told = before["confirmation"]
+    confirmation = ConfirmationState(
+        int(told["direction"]),
+        int(told["agreed_ns"]),
+        _instant(told["agreed"]),
+        int(told["trusted"]),
+        _instant(told["trusted_until"]),
+    )
+    return GuardState(
+        _number(before["passed"]),
+        _number(before["anchor"]),
+        _instant(before["anchored"]),
+        _instant(before["held_since"]),
+        confirmation,
     )

@@ -38,6 +38,8 @@ class Folds:
 
     markets: dict[MarketId, MarketFold] = field(default_factory=dict)
     last: dict[IndexId, int] = field(default_factory=dict)
+    accepted: dict[IndexId, int] = field(default_factory=dict)
+    """Last indices that are the operator's word, until the next that is computed."""
     priced: Mapping[SourceId, Quote] = field(default_factory=dict)
     """The quotes of the last tick."""
     halted: set[MarketId] = field(default_factory=set)
@@ -140,16 +142,18 @@ class PricingService:
         Synchronous: nothing can change meanwhile.
         """
         quotes = self.boards.quotes.snapshot()
-        last = dict(self.folds.last)
+        last, accepted = dict(self.folds.last), dict(self.folds.accepted)
         indices = price_component(self.specs if moved is None else self._concerned(moved), quotes, last, now)
         self.folds.priced = quotes
         for index, priced in indices.items():
             if isinstance(priced, IndexPrice):
                 self.folds.last[index] = priced.price_e18
+                self.folds.accepted.pop(index, None)
             self.boards.indices.put(index, priced)
         for plan in self.plans:
             if plan.spec.id in indices and plan.market not in self.folds.halted:
-                self._market(plan, self._seen(plan, quotes, indices, last), now)
+                seen = self._seen(plan, quotes, indices, last)
+                self._market(plan, seen._replace(accepted=accepted) if accepted else seen, now)
         self._report(indices)
         if moved is not None:
             return
@@ -179,7 +183,7 @@ class PricingService:
             if plan.market != market or not isinstance(found, Withheld) or found.reason is not WithheldReason.PAIR:
                 continue
             level = sum(vote.price_e18 for vote in found.inputs) // len(found.inputs)
-            self.folds.last[plan.spec.id] = level
+            self.folds.last[plan.spec.id] = self.folds.accepted[plan.spec.id] = level
             self.log.warning("index.accepted", market=plan.spec.id, price=text_of(level), sources=len(found.inputs))
             return True
         return False

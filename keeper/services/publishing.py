@@ -16,8 +16,8 @@ from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address, DeploymentId, MarketId
 from keeper.domain.market import Marked, PricedMarket
 from keeper.domain.numbers import decimal_of, text_of
-from keeper.domain.provenance import Decision, Spelled, canonical_record
-from keeper.domain.publishing import Candidate, Due, Hold, OnChain, Publish, decide_batch
+from keeper.domain.provenance import Decision, Occasion, Spelled, canonical_record
+from keeper.domain.publishing import Candidate, Due, Hold, OnChain, Publish, decide_batch, newest
 from keeper.domain.quorum import signatures_for, signatures_needed
 from keeper.domain.report import PriceReport
 from keeper.domain.time import SECOND, Timestamp, from_seconds, to_seconds
@@ -71,7 +71,6 @@ class Flight:
 @dataclass(frozen=True, slots=True)
 class PublishOptions:
     ttl_s: int
-    config_hash: str
     code_version: str
     signers: frozenset[Address]
     """Whose report keys we hold: what a quorum can be met with, as far as the chain knows them."""
@@ -205,10 +204,10 @@ class PublishingService:
         if not markets:
             return
         spelled: Spelled = {}
-        records = [self._record(*ready[market], verdicts[market], spelled) for market in markets]
+        records = [self._record(*ready[market], verdicts[market], state, spelled) for market in markets]
         report = self._report([ready[market][1] for market in markets], records, state, now)
         # Both reach the disk with the signed transaction: no node sees the one without the others.
-        self.decisions.attach(records)
+        self.decisions.attach(records, "0x" + report.evidence.hex())
         self.store.attach(self._round, str(report.round_id))
         self.flight.last_round = report.round_id
         try:
@@ -255,14 +254,16 @@ class PublishingService:
         return kept
 
     def _record(
-        self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold, spelled: Spelled
+        self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold, state: ChainState, spelled: Spelled
     ) -> DecisionRecord:
-        reason = verdict.trigger.value if isinstance(verdict, Publish) else verdict.reason.value
+        indices = (priced.index, *priced.conversions())
+        known = {index.index for index in indices}
+        due = self._occasion(priced, marked, verdict, state) if isinstance(verdict, Publish) else None
         decision = Decision(
             entry=marked.entry,
-            config_hash=self.options.config_hash,
+            config_hash=priced.plan.config_hash,
             code_version=self.options.code_version,
-            indices=(priced.index, *priced.conversions()),
+            indices=indices,
             quotes=priced.seen.quotes,
             last=priced.seen.last,
             inputs=marked.inputs,
@@ -270,11 +271,21 @@ class PublishingService:
             mark_state=marked.state_before,
             impact=marked.impact,
             carried=marked.carried_before,
-            notes={"trigger": reason},
+            notes={"trigger": verdict.trigger.value if isinstance(verdict, Publish) else verdict.reason.value},
+            accepted={index: level for index, level in priced.seen.accepted.items() if index in known},
+            guard_before=priced.guard_before,
+            guard=priced.guard,
+            gate=priced.gate,
+            due=due,
         )
         text = canonical_record(decision, spelled)
         leaf = "0x" + leaf_of(text, self.keccak).hex()
         return DecisionRecord(leaf, "price", priced.plan.market, text)
+
+    def _occasion(self, priced: PricedMarket, marked: Marked, verdict: Publish, state: ChainState) -> Occasion:
+        due = self._due(priced, marked, state)
+        held = newest(due.chain, due.in_flight)
+        return Occasion(verdict.trigger.value, verdict.deviation_bps, verdict.age_ms, state.at.number, held)
 
     def _report(
         self, marked: Sequence[Marked], records: Sequence[DecisionRecord], state: ChainState, now: Timestamp

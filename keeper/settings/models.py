@@ -137,6 +137,15 @@ class TapeSettings(Model):
     )
 
 
+class EvidenceSettings(Model):
+    """The records behind every published price, for `keeper explain` and `keeper verify`."""
+
+    keep_days: Count = Field(default=30, le=3660, description="Age at which a record is forgotten.")
+    max_mb: Count = Field(
+        default=1024, le=1_000_000, description="Size of the compressed records; the oldest give way before that age."
+    )
+
+
 class LogSettings(Model):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = Field(
@@ -156,10 +165,11 @@ class CommonSettings(Model):
     admin: AdminSettings = Field(default_factory=AdminSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tape: TapeSettings = Field(default_factory=TapeSettings)
+    evidence: EvidenceSettings = Field(default_factory=EvidenceSettings)
     grace_s: Seconds = Field(default=20.0, description="How long a stop waits for transactions that are under way.")
 
 
-_INDECISIVE = frozenset({"signers", "ops", "admin", "log", "tape", "grace_s"})
+_INDECISIVE = frozenset({"signers", "ops", "admin", "log", "tape", "evidence", "grace_s"})
 
 
 class GlobalFile(CommonSettings):
@@ -205,8 +215,12 @@ class Settings(CommonSettings):
         return {**shown, "signers": {"reports": reports, "sender": sender}}
 
     @property
-    def hash(self) -> str:
-        """SHA-256 of what prices and acts depend on in the public view: what decisions name as their configuration."""
+    def decisive(self) -> str:
+        """What prices and acts depend on in the public view, in one spelling: JSON with sorted keys and without spaces."""
         decisive = {key: value for key, value in self.public().items() if key not in _INDECISIVE}
-        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of `decisive`: what decisions name as their configuration."""
+        return hashlib.sha256(self.decisive.encode()).hexdigest()

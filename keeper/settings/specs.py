@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Gate
 from keeper.domain.guard import Guard
-from keeper.domain.ids import IndexId
+from keeper.domain.ids import IndexId, MarketId
 from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.market import LiquidationRules, MarketPlan
@@ -18,6 +21,7 @@ from keeper.settings.market import (
     PublishSettings,
     SourceSettings,
 )
+from keeper.settings.models import Settings
 from keeper.settings.options import build
 
 _SAMPLES_CARRIED = 3
@@ -116,3 +120,9 @@ def market_plan(market: MarketSettings) -> MarketPlan:
         if liquidation
         else LiquidationRules(False),
     )
+
+
+def market_plans(settings: Settings) -> Mapping[MarketId, MarketPlan]:
+    """Of every perpetual, each with the name of the configuration that it stands in. Raises as `market_plan`."""
+    named = settings.hash
+    return {market.id: replace(market_plan(market), config_hash=named) for market in settings.perps}

@@ -113,7 +113,7 @@ class MemoryDecisions:
     told: Callable[[str], None] = lambda _: None
     records: dict[str, DecisionRecord] = field(default_factory=dict)
 
-    def attach(self, records: Sequence[DecisionRecord]) -> None:
+    def attach(self, records: Sequence[DecisionRecord], root: str) -> None:
         for each in records:
             self.records.setdefault(each.leaf, each)
             self.told("evidence")
@@ -121,6 +121,10 @@ class MemoryDecisions:
     def find(self, leaf: str) -> str | None:
         found = self.records.get(leaf)
         return found.canonical_json if found else None
+
+    def forget(self, leaves: Sequence[str]) -> None:
+        for leaf in leaves:
+            self.records.pop(leaf, None)
 
 
 @dataclass

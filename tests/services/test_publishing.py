@@ -68,7 +68,7 @@ class Stage:
             self.decisions,
             desk.store,
             keccak,
-            PublishOptions(30, "c" * 8, "1.0", frozenset(self.held)),
+            PublishOptions(30, "1.0", frozenset(self.held)),
             desk.clock,
             desk.pulse,
             desk.meter,
@@ -451,7 +451,7 @@ def test_run__two_markets_in_a_batch__root_proves_each_leaf():
 
 def test_run__decisions_cannot_be_written__nothing_is_signed():
     class Full(MemoryDecisions):
-        def attach(self, records: Any) -> None:
+        def attach(self, records: Any, root: str) -> None:
             raise OSError("disk full")
 
     async def scenario():

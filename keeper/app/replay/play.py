@@ -35,7 +35,7 @@ from keeper.runtime.pulse import Pulse
 from keeper.runtime.supervisor import Service, Supervisor
 from keeper.runtime.virtual import VirtualClock, run_virtual
 from keeper.settings.models import Settings
-from keeper.settings.specs import market_plan
+from keeper.settings.specs import market_plans
 
 _INBOX = 256
 _NOBODY = RpcEndpoint("http://127.0.0.1:9", "nobody")
@@ -111,7 +111,7 @@ def _services(
     acts: dict[str, tuple[int, Intent]],
     lines: Sequence[Line],
 ) -> list[Service]:
-    plans = {market.id: market_plan(market) for market in settings.perps}
+    plans = market_plans(settings)
     inbox: Mailbox[Intent] = Mailbox("intents:replay", _INBOX)
     taker, leader = Acts(inbox, world.clock, acts), AlwaysLeader()
     boards.slot.follow(lambda _deployment, intent: taker.note(intent))

@@ -252,10 +252,10 @@ def test_record__names_with_quotes_and_other_scripts__are_escaped() -> None:
 
 def test_recall__another_format__is_refused() -> None:
     document = json.loads(canonical_record(full()))
-    with pytest.raises(ValueError, match="format 2"):
-        recall(document | {"format": "2"})
+    with pytest.raises(ValueError, match="format 1"):
+        recall(document | {"format": "1"})
     with pytest.raises(KeyError):
-        recall({"format": "1"})
+        recall({"format": "2"})
 
 
 def test_recall__last_indices__are_those_given() -> None:

@@ -127,6 +127,48 @@ def record(
     recording.run(_settings(config), out, _seconds(for_))
 
 
+State = Annotated[
+    Path | None, typer.Option("--state", help="Look into this state directory, e.g. a copy from another machine.")
+]
+Frames = Annotated[bool, typer.Option("--frames", help="The raw messages too, as far as the tape holds them.")]
+
+
+@app.command()
+def explain(
+    what: Annotated[
+        str, typer.Argument(metavar="TX|MARKET@TIME|ROUND", help="E.g. BTC-USD@2026-01-31T12:00:00 (UTC).")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    state: State = None,
+    frames: Frames = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a published price was computed from, down to each venue's message."""
+    from keeper.app.provenance import command
+
+    raise typer.Exit(command.explain(config, state, what, frames=frames, as_json=as_json))
+
+
+@app.command()
+def verify(
+    what: Annotated[
+        str, typer.Argument(metavar="[TX|MARKET@TIME|ROUND]", help="One batch; else --last or --since.")
+    ] = "",
+    config: Config = DEFAULT_CONFIG,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="The newest so many.")] = None,
+    since: Annotated[str, typer.Option("--since", help="All since this time (UTC).")] = "",
+    state: State = None,
+    frames: Frames = False,
+    as_json: Json = False,
+) -> None:
+    """Compute a published price again from its evidence, and check evidence, signatures and chain. Exit 1 if any fails."""
+    from keeper.app.provenance import command
+
+    if bool(what) == bool(last or since):
+        raise typer.BadParameter("name one batch, or give --last or --since")
+    raise typer.Exit(command.verify(config, state, what, last, since, frames=frames, as_json=as_json))
+
+
 @app.command()
 def version(as_json: Json = False) -> None:
     """Print the version."""

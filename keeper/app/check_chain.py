@@ -15,6 +15,7 @@ from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.app.endpoints import rpc_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
+from keeper.app.quiet import Quiet
 from keeper.domain.chain import BlockRef
 from keeper.domain.exchange import ChainState
 from keeper.domain.feed import PREMIUM_DERIVED, PREMIUM_REPORTED
@@ -28,15 +29,6 @@ from keeper.settings.models import Settings
 from keeper.settings.options import build
 
 _OLD_HEAD_S = 60
-
-
-class _Quiet:
-    """An EventLog for a table that says it all."""
-
-    def debug(self, event: str, **keys: Any) -> None:
-        """Says nothing."""
-
-    info = warning = error = exception = critical = debug
 
 
 async def check_chain(settings: Settings, addresses: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
@@ -60,7 +52,7 @@ async def check_chain(settings: Settings, addresses: Mapping[str, str], environ:
 
 
 def _chain(settings: Settings, *endpoints: RpcEndpoint) -> RpcChain:
-    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=_Quiet())
+    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=Quiet())
 
 
 async def _endpoint(settings: Settings, endpoint: RpcEndpoint) -> Finding:

@@ -1,0 +1,138 @@
+"""Where evidence, transactions and chain are looked for. A configuration that has faults by now still leaves the files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keeper.adapters.evidence.reader import EvidenceReader
+from keeper.adapters.evidence.segments import StoredRecord
+from keeper.adapters.journal_reader import JournalReader
+from keeper.adapters.prometheus import PrometheusMeter
+from keeper.adapters.protocols import PROTOCOLS
+from keeper.adapters.rpc import RpcChain
+from keeper.app.admin import Refused
+from keeper.app.endpoints import rpc_endpoints
+from keeper.app.quiet import Quiet
+from keeper.app.registries import REGISTRIES
+from keeper.domain.ids import ChainId, DeploymentId, MarketId
+from keeper.domain.report import SeenReport
+from keeper.domain.transaction import TxRecord
+from keeper.errors import KeeperError
+from keeper.ports.deployment import Deployment
+from keeper.ports.protocol import PerpProtocol
+from keeper.settings.archived import ArchivedConfig, archived_config
+from keeper.settings.load import load, state_directories
+from keeper.settings.models import Settings
+from keeper.settings.options import build
+
+_JOURNAL = "journal.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """`settings` is None, and `trouble` says why, when the configuration of today cannot be read."""
+
+    settings: Settings | None
+    trouble: str
+    stores: tuple[EvidenceReader, ...]
+    journals: tuple[JournalReader, ...]
+    tape: Path | None
+
+    @classmethod
+    def of(cls, config: Path, state: Path | None = None) -> Sites:
+        """`state`: a state directory to look in instead, e.g. one copied from elsewhere. Raises Refused without any files."""
+        settings, trouble = None, ""
+        try:
+            settings = load(config, REGISTRIES)
+        except KeeperError as error:
+            trouble = str(error)
+        places = (state,) if state is not None else state_directories(config)
+        found = [place for place in places if (place / _JOURNAL).exists() or (place / "evidence").is_dir()]
+        if not found and settings is None:
+            raise Refused(f"no evidence at {', '.join(map(str, places))}, and {trouble}")
+        journals = tuple(JournalReader(place / _JOURNAL) for place in found if (place / _JOURNAL).exists())
+        tape = next((place / "tape" for place in found if (place / "tape").is_dir()), None)
+        return cls(settings, trouble, tuple(EvidenceReader(place) for place in found), journals, tape)
+
+    @asynccontextmanager
+    async def chain(self) -> AsyncIterator[RpcChain | None]:
+        """None without a readable configuration."""
+        if self.settings is None:
+            yield None
+            return
+        endpoints = rpc_endpoints(self.settings, os.environ)
+        chain = RpcChain(endpoints, self.settings.chain.id, meter=PrometheusMeter(), log=Quiet())
+        async with chain:
+            yield chain
+
+    def config(self, named: str) -> ArchivedConfig | None:
+        """None when it is not kept. Raises ConfigError when this version cannot read it, ValueError when it is another."""
+        for store in self.stores:
+            if (text := store.config(named)) is not None:
+                return archived_config(text)
+        return None
+
+    def by_root(self, root: str) -> tuple[StoredRecord, ...]:
+        return next((found for store in self.stores if (found := store.by_root(root))), ())
+
+    def by_market(self, market: str, at: int) -> StoredRecord | None:
+        return next((found for store in self.stores if (found := store.by_market(market, at)) is not None), None)
+
+    def around(self, at: int) -> tuple[StoredRecord, ...]:
+        return next((found for store in self.stores if (found := store.around(at))), ())
+
+    def since(self, at: int) -> Iterator[StoredRecord]:
+        for store in self.stores:
+            yield from store.since(at)
+
+    def sent(self, round_id: int) -> TxRecord | None:
+        """The journal's transaction of a round."""
+        return next((tx for journal in self.journals for tx in journal.by_key(str(round_id))), None)
+
+    def named(self, beginning: str) -> TxRecord | None:
+        return next((tx for journal in self.journals for tx in journal.by_name(beginning)), None)
+
+
+def deployments(config: ArchivedConfig | None, settings: Settings | None) -> Iterator[Deployment]:
+    """Those of the record's own configuration first, then those of today's."""
+    if config is not None:
+        for name, chosen in config.deployments.items():
+            numbers = {plan.market_no: market for market, plan in config.plans.items() if plan.deployment == name}
+            yield _deployment(name, str(chosen["protocol"]), chosen.get("options", {}), config.chain_id, numbers)
+    if settings is not None:
+        for name, chosen_now in settings.deployments.items():
+            listed = settings.markets_of(DeploymentId(name)).items()
+            numbers = {market.market_no: id_ for id_, market in listed if market.market_no is not None}
+            yield _deployment(name, chosen_now.protocol, chosen_now.options, settings.chain.id, numbers)
+
+
+def _deployment(
+    name: str, kind: str, options: Mapping[str, Any], chain_id: int, markets: Mapping[int, MarketId]
+) -> Deployment:
+    protocol: PerpProtocol = build(PROTOCOLS, kind, options, f"deployments.{name}", chain_id=chain_id)
+    return Deployment(DeploymentId(name), ChainId(chain_id), protocol, markets)
+
+
+def read_push(to: str, data: bytes, known: Iterator[Deployment]) -> tuple[Deployment, SeenReport] | None:
+    """The push that this calldata is, by the first deployment whose oracle it went to."""
+    for deployment in known:
+        if deployment.protocol.oracle == to:
+            seen = deployment.protocol.read_publish(data, deployment.id, deployment.markets)
+            if seen is not None:
+                return deployment, seen
+    return None
+
+
+def documents(records: Sequence[StoredRecord]) -> list[dict[str, Any]]:
+    """In the order of their markets' numbers. Raises Refused for a text that is no record."""
+    try:
+        found = [json.loads(record.text) for record in records]
+        return sorted(found, key=lambda each: int(each["entry"]["no"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"a record cannot be read: {error}") from None

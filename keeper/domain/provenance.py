@@ -28,8 +28,9 @@ FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What made an entry due: `held` is what it was measured against, as known at `block`; None before the first."""
+    """What made an entry due in this round: `held` is what it was measured against, as known at `block`; None before the first."""
 
+    round_id: int
     trigger: str
     deviation_bps: int
     age_ms: int
@@ -108,7 +109,7 @@ def _due(due: Occasion | None) -> str:
         return "null"
     return (
         f'{{"age_ms":"{due.age_ms}","block":"{due.block}","deviation_bps":"{due.deviation_bps}","held":{_held(due.held)},'
-        f'"trigger":{_text(due.trigger)}}}'
+        f'"round":"{due.round_id}","trigger":{_text(due.trigger)}}}'
     )
 
 

@@ -204,7 +204,8 @@ class PublishingService:
         if not markets:
             return
         spelled: Spelled = {}
-        records = [self._record(*ready[market], verdicts[market], state, spelled) for market in markets]
+        occasions = {market: self._occasion(*ready[market], verdicts[market], state, now) for market in markets}
+        records = [self._record(*ready[market], occasions[market], spelled) for market in markets]
         report = self._report([ready[market][1] for market in markets], records, state, now)
         # Both reach the disk with the signed transaction: no node sees the one without the others.
         self.decisions.attach(records, "0x" + report.evidence.hex())
@@ -253,12 +254,9 @@ class PublishingService:
                 self._hold(market, f"signatures: {need} needed, {held} held", now)
         return kept
 
-    def _record(
-        self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold, state: ChainState, spelled: Spelled
-    ) -> DecisionRecord:
+    def _record(self, priced: PricedMarket, marked: Marked, due: Occasion, spelled: Spelled) -> DecisionRecord:
         indices = (priced.index, *priced.conversions())
         known = {index.index for index in indices}
-        due = self._occasion(priced, marked, verdict, state) if isinstance(verdict, Publish) else None
         decision = Decision(
             entry=marked.entry,
             config_hash=priced.plan.config_hash,
@@ -271,7 +269,7 @@ class PublishingService:
             mark_state=marked.state_before,
             impact=marked.impact,
             carried=marked.carried_before,
-            notes={"trigger": verdict.trigger.value if isinstance(verdict, Publish) else verdict.reason.value},
+            notes={"trigger": due.trigger},
             accepted={index: level for index, level in priced.seen.accepted.items() if index in known},
             guard_before=priced.guard_before,
             guard=priced.guard,
@@ -282,10 +280,14 @@ class PublishingService:
         leaf = "0x" + leaf_of(text, self.keccak).hex()
         return DecisionRecord(leaf, "price", priced.plan.market, text)
 
-    def _occasion(self, priced: PricedMarket, marked: Marked, verdict: Publish, state: ChainState) -> Occasion:
+    def _occasion(
+        self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold, state: ChainState, now: Timestamp
+    ) -> Occasion:
         due = self._due(priced, marked, state)
-        held = newest(due.chain, due.in_flight)
-        return Occasion(verdict.trigger.value, verdict.deviation_bps, verdict.age_ms, state.at.number, held)
+        held, round_, block = newest(due.chain, due.in_flight), round_id(now), state.at.number
+        if isinstance(verdict, Hold):
+            return Occasion(round_, verdict.reason.value, 0, 0, block, held)
+        return Occasion(round_, verdict.trigger.value, verdict.deviation_bps, verdict.age_ms, block, held)
 
     def _report(
         self, marked: Sequence[Marked], records: Sequence[DecisionRecord], state: ChainState, now: Timestamp

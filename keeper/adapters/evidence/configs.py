@@ -45,6 +45,12 @@ def find(directory: Path, named: str) -> str | None:
     return text.decode()
 
 
+def names(directory: Path) -> tuple[str, ...]:
+    """The newest first."""
+    found = sorted((directory / "config").glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return tuple(path.name.removesuffix(_SUFFIX) for path in found)
+
+
 def forget(directory: Path, before_s: float) -> None:
     """Those that were last in force before then."""
     for path in (directory / "config").glob(f"*{_SUFFIX}"):

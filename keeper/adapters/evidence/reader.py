@@ -37,11 +37,12 @@ class EvidenceReader:
         return _once(found for found in self._matching(root) if found.root == root)
 
     def by_market(self, market: str, at: int) -> StoredRecord | None:
-        """The last record of a market that was made at that time (ns) or before."""
-        for part in self._parts(at):
-            fitting = [found for found in part if found.market == market and found.created_at <= at]
-            if fitting:
-                return max(fitting, key=lambda found: found.created_at)
+        """The last record of a market that was decided at that time (ns) or before."""
+        for part in self._parts(at + _LAG_NS):
+            newest = sorted((found for found in part if found.market == market), key=lambda found: -found.created_at)
+            fitting = next((found for found in newest if _decided_at(found) <= at), None)
+            if fitting is not None:
+                return fitting
         return None
 
     def around(self, at: int) -> tuple[StoredRecord, ...]:
@@ -61,6 +62,10 @@ class EvidenceReader:
     def config(self, named: str) -> str | None:
         """The configuration with this hash. Raises ValueError when its file says something else."""
         return configs.find(self.directory, named)
+
+    def configs(self) -> tuple[str, ...]:
+        """The hashes of those that are kept."""
+        return configs.names(self.directory)
 
     def _matching(self, hash_: str) -> Iterator[StoredRecord]:
         yield from self._journal(" WHERE leaf = ? OR root = ?", (hash_, hash_))
@@ -93,6 +98,13 @@ class EvidenceReader:
         except sqlite3.DatabaseError as error:
             raise StateCorrupt(f"{path} cannot be read as a journal: {error}") from None
         return [StoredRecord(*row) for row in rows]
+
+
+def _decided_at(record: StoredRecord) -> int:
+    """The record's own `now`, a little before it was written."""
+    _, _, rest = record.text.rpartition('"now":"')
+    digits = rest.partition('"')[0]
+    return int(digits) if digits.isdecimal() else record.created_at
 
 
 def _once(records: Iterator[StoredRecord]) -> tuple[StoredRecord, ...]:

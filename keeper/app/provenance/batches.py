@@ -13,11 +13,11 @@ from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_codec import logs
 from keeper.adapters.rpc_transactions import transaction
 from keeper.app.admin import Refused
-from keeper.app.provenance.sites import Sites, deployments, documents, read_push
+from keeper.app.provenance.sites import Sites, documents, read_push
 from keeper.domain.chain import Call, SeenTransaction
 from keeper.domain.ids import Hash
 from keeper.domain.report import SeenReport
-from keeper.domain.time import MILLISECOND, SECOND
+from keeper.domain.time import MILLISECOND, SECOND, Timestamp
 from keeper.domain.transaction import Intent, TxRecord
 from keeper.domain.validity import round_id
 from keeper.errors import ConfigError, KeeperError
@@ -68,7 +68,7 @@ class Batch:
     def round_id(self) -> int | None:
         if self.seen is not None:
             return self.seen.report.round_id
-        return round_id(int(self.documents[0]["now"])) if self.documents else None  # type: ignore[arg-type]
+        return _round_of(self.documents[0]) if self.documents else None
 
 
 def asked(words: str) -> Asked:
@@ -114,7 +114,7 @@ async def find(sites: Sites, chain: RpcChain | None, what: Asked) -> Batch:
 async def of_records(sites: Sites, chain: RpcChain | None, records: tuple[StoredRecord, ...]) -> Batch:
     """The batch of records that belong together, wherever it was sent."""
     told = documents(records)
-    round_ = round_id(int(told[0]["now"]))  # type: ignore[arg-type]
+    round_ = _round_of(told[0])
     sent = sites.sent(round_)
     hash_ = None if sent is None or sent.winner is None else sent.winner.hash
     if hash_ is None and chain is not None:
@@ -131,7 +131,8 @@ def _fellows(sites: Sites, record: StoredRecord) -> tuple[StoredRecord, ...]:
 
 
 async def _by_round(sites: Sites, chain: RpcChain | None, round_: int) -> Batch:
-    found = [each for each in sites.around(round_ * MILLISECOND) if _round_of(each) == round_]
+    near = sites.around(round_ * MILLISECOND)
+    found = [each for each in near if _round_of(documents([each])[0]) == round_]
     if found:
         return await of_records(sites, chain, _fellows(sites, found[0]))
     sent = sites.sent(round_)
@@ -167,7 +168,7 @@ def _batch(
     intent = _intent(sent, hash_)
     call = shown.call if shown is not None else None if intent is None else intent.call
     config, fault = _config(sites, records)
-    push = None if call is None else read_push(call.to, call.data, deployments(config, sites.settings))
+    push = None if call is None else read_push(call.to, call.data, sites.deployments(config))
     if push is None and call is not None:
         raise Refused(f"{hash_}: a transaction that pushes no prices to an oracle of ours")
     if not records and push is not None:
@@ -213,7 +214,7 @@ async def _logged(sites: Sites, chain: RpcChain, round_: int, told: Sequence[Map
             config = sites.config(str(told[0]["config"]))
         except (ConfigError, ValueError):
             config = None
-    for deployment in deployments(config, sites.settings):
+    for deployment in sites.deployments(config):
         protocol = deployment.protocol
         where = {"fromBlock": hex(protocol.from_block), "toBlock": "latest", "address": protocol.oracle}
         try:
@@ -227,5 +228,7 @@ async def _logged(sites: Sites, chain: RpcChain, round_: int, told: Sequence[Map
     return None
 
 
-def _round_of(record: StoredRecord) -> int:
-    return round_id(int(documents([record])[0]["now"]))  # type: ignore[arg-type]
+def _round_of(document: Mapping[str, Any]) -> int:
+    """A record that does not tell was made in the millisecond of its round, or a little before."""
+    due = document.get("due")
+    return round_id(Timestamp(int(document["now"]))) if due is None else int(due["round"])

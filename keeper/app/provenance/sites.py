@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from keeper.app.registries import REGISTRIES
 from keeper.domain.ids import ChainId, DeploymentId, MarketId
 from keeper.domain.report import SeenReport
 from keeper.domain.transaction import TxRecord
-from keeper.errors import KeeperError
+from keeper.errors import ConfigError, KeeperError
 from keeper.ports.deployment import Deployment
 from keeper.ports.protocol import PerpProtocol
 from keeper.settings.archived import ArchivedConfig, archived_config
@@ -78,6 +78,20 @@ class Sites:
                 return archived_config(text)
         return None
 
+    def deployments(self, config: ArchivedConfig | None) -> Iterator[Deployment]:
+        """Those of the record's own configuration first, then those of today's, then of any that is kept."""
+        if config is not None:
+            yield from _archived_deployments(config)
+        if self.settings is not None:
+            for name, chosen in self.settings.deployments.items():
+                listed = self.settings.markets_of(DeploymentId(name)).items()
+                numbers = {market.market_no: id_ for id_, market in listed if market.market_no is not None}
+                yield _deployment(name, chosen.protocol, chosen.options, self.settings.chain.id, numbers)
+        for named in (named for store in self.stores for named in store.configs()):
+            with suppress(ConfigError, ValueError):
+                if (found := self.config(named)) is not None:
+                    yield from _archived_deployments(found)
+
     def by_root(self, root: str) -> tuple[StoredRecord, ...]:
         return next((found for store in self.stores if (found := store.by_root(root))), ())
 
@@ -99,17 +113,10 @@ class Sites:
         return next((tx for journal in self.journals for tx in journal.by_name(beginning)), None)
 
 
-def deployments(config: ArchivedConfig | None, settings: Settings | None) -> Iterator[Deployment]:
-    """Those of the record's own configuration first, then those of today's."""
-    if config is not None:
-        for name, chosen in config.deployments.items():
-            numbers = {plan.market_no: market for market, plan in config.plans.items() if plan.deployment == name}
-            yield _deployment(name, str(chosen["protocol"]), chosen.get("options", {}), config.chain_id, numbers)
-    if settings is not None:
-        for name, chosen_now in settings.deployments.items():
-            listed = settings.markets_of(DeploymentId(name)).items()
-            numbers = {market.market_no: id_ for id_, market in listed if market.market_no is not None}
-            yield _deployment(name, chosen_now.protocol, chosen_now.options, settings.chain.id, numbers)
+def _archived_deployments(config: ArchivedConfig) -> Iterator[Deployment]:
+    for name, chosen in config.deployments.items():
+        numbers = {plan.market_no: market for market, plan in config.plans.items() if plan.deployment == name}
+        yield _deployment(name, str(chosen["protocol"]), chosen.get("options", {}), config.chain_id, numbers)
 
 
 def _deployment(

@@ -69,6 +69,8 @@ class Decision:
     due: Occasion | None = None
 
 
+_IDLE = ConfirmationState()
+
 Spelled = dict[tuple[int, int, int], str]
 """Indices that are spelled already, by the identity of what they are spelled from."""
 
@@ -143,6 +145,9 @@ def _guard(verdict: Pass | Held | None, before: GuardState | None) -> str:
 
 
 def _confirmation(state: ConfirmationState) -> str:
+    """Nothing is being confirmed nearly always."""
+    if state == _IDLE:
+        return "null"
     return (
         f'{{"agreed":{_number(state.agreed_at)},"agreed_ns":"{state.agreed_ns}","direction":"{state.direction}",'
         f'"trusted":"{state.trusted_direction}","trusted_until":{_number(state.trusted_until)}}}'
@@ -207,7 +212,7 @@ def _depth(book: Depth | None) -> str:
 
 
 def _side(levels: Sequence[Level]) -> str:
-    return ",".join([f'["{level.price_e18}","{level.size_e18}"]' for level in levels])
+    return ",".join([f'["{price}","{size}"]' for price, size in levels])
 
 
 def _trade(trade: Trade | None) -> str:

@@ -132,18 +132,22 @@ def _guard_of(document: Mapping[str, Any] | None) -> GuardState | None:
     if document is None:
         return None
     before = document["state_before"]
-    told = before["confirmation"]
-    confirmation = ConfirmationState(
-        int(told["direction"]),
-        int(told["agreed_ns"]),
-        _instant(told["agreed"]),
-        int(told["trusted"]),
-        _instant(told["trusted_until"]),
-    )
     return GuardState(
         _number(before["passed"]),
         _number(before["anchor"]),
         _instant(before["anchored"]),
         _instant(before["held_since"]),
-        confirmation,
+        _confirmation_of(before["confirmation"]),
+    )
+
+
+def _confirmation_of(document: Mapping[str, Any] | None) -> ConfirmationState:
+    if document is None:
+        return ConfirmationState()
+    return ConfirmationState(
+        int(document["direction"]),
+        int(document["agreed_ns"]),
+        _instant(document["agreed"]),
+        int(document["trusted"]),
+        _instant(document["trusted_until"]),
     )

@@ -112,9 +112,11 @@ class MemoryStore:
 class MemoryDecisions:
     told: Callable[[str], None] = lambda _: None
     records: dict[str, DecisionRecord] = field(default_factory=dict)
+    roots: dict[str, str] = field(default_factory=dict)
 
     def attach(self, records: Sequence[DecisionRecord], root: str) -> None:
         for each in records:
+            self.roots[each.leaf] = root
             self.records.setdefault(each.leaf, each)
             self.told("evidence")
 

@@ -290,3 +290,25 @@ def test_run__long_run__is_saved_each_five_seconds():
             assert all(5 <= later - earlier < 5.3 for earlier, later in pairwise(saved))
 
     play(scenario)
+
+
+def test_accept__level_of_two_sources__is_shown_as_the_operators_word_until_an_index_is_computed():
+    async def scenario():
+        two = replace(plan_of(BTC).spec, allow_two=True)
+        stage = Stage(options={BTC: {"spec": two}})
+        stage.chain()
+        now = stage.desk.clock.now()
+        for source, each in list(quotes_of(BTC, 100, now).items())[:2]:
+            stage.boards.quotes.put(source, each)
+        stage.service.tick(now)
+        assert isinstance(stage.boards.prices.get(BTC).index, Withheld)
+        assert stage.boards.prices.get(BTC).seen.accepted == {}
+        assert stage.service.accept(BTC)
+        stage.service.tick(now)
+        found = stage.boards.prices.get(BTC)
+        assert isinstance(found.index, IndexPrice)
+        assert found.seen.accepted == found.seen.last == {index_of(BTC): e18(100)}
+        stage.service.tick(now)
+        assert stage.boards.prices.get(BTC).seen.accepted == {}
+
+    play(scenario)

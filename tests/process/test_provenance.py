@@ -150,6 +150,20 @@ async def test_provenance__of_an_honest_keeper__is_whole_by_every_way_to_ask(wor
     assert by_round["proof"] == told["proof"]
     by_time = (await found.json("explain", f"{market['market']}@{_later(market['decided_at'])}"))[1]
     assert by_time["proof"] == told["proof"]
+    code, drawn = await world.command("explain", tx, "--config", str(config))
+    assert code == 0
+    for words in (
+        tx,
+        f"index {market['market']} = ",
+        "clamped_weighted_mean",
+        "USDT by USDT-USD",
+        "trigger: ",
+        "median3",
+    ):
+        assert words in drawn
+    code, drawn = await world.command("verify", tx, "--config", str(config))
+    assert code == 0
+    assert f"{tx}: verified" in drawn
     await _without_the_keeper(world, found, told)
     await _after_the_files_changed(world, found, tx)
     await _from_the_compressed_files(found, tx)

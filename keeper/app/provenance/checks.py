@@ -11,7 +11,7 @@ from keeper.adapters.encoding.keccak import keccak
 from keeper.adapters.signers.curve import recovered
 from keeper.app.provenance.batches import Batch
 from keeper.app.provenance.chainside import ChainFacts
-from keeper.domain.events import BatchPushed, PriceUpdated
+from keeper.domain.events import BatchPushed, PriceSkipped, PriceUpdated
 from keeper.domain.evidence import canonical_json, leaf_of, merkle_root
 from keeper.domain.feed import PREMIUM_REPORTED
 from keeper.domain.ids import Address, IndexId
@@ -88,15 +88,24 @@ def _events(seen: SeenReport, facts: ChainFacts) -> Found:
     if wanted not in [(event.round_id, "0x" + event.evidence.hex()) for event in pushed]:
         faults.append(f"no BatchPushed of round {wanted[0]} with evidence {wanted[1]}")
     updated = {event.market_no: event for event in facts.events if isinstance(event, PriceUpdated)}
+    skipped = _skipped(facts)
     for entry in seen.report.prices:
         event = updated.get(entry.market_no)
-        if event is None:
-            faults.append(f"{entry.market}: the oracle skipped it")
+        if event is None and entry.market_no not in skipped:
+            faults.append(f"{entry.market}: neither PriceUpdated nor PriceSkipped")
+        elif event is None:
+            continue
         elif (event.index_e18, event.mark_e18) != (entry.index_e18, entry.mark_e18):
             faults.append(f"{entry.market}: PriceUpdated says {event.index_e18}, {event.mark_e18}")
         elif _reported(facts, entry) and event.premium_e18 != entry.premium_e18:
             faults.append(f"{entry.market}: PriceUpdated says premium {event.premium_e18}")
-    return _told("event", faults, f"BatchPushed, {len(updated)} PriceUpdated")
+    left_out = "".join(f", no. {no} skipped for reason {reason}" for no, reason in sorted(skipped.items()))
+    return _told("event", faults, f"BatchPushed, {len(updated)} PriceUpdated{left_out}")
+
+
+def _skipped(facts: ChainFacts) -> dict[int, int]:
+    """Entries that the oracle refused, by market number, and its reason: it may take the others of a batch."""
+    return {event.market_no: event.reason for event in facts.events if isinstance(event, PriceSkipped)}
 
 
 def _reported(facts: ChainFacts, entry: MarketPrice) -> bool:
@@ -108,8 +117,10 @@ def _reported(facts: ChainFacts, entry: MarketPrice) -> bool:
 def _stored(seen: SeenReport, facts: ChainFacts) -> Found:
     if facts.state is None:
         return Found("stored", "unknown", facts.trouble.get("state", "the state was not asked for"))
-    faults, later = [], []
+    faults, later, skipped = [], [], _skipped(facts)
     for entry in seen.report.prices:
+        if entry.market_no in skipped:
+            continue
         feed = facts.state.feeds.get(entry.market_no)
         if feed is None or feed.round_id < seen.report.round_id:
             faults.append(f"{entry.market}: the oracle does not hold this round")
@@ -119,7 +130,7 @@ def _stored(seen: SeenReport, facts: ChainFacts) -> Found:
             faults.append(f"{entry.market}: the oracle holds {feed.index_e18}, {feed.mark_e18}")
     if later and not faults:
         return Found("stored", "unknown", f"{', '.join(later)}: a later round stood there by the end of the block")
-    return _told("stored", faults, f"{len(seen.report.prices)} as signed")
+    return _told("stored", faults, f"{len(seen.report.prices) - len(skipped)} as signed")
 
 
 def _signatures(batch: Batch, facts: ChainFacts) -> Found:

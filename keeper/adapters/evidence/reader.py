@@ -15,6 +15,7 @@ from keeper.domain.time import SECOND
 from keeper.errors import KeyPermissionError, StateCorrupt
 
 _COLUMNS = "SELECT created_at, leaf, {root}, kind, market, json FROM decision"
+_EVER = 2**63 - 1
 _LAG_NS = 60 * SECOND
 """A record is created within this time of the instant that it tells of."""
 
@@ -75,14 +76,14 @@ class EvidenceReader:
 
     def _parts(self, until: int | None, since: int = 0) -> Iterator[Sequence[StoredRecord]]:
         """Journal and segments, newest first, without segments that begin after `until` or end before `since`."""
-        yield self._journal("", ())
+        yield self._journal(" WHERE created_at >= ? AND created_at <= ?", (since, _EVER if until is None else until))
         for segment in reversed(segments(self.directory)):
             if until is None or starts_at(segment) <= until:
                 yield list(read(segment))
             if starts_at(segment) < since:
                 return
 
-    def _journal(self, where: str, words: tuple[str, ...]) -> Sequence[StoredRecord]:
+    def _journal(self, where: str, words: tuple[str | int, ...]) -> Sequence[StoredRecord]:
         path = self.state / "journal.sqlite"
         if not path.exists():
             return []
@@ -90,7 +91,7 @@ class EvidenceReader:
             with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=2.0)) as connection:
                 old = "root" not in {row[1] for row in connection.execute("PRAGMA table_info(decision)")}
                 columns = _COLUMNS.format(root="NULL AS root" if old else "root")
-                if old and words:
+                if old and "root" in where:
                     where, words = " WHERE leaf = ?", words[:1]
                 rows = connection.execute(columns + where, words).fetchall()
         except sqlite3.OperationalError as error:

@@ -15,6 +15,7 @@ from keeper.domain.events import BatchPushed, PriceSkipped, PriceUpdated
 from keeper.domain.evidence import canonical_json, leaf_of, merkle_root
 from keeper.domain.feed import PREMIUM_REPORTED
 from keeper.domain.ids import Address, IndexId
+from keeper.domain.provenance import FORMAT
 from keeper.domain.recall import recall
 from keeper.domain.recompute import recompute
 from keeper.domain.report import MarketPrice, SeenReport
@@ -223,6 +224,11 @@ def _config(batch: Batch) -> Found:
 def _prices(batch: Batch) -> Found:
     if batch.config is None:
         return Found("prices", "unknown", f"cannot be computed without its configuration: {batch.config_fault}")
+    formats = {str(document.get("format")) for document in batch.documents} - {str(FORMAT)}
+    if formats:
+        return Found(
+            "prices", "unknown", f"records of format {', '.join(sorted(formats))}, this version computes {FORMAT}"
+        )
     faults = []
     for document in batch.documents:
         try:

@@ -34,7 +34,7 @@ def explain(config: Path, state: Path | None, words: str, *, frames: bool, as_js
     sites = Sites.of(config, state)
     found = asyncio.run(_explained(sites, words, frames=frames))
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
         Console().print(tree(found))
     return OK
@@ -133,7 +133,9 @@ def _head(batch: Batch) -> dict[str, Any]:
 def _show(console: Console, found: Sequence[tuple[Batch, list[Found]]]) -> None:
     for batch, result in found:
         failed = [each.check for each in result if each.status == "failed"]
+        unknown = [each.check for each in result if each.status == "unknown"]
         verdict = f"failed: {', '.join(failed)}" if failed else "verified"
+        verdict += f"; not checked: {', '.join(unknown)}" if unknown else ""
         name = batch.tx_hash or "no transaction"
         console.print(Text(f"round {batch.round_id} {name}: {verdict}", style="bold red" if failed else "bold"))
         for each in result if failed or len(found) == 1 else (each for each in result if each.status != "ok"):

@@ -16,6 +16,7 @@ from keeper.adapters.journal_reader import JournalReader
 from keeper.adapters.prometheus import PrometheusMeter
 from keeper.adapters.protocols import PROTOCOLS
 from keeper.adapters.rpc import RpcChain
+from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.app.admin import Refused
 from keeper.app.endpoints import rpc_endpoints
 from keeper.app.quiet import Quiet
@@ -62,11 +63,13 @@ class Sites:
 
     @asynccontextmanager
     async def chain(self) -> AsyncIterator[RpcChain | None]:
-        """None without a readable configuration."""
-        if self.settings is None:
+        """None without a readable configuration, or without its endpoints' keys."""
+        endpoints: Sequence[RpcEndpoint] = ()
+        with suppress(KeeperError):
+            endpoints = () if self.settings is None else rpc_endpoints(self.settings, os.environ)
+        if self.settings is None or not endpoints:
             yield None
             return
-        endpoints = rpc_endpoints(self.settings, os.environ)
         chain = RpcChain(endpoints, self.settings.chain.id, meter=PrometheusMeter(), log=Quiet())
         async with chain:
             yield chain

@@ -21,7 +21,7 @@ from keeper.settings.specs import index_spec, market_plan
 
 @dataclass(frozen=True, slots=True)
 class ArchivedConfig:
-    """`specs` are all indices, rates before their users; `chain_id` and `deployments` what was published to."""
+    """`specs` are all indices, rates before their users; `chain_id` and `deployments` (as written) what was published to."""
 
     hash: str
     plans: Mapping[MarketId, MarketPlan]
@@ -44,7 +44,8 @@ def archived_config(text: str) -> ArchivedConfig:
             market.id: replace(market_plan(market), config_hash=named) for market in markets if not market.is_index_only
         }
         specs = tuple(spec for group in groups for spec in group)
-        return ArchivedConfig(named, plans, specs, int(document["chain"]["id"]), document["deployments"])
+        deployments = {name: _written(chosen) for name, chosen in document["deployments"].items()}
+        return ArchivedConfig(named, plans, specs, int(document["chain"]["id"]), deployments)
     except (ValueError, KeyError, TypeError, ValidationError, ConfigError) as error:
         raise ConfigError(f"configuration {named[:12]} cannot be read by this version: {error}") from None
 

@@ -29,7 +29,7 @@ def test_archived__the_example__gives_the_plans_and_indices_that_the_files_give(
     order = [spec.id for spec in found.specs_of([IndexId("BTC-USD"), IndexId("USDT-USD")])]
     assert order == ["USDT-USD", "BTC-USD"]
     assert found.chain_id == settings.chain.id
-    assert found.deployments["main"]["options"]["oracle"] == settings.deployments["main"].options["oracle"]
+    assert found.deployments["main"]["oracle"] == settings.deployments["main"].options["oracle"]
 
 
 def test_archived__of_another_version__one_sentence() -> None:

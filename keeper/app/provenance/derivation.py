@@ -85,7 +85,7 @@ def _proof(batch: Batch) -> Node:
 def _market(document: Mapping[str, Any], batch: Batch, frames: Mapping[Any, Seen]) -> Node:
     now, entry = int(document["now"]), document["entry"]
     plan = None if batch.config is None else batch.config.plans.get(document["market"])
-    methods = {} if batch.config is None else {spec.id: spec.method for spec in batch.config.specs}
+    methods = {} if batch.config is None else {spec.id: _named(spec.method) for spec in batch.config.specs}
     converted = {} if batch.config is None else {spec.id: spec for spec in batch.config.specs}
     indices = [_index(each, now, methods, frames) for each in document["indices"]]
     by_id = {each["id"]: each for each in indices}
@@ -231,6 +231,11 @@ def _due(due: Mapping[str, Any] | None, plan: MarketPlan | None) -> Node | None:
         "block": int(due["block"]),
         "held": held and {"index": _price(held["index"]), "mark": _price(held["mark"]), "round_id": int(held["round"])},
     }
+
+
+def _named(method: Any) -> str:
+    """By its name, whether it is one or has one."""
+    return str(getattr(method, "name", method))
 
 
 def _price(text: str | None) -> str | None:

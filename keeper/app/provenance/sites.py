@@ -119,7 +119,8 @@ class Sites:
 def _archived_deployments(config: ArchivedConfig) -> Iterator[Deployment]:
     for name, chosen in config.deployments.items():
         numbers = {plan.market_no: market for market, plan in config.plans.items() if plan.deployment == name}
-        yield _deployment(name, str(chosen["protocol"]), chosen.get("options", {}), config.chain_id, numbers)
+        options = {key: value for key, value in chosen.items() if key != "protocol"}
+        yield _deployment(name, str(chosen["protocol"]), options, config.chain_id, numbers)
 
 
 def _deployment(

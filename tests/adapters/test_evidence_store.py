@@ -222,6 +222,9 @@ def test_disk__takes_nothing__records_stay_where_they_are(shelf: Shelf, monkeypa
 
 def test_config__once_by_its_hash__and_for_as_long_as_records_may_name_it(shelf: Shelf) -> None:
     shelf.archive.configured('{"a":1}')
+    made = [*shelf.archive.directory.rglob("*"), shelf.archive.directory]
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_file()} == {0o600}
     named = configs.keep(shelf.archive.directory, '{"a":1}')
     old = configs.keep(shelf.archive.directory, '{"a":0}')
     assert shelf.reader.config(named) == '{"a":1}'

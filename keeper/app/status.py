@@ -260,6 +260,9 @@ def _wallet(status: WalletStatus) -> dict[str, Any]:
         "in_flight": status.in_flight,
         "queued": status.queued,
         "paused": status.paused,
+        "balance_wei": status.balance_wei,
+        "reserved_wei": status.reserved_wei,
+        "runway_s": status.runway_s,
     }
 
 

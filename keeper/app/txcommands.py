@@ -55,14 +55,14 @@ def show_one(config: Path, what: str, wallet: str, *, as_json: bool) -> None:
 
 
 def command(config: Path, verb: str, **words: str) -> int:
-    """Carries out an order, says what it did, and returns the exit code: not 0 when the fee limit forbade any of it."""
+    """Carries out an order, says what it did, and returns the exit code: not 0 when fee limit or funds forbade any of it."""
     answer = order(admin_sockets(config), {"verb": verb, **words})
     done: Sequence[Any] = answer if isinstance(answer, list) else [answer]
     for each in done:
         sys.stdout.write(told(each) + "\n")
     if not done:
         sys.stdout.write("nothing is pending\n")
-    return FAILED if any(each["limit_wei"] is not None for each in done) else OK
+    return FAILED if any(each["after"] is None for each in done) else OK
 
 
 def pending(config: Path) -> int:

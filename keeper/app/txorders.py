@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.app.admin import Verb
-from keeper.app.txreason import reason
+from keeper.app.txreason import reason, short
 from keeper.app.txview import Row, details, intent_row, row, waiting
 from keeper.domain.fees import Fees
 from keeper.domain.time import Timestamp
@@ -115,7 +115,10 @@ def _lines(outbox: Outbox, now: Timestamp) -> list[Row]:
 
 
 def _queued(outbox: Outbox, intent: Intent, now: Timestamp) -> Row:
-    stopped = outbox.wallet.forbids(intent) or outbox.wallet.desk.paused or outbox.wallet.desk.stopped
+    desk = outbox.wallet.desk
+    stopped = outbox.wallet.forbids(intent) or desk.paused or desk.stopped
+    if not stopped and intent.id in desk.short:
+        stopped = short(desk.short[intent.id][1])
     found = {**waiting(intent, now), "wallet": outbox.wallet.address, "intent": intent_row(intent), "made": []}
     return {**found, "receipt": None, "outcome": None, "next": "start", "why": stopped or "waits for a place"}
 
@@ -140,6 +143,9 @@ def _wallet(outbox: Outbox) -> Row:
         "next_nonce": status.next_nonce,
         "queued": status.queued,
         "paused": status.paused,
+        "balance_wei": status.balance_wei,
+        "reserved_wei": status.reserved_wei,
+        "runway_s": status.runway_s,
         "block": outbox.wallet.desk.block,
     }
 
@@ -161,6 +167,8 @@ def _told(done: Replaced) -> Row:
         "answer": None if done.answer is None else done.answer.value,
         "limit_wei": None if done.limit is None else done.limit.limit_wei,
         "wanted_wei": None if done.limit is None else done.limit.wanted_wei,
+        "short_wei": None if done.short is None else done.short.reserved_wei,
+        "balance_wei": None if done.short is None else done.short.balance_wei,
     }
 
 

@@ -15,6 +15,7 @@ from keeper.domain.fees import GWEI
 _DIM, _YELLOW, _RED, _GREEN = "dim", "yellow", "bold red", "green"
 _STATES = {"queued": _DIM, "signed": _YELLOW, "cancelling": _YELLOW, "orphaned": _RED, "mined": _GREEN}
 Row = Mapping[str, Any]
+ETHER_WEI = 10**18
 
 
 def listed(found: Row) -> RenderableType:
@@ -33,6 +34,12 @@ def told(done: Row) -> str:
         return (
             f"nonce {done['nonce']}: not replaced: it offers {before}, {wanted} gwei are needed, the limit is {limit}"
         )
+    if done["short_wei"] is not None:
+        need, have = ether(done["short_wei"]), ether(done["balance_wei"])
+        return (
+            f"nonce {done['nonce']}: not replaced: with everything under way it may cost {need} ether, "
+            f"and the wallet has {have}"
+        )
     after = f"{gwei(done['after']['max_fee_wei'])} gwei (tip {gwei(done['after']['tip_wei'])})"
     act = "an empty transfer takes its place" if done["purpose"] == "cancel" else "its fee is raised"
     return f"nonce {done['nonce']}: {act}: {before} → {after}, {done['hash']}, {done['answer'] or 'not sent yet'}"
@@ -40,6 +47,10 @@ def told(done: Row) -> str:
 
 def gwei(wei: int | None) -> str:
     return "" if wei is None else f"{wei / GWEI:.6g}"
+
+
+def ether(wei: int) -> str:
+    return f"{wei / ETHER_WEI:.6g}"
 
 
 def _notes(found: Row) -> Iterable[str]:
@@ -52,7 +63,13 @@ def _notes(found: Row) -> Iterable[str]:
 def _wallet(wallet: Row) -> str:
     paused = f", sends nothing new: {text(wallet['paused'])}" if wallet["paused"] else ""
     nonces = f"nonce {wallet['next_nonce']} next, {wallet['mined_nonce']} mined"
-    return f"wallet {wallet['address']}  {nonces}  block {wallet['block']}{paused}"
+    return f"wallet {wallet['address']}  {nonces}  block {wallet['block']}{_funds(wallet)}{paused}"
+
+
+def _funds(wallet: Row) -> str:
+    balance = "unknown" if wallet["balance_wei"] is None else f"{ether(wallet['balance_wei'])}"
+    runway = "" if wallet["runway_s"] is None else f", for {wallet['runway_s'] / 3600:.3g} h at this pace"
+    return f"  {ether(wallet['reserved_wei'])} of {balance} ether reserved{runway}"
 
 
 def _table(rows: Iterable[Row]) -> Table:

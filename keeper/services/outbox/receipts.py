@@ -130,6 +130,7 @@ class Receipts:
         self.wallet.store(tx)
         desk.missed.pop(nonce, None)
         desk.limited.discard(nonce)
+        desk.unfunded.discard(nonce)
         desk.resend.discard(nonce)
 
     def _settle(self, tx: TxRecord, winner: Attempt, receipt: Receipt, revert: Revert | None) -> None:

@@ -148,6 +148,12 @@ class Wallet:
         outcome = Outcome(intent.id, intent.lane, intent.key, IntentState.WITHHELD, self.clock.now(), reason="dry_run")
         self.outcomes.put(intent.id, outcome)
 
+    def show_paused(self) -> None:
+        desk = self.desk
+        self.meter.gauge(
+            "keeper_wallet_paused", float(bool(desk.paused or desk.stopped or desk.scarce)), signer=self.name
+        )
+
     def unwritable(self, error: TransientError) -> None:
         self.log.error(
             "journal.unwritable",

@@ -194,3 +194,10 @@ def test_told__of_the_limit__names_it_with_what_is_offered_and_needed() -> None:
     limited = {"nonce": 7, "purpose": "bump", "before": before, "after": None, "hash": None, "answer": None}
     words = told({**limited, "limit_wei": 31 * GWEI, "wanted_wei": 33 * GWEI})
     assert words == "nonce 7: not replaced: it offers 30 gwei (tip 1), 33 gwei are needed, the limit is 31"
+
+
+def test_told__of_funds__names_what_everything_may_cost_and_what_there_is() -> None:
+    before = {"max_fee_wei": 30 * GWEI, "tip_wei": GWEI}
+    kept = {"nonce": 7, "purpose": "bump", "before": before, "after": None, "hash": None, "answer": None}
+    words = told({**kept, "limit_wei": None, "wanted_wei": None, "short_wei": 3 * 10**17, "balance_wei": 10**17})
+    assert words == "nonce 7: not replaced: with everything under way it may cost 0.3 ether, and the wallet has 0.1"

@@ -50,7 +50,7 @@ def run(settings: Settings, dry_run: bool) -> None:
     clock = system_clock()
     log = logs.configure(settings.log, clock)
     keys = open_keys(settings, os.environ)
-    dry_run = dry_run or keys.sender is None or not keys.reports
+    dry_run = dry_run or not keys.wallets or not keys.reports
     state = settings.state_dir / "dry-run" if dry_run else settings.state_dir
     with ExitStack() as opened:
         journal = opened.enter_context(Journal.open(state, clock))
@@ -166,7 +166,8 @@ class _Running:
         app.world.log.info("keeper.stopping", grace_s=grace_s)
         deciding = ("publishing:", "funding:", "liquidations:")
         await self.supervisor.stop_all(keep=lambda key: key not in app.intake and not key.startswith(deciding))
-        left = [tx for outbox in app.outboxes for tx in await outbox.drain(grace_s)]
+        drained = await asyncio.gather(*(outbox.drain(grace_s) for outbox in app.outboxes))
+        left = [tx for each in drained for tx in each]
         if left:
             raise Undrained(
                 f"{len(left)} transactions are not mined after {grace_s:g} s; the next start follows them up"

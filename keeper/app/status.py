@@ -216,6 +216,7 @@ class StatusPage:
             status: WalletStatus = wallet.status()
             pending += [
                 {
+                    "wallet": status.role,
                     "lane": each.lane.name.lower(),
                     "key": each.key,
                     "nonce": each.nonce,
@@ -255,6 +256,8 @@ def _word(state: IntentState) -> str:
 
 def _wallet(status: WalletStatus) -> dict[str, Any]:
     return {
+        "name": status.role,
+        "lanes": [_lane(lane) for lane in sorted(status.lanes)],
         "address": status.address,
         "nonce": status.next_nonce,
         "in_flight": status.in_flight,

@@ -22,7 +22,8 @@ def listed(found: Row) -> RenderableType:
     """The whole screen: why nothing is sent, each wallet, each transaction."""
     head = [Text(text(each), style=_YELLOW) for each in (*_notes(found),)]
     rows = found["transactions"]
-    body = _table(rows) if rows else Text("nothing is pending")
+    names = {each["address"]: each["name"] for each in found["wallets"]}
+    body = _table(rows, names) if rows else Text("nothing is pending")
     return Group(*head, *(Text(_wallet(each), style=_DIM) for each in found["wallets"]), body)
 
 
@@ -63,7 +64,7 @@ def _notes(found: Row) -> Iterable[str]:
 def _wallet(wallet: Row) -> str:
     paused = f", sends nothing new: {text(wallet['paused'])}" if wallet["paused"] else ""
     nonces = f"nonce {wallet['next_nonce']} next, {wallet['mined_nonce']} mined"
-    return f"wallet {wallet['address']}  {nonces}  block {wallet['block']}{_funds(wallet)}{paused}"
+    return f"wallet {wallet['name']} {wallet['address']} ({', '.join(wallet['lanes'])})  {nonces}  block {wallet['block']}{_funds(wallet)}{paused}"
 
 
 def _funds(wallet: Row) -> str:
@@ -72,13 +73,17 @@ def _funds(wallet: Row) -> str:
     return f"  {ether(wallet['reserved_wei'])} of {balance} ether reserved{runway}"
 
 
-def _table(rows: Iterable[Row]) -> Table:
+def _table(rows: Iterable[Row], names: Mapping[str, str]) -> Table:
+    """With the wallet of each, by its name where that is known, when there are several."""
+    rows = list(rows)
+    several = len({each["wallet"] for each in rows} | names.keys()) > 1
+    columns = (("wallet", lambda each: names.get(each["wallet"], each["wallet"])), *_COLUMNS) if several else _COLUMNS
     table = Table(box=None, pad_edge=False)
-    for name, cell in _COLUMNS:
+    for name, cell in columns:
         table.add_column(name, justify="right" if cell in _NUMBERS else "left", overflow="fold")
     for each in rows:
         style = _STATES.get(each["state"], "")
-        table.add_row(*(Text(text(cell(each)), style=style) for _, cell in _COLUMNS))
+        table.add_row(*(Text(text(cell(each)), style=style) for _, cell in columns))
     return table
 
 

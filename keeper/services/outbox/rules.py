@@ -70,6 +70,8 @@ class WalletStatus:
     """
 
     name: str
+    role: str
+    lanes: frozenset[Lane]
     address: Address
     mined_nonce: int
     next_nonce: int

@@ -90,6 +90,8 @@ class Outbox:
         desk = self.wallet.desk
         return WalletStatus(
             name=self.wallet.name,
+            role=self.wallet.role,
+            lanes=self.wallet.lanes,
             address=self.wallet.address,
             mined_nonce=0 if desk.nonces is None else desk.nonces.mined,
             next_nonce=0 if desk.nonces is None else desk.nonces.next,

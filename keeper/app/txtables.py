@@ -11,6 +11,7 @@ from rich.text import Text
 
 from keeper.app.scrub import text
 from keeper.domain.fees import GWEI
+from keeper.services.outbox.rules import SCARCE
 
 _DIM, _YELLOW, _RED, _GREEN = "dim", "yellow", "bold red", "green"
 _STATES = {"queued": _DIM, "signed": _YELLOW, "cancelling": _YELLOW, "orphaned": _RED, "mined": _GREEN}
@@ -63,6 +64,8 @@ def _notes(found: Row) -> Iterable[str]:
 
 def _wallet(wallet: Row) -> str:
     paused = f", sends nothing new: {text(wallet['paused'])}" if wallet["paused"] else ""
+    if wallet["paused"] == SCARCE:
+        paused = ", what is queued does not fit the balance beside what is under way"
     nonces = f"nonce {wallet['next_nonce']} next, {wallet['mined_nonce']} mined"
     return f"wallet {wallet['name']} {wallet['address']} ({', '.join(wallet['lanes'])})  {nonces}  block {wallet['block']}{_funds(wallet)}{paused}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from keeper.domain.transaction import Intent, IntentState, Lane, TxState
 from keeper.errors import AlreadyRunning
 from keeper.ports.signer import UnsignedTransaction
 from tests.chain.proxy import proxied
-from tests.chain.stage import CHAIN_ID, DEPLOYMENT, Keeper, Stage
+from tests.chain.stage import CHAIN_ID, DEPLOYMENT, RULES, Keeper, Stage
 
 CONFIRMED = IntentState.CONFIRMED
 
@@ -316,6 +317,33 @@ async def test_nonce__used_from_outside__alarms_and_goes_on_with_the_next(manual
     await manual.mine()
     await keeper.outcome(intent, CONFIRMED)
     assert await manual.count() == 1
+
+
+async def test_nonce__used_from_outside__of_a_lane_that_has_another_wallet_now__is_left_to_that_one(
+    manual: Stage,
+) -> None:
+    """Whoever wants it asks the other wallet, and two wallets must not both start it."""
+    keeper = Keeper(manual, replace(RULES, orphan_after_blocks=1), lambda: "", manual.node.url)
+    keeper.wallet = replace(keeper.wallet, lanes=frozenset({Lane.PRICE}))
+    keeper.outbox = replace(keeper.outbox, wallet=keeper.wallet)
+    manual.keepers.append(keeper)
+    await keeper.start()
+    desk = keeper.wallet.desk
+    await keeper.until(lambda: desk.nonces is not None and desk.market is not None)
+    await manual.rpc.call("anvil_setNonce", manual.signer.address, "0x1")
+    intent = manual.intent(1)
+    await keeper.inbox.put(intent)
+    await keeper.until(lambda: 0 in desk.open and desk.open[0].missing_since is not None)
+    await manual.mine()
+    await keeper.until(lambda: 0 not in desk.open)
+    head = desk.block
+    await manual.mine()
+    await keeper.until(lambda: desk.block > head)
+    record = keeper.wallet.ledger.intent(intent.id)
+    assert record is not None
+    assert record.state is IntentState.QUEUED
+    assert not desk.is_queued(intent.id)
+    assert not desk.unmined()
 
 
 async def test_start__the_wallets_pending_is_not_ours__waits_for_it(manual: Stage) -> None:

@@ -162,6 +162,8 @@ def test_list__of_several_wallets__says_whose_each_is(listing: Listing) -> None:
         f"wallet pusher {OURS} (price)  nonce 7 next, 4 mined  block 9  0.25 of 1 ether reserved, for 1.5 h"
     )
     assert [line.split()[0] for line in table[-3:]] == ["pusher", "pusher", "sender"]
+    scarce = printed(listed({**found, "wallets": [{**wallets[0], "paused": "balance_reserved"}]}))
+    assert "what is queued does not fit the balance beside what is under way" in scarce
     unknown = {**wallets[0], "balance_wei": None, "runway_s": None}
     assert "0.25 of unknown ether reserved\n" in printed(listed({**found, "wallets": [unknown]})).replace(
         "  ", " "

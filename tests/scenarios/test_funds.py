@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from keeper.devnet.simulator.faults import Error
 from keeper.domain.funds import cost
-from keeper.domain.transaction import IntentState, Lane
+from keeper.domain.transaction import IntentState, Lane, Purpose
 from tests.chain.stage import DEPLOYMENT
 from tests.scenarios.stage import Scene
 
@@ -203,4 +203,30 @@ async def test_t15__balance_known_not_to_do_for_the_bump__the_same_bytes_again_a
     assert keeper.tx().last.answer == "accepted"
     await scene.mine(keeper)
     await keeper.outcome(intent, CONFIRMED)
+    assert await scene.is_settled(effects=1, nonces=1)
+
+
+async def test_t15__balance_known_not_to_do_for_a_newer_price__the_older_one_stays_and_is_cancelled_when_late(
+    scene: Scene,
+) -> None:
+    keeper = await scene.keeper(bump_blocks=dict.fromkeys(Lane, 1))
+    await keeper.until(lambda: keeper.outbox.status().balance_wei is not None)
+    older = scene.wallet.intent(1, Lane.PRICE, deadline_s=3.0)
+    keeper.prices.put(DEPLOYMENT, older)
+    await keeper.pooled()
+    (first,) = keeper.attempts()
+    balance_wei = cost(first) * 105 // 100
+    await scene.sim.fund(scene.wallet.signer.address, balance_wei)
+    await keeper.until(lambda: keeper.outbox.status().balance_wei == balance_wei)
+    newer = scene.wallet.intent(2, Lane.PRICE)
+    keeper.prices.put(DEPLOYMENT, newer)
+    while len(keeper.attempts()) < 2:
+        await scene.pass_by(keeper)
+    assert {each.purpose for each in keeper.attempts()} == {Purpose.CALL, Purpose.CANCEL}, "the newer one is not signed"
+    await keeper.pooled()
+    await scene.sim.fund(scene.wallet.signer.address, REFILL)
+    await scene.pass_by(keeper, count=2)
+    await keeper.pooled()
+    await scene.mine(keeper)
+    await keeper.outcome(newer, CONFIRMED)
     assert await scene.is_settled(effects=1, nonces=1)

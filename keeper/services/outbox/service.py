@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from keeper.domain.funds import Shortfall
 from keeper.domain.heads import Head
 from keeper.domain.ids import DeploymentId
 from keeper.domain.nonces import opening
@@ -243,6 +244,8 @@ class Outbox:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
         wallet, desk = self.wallet, self.wallet.desk
         newer, abandoned = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent)
+        if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
+            newer = None  # what cannot be paid takes nobody's place
         step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, abandoned=abandoned)
         payload = tx.last.intent
         if newer is None and payload is not None and wallet.barred(payload):

@@ -10,6 +10,7 @@ from keeper.adapters.signers.key_signer import KeySigner
 from keeper.app.endpoints import rpc_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
+from keeper.app.keyless import KEYLESS, keyless
 from keeper.errors import KeeperError
 from keeper.settings.models import Settings, SignerSettings, sender_place
 
@@ -46,7 +47,7 @@ def open_signers(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[s
             findings.append(ok(place, "key", found[place].address))
         except KeeperError as error:
             findings.append(failed_by(place, "key", error))
-    return found, [*findings, *_together(settings, found)]
+    return found, [*findings, *_together(settings, found), *_keyless(settings, found)]
 
 
 def _places(settings: Settings) -> Iterator[tuple[str, SignerSettings]]:
@@ -54,6 +55,16 @@ def _places(settings: Settings) -> Iterator[tuple[str, SignerSettings]]:
         yield f"signers.reports[{number}]", signer
     for name, signer in settings.signers.senders.items():
         yield sender_place(name), signer
+
+
+def _keyless(settings: Settings, found: Mapping[str, KeySigner]) -> Iterator[Finding]:
+    """A key that cannot be opened has been told already, and counts as gone."""
+    held = {signer.address for place, signer in found.items() if not place.startswith("signers.reports")}
+    try:
+        for wallet, pending in keyless(settings.state_dir, settings.chain.id, held).items():
+            yield warn("signers", "under way", f"{pending} transactions of {wallet}, which has no key here: {KEYLESS}")
+    except KeeperError as error:
+        yield warn("state_dir", "journal", str(error))
 
 
 _REPORTS = "a report key must hold no funds and a key signs once for a quorum"

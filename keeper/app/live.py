@@ -19,6 +19,7 @@ from keeper.app import logs
 from keeper.app.admin import AdminServer
 from keeper.app.build import build, meter_of, open_chain, open_keys, system_clock
 from keeper.app.gauges import Gauges
+from keeper.app.keyless import KEYLESS, keyless
 from keeper.app.ops import OpsServer
 from keeper.app.orders import Orders
 from keeper.app.preflight import Preflight
@@ -58,6 +59,10 @@ def run(settings: Settings, dry_run: bool) -> None:
         chain = open_chain(settings, os.environ, meter, log)
         world = World(clock, log, meter, Pulse(clock), journal, chain)
         app = build(settings, keys, world, dry_run)
+        for wallet, pending in keyless(
+            state, settings.chain.id, {key.address for key in keys.wallets.values()}
+        ).items():
+            log.error("wallet.keyless", wallet=wallet, pending=pending, advice=KEYLESS)
         _spare_the_collector()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_Running(app, keys, meter, "dry-run" if dry_run else "live", early).run())

@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from keeper.adapters.clock import SystemClock
+from keeper.adapters.journal import Journal
 from keeper.app.build import open_keys
+from keeper.app.check_files import open_signers
 from keeper.app.registries import REGISTRIES
 from keeper.app.sending import inboxes_of
 from keeper.app.txorders import TxOrders
 from keeper.app.world import Keys
-from keeper.domain.ids import Address
-from keeper.domain.transaction import Lane
+from keeper.domain.fees import Fees
+from keeper.domain.ids import Address, Hash
+from keeper.domain.time import Timestamp
+from keeper.domain.transaction import Attempt, Lane, Purpose, TxRecord, TxState
 from keeper.errors import ConfigError
 from keeper.settings.load import load
 from keeper.settings.models import Settings
@@ -82,6 +87,31 @@ def test_keys__none__then_there_is_an_inbox_all_the_same() -> None:
 def test_keys__one_under_two_names__are_refused_by_both_names(tmp_path: Path, keys: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         open_keys(settings(tmp_path, **keys), {})
+
+
+def under_way(wallet: str, nonce: int, chain_id: int = 31337, state: TxState = TxState.BROADCAST) -> TxRecord:
+    tx_hash = Hash("0x" + f"{nonce}{chain_id}".rjust(24, "0") + wallet[2:])
+    attempt = Attempt(tx_hash, b"raw", Purpose.CANCEL, None, Fees(2, 1), 21_000, Timestamp(1), 1)
+    return TxRecord(chain_id, Address(wallet), nonce, state, (attempt,))
+
+
+def test_check__transactions_under_way_of_a_key_that_is_gone__are_named(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    assert "under way" not in {each.check for each in open_signers(found, {})[1]}
+    with Journal.open(found.state_dir, SystemClock()) as journal:
+        for tx in (
+            *(under_way(ONE, nonce) for nonce in (1, 2)),
+            under_way(ONE, 3, state=TxState.CONFIRMED),
+            under_way(OTHER, 4, chain_id=1),
+            under_way(own(PUSHER), 5),
+        ):
+            journal.ledger.save(tx)
+        told = [each for each in open_signers(found, {})[1] if each.check == "under way"]
+    assert [(each.subject, each.status) for each in told] == [("signers", "warn")]
+    assert told[0].detail.startswith(f"2 transactions of {ONE}, which has no key here: bring its key back")
+    (found.state_dir / "journal.sqlite").write_bytes(b"no database, but long enough to be taken for one" * 100)
+    (broken,) = [each for each in open_signers(found, {})[1] if each.check == "journal"]
+    assert broken.status == "warn"
 
 
 def outbox(role: str, address: str) -> Any:

@@ -35,7 +35,9 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Nonce = Annotated[int, typer.Argument(min=0, help="As `keeper tx list` shows it.")]
-OfWallet = Annotated[str, typer.Option("--wallet", help="Its address or the beginning of it, when there are several.")]
+OfWallet = Annotated[
+    str, typer.Option("--wallet", help="Its name in keeper.yaml or its address, when there are several.")
+]
 
 
 @app.command()
@@ -253,7 +255,7 @@ def tx_plunge(
     from keeper.app import txcommands
 
     if not yes:
-        count = txcommands.pending(config)
+        count = txcommands.pending(config, wallet)
         typer.confirm(f"Cancel all {count} pending transactions?", abort=True, err=True)
     raise typer.Exit(txcommands.command(config, "tx_plunge", wallet=wallet))
 

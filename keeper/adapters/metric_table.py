@@ -77,12 +77,20 @@ TABLE: tuple[Metric, ...] = (
     _metric("histogram", "tx_mined_seconds", "purpose", "From the first broadcast to the block."),
     _metric("counter", "tx_fee_wei_total", "purpose", "Fees paid."),
     _metric("counter", "tx_fee_limit_total", "purpose", "Times that chain.max_fee_gwei was not enough."),
+    _metric(
+        "counter",
+        "tx_funds_limit_total",
+        "purpose",
+        "Times that a replacement did not fit the wallet's balance beside what is under way.",
+    ),
     _metric("gauge", "tx_nonce", "signer kind", "Next nonce by our journal and by the chain."),
     _metric("counter", "tx_nonce_used_elsewhere_total", "signer", "Nonces used by a transaction that is not ours."),
     _metric(
         "gauge", "tx_forbidden", "reason", "1 while transactions are not sent: dry run, kill switch, paused contracts."
     ),
-    _metric("gauge", "wallet_paused", "signer", "1 while a wallet sends nothing."),
+    _metric("gauge", "wallet_paused", "signer", "1 while a wallet sends nothing, or not all that waits: funds."),
+    _metric("gauge", "wallet_reserved_wei", "signer", "What everything under way may cost at most."),
+    _metric("gauge", "wallet_runway_seconds", "signer", "For how long the balance lasts at the pace of the last day."),
     _metric("gauge", "signer_balance_wei", "signer", "What the sending key can pay with."),
     _metric("gauge", "chain_head_block", "chain", "Newest block seen."),
     _metric("gauge", "chain_head_timestamp_seconds", "chain", "Time of the newest block."),

@@ -35,7 +35,7 @@ class DeploymentBoards:
 class Boards:
     """Writers: quotes, books, trades, feeds: QuoteService · indices, prices: PricingService · heads, blocks: HeadService ·
     states: ChainStateService · holdings: AccountIndexService · slot, underway, pushes: PublishingService · funding: FundingService ·
-    liquidations: LiquidationService · outcomes: the outbox · paused: the admin socket.
+    liquidations: LiquidationService · outcomes: the outboxes · paused: the admin socket.
     """
 
     quotes: Board[SourceId, Quote] = field(default_factory=Board)

@@ -24,10 +24,12 @@ from keeper.domain.time import to_seconds
 from keeper.errors import KeeperError, Reverted
 from keeper.ports.protocol import PerpProtocol
 from keeper.settings.market import AssertSettings, MarketSettings
-from keeper.settings.models import Settings
+from keeper.settings.models import Settings, sender_place
 from keeper.settings.options import build
 
 _OLD_HEAD_S = 60
+_DELEGATED = bytes.fromhex("ef0100")
+"""How the code of an account begins that has delegated itself: https://eips.ethereum.org/EIPS/eip-7702"""
 
 
 class _Quiet:
@@ -51,7 +53,7 @@ async def check_chain(settings: Settings, addresses: Mapping[str, str], environ:
     async with _chain(settings, *endpoints) as chain:
         try:
             head = await chain.head()
-            findings += await _sender(chain, addresses, head)
+            findings += await _senders(settings, chain, addresses, head)
             for name in settings.deployments:
                 findings += await _Deployment(settings, name, chain, head).findings(addresses)
         except KeeperError as error:
@@ -75,14 +77,23 @@ async def _endpoint(settings: Settings, endpoint: RpcEndpoint) -> Finding:
     return warn(subject, "chain id", detail) if age_s > _OLD_HEAD_S else ok(subject, "chain id", detail)
 
 
-async def _sender(chain: RpcChain, addresses: Mapping[str, str], head: BlockRef) -> list[Finding]:
-    sender = addresses.get("signers.sender")
-    if sender is None:
-        return []
-    balance = await chain.balance(Address(sender), head)
+async def _senders(settings: Settings, chain: RpcChain, addresses: Mapping[str, str], head: BlockRef) -> list[Finding]:
+    places = [sender_place(name) for name in settings.signers.senders]
+    found = [await _sender(chain, place, Address(addresses[place]), head) for place in places if place in addresses]
+    return [finding for findings in found for finding in findings]
+
+
+async def _sender(chain: RpcChain, place: str, wallet: Address, head: BlockRef) -> list[Finding]:
+    """What pays for gas, and nothing that would act or pay in the wallet's name."""
+    balance, code = await chain.balance(wallet, head), await chain.code(wallet, head)
+    paid = ok(place, "balance", f"{decimal_of(balance).normalize():f} coins")
     if not balance:
-        return [fail("signers.sender", "balance", f"{sender} has nothing to pay gas with")]
-    return [ok("signers.sender", "balance", f"{decimal_of(balance).normalize():f} coins")]
+        paid = fail(place, "balance", f"{wallet} has nothing to pay gas with")
+    if code.startswith(_DELEGATED):
+        to = code.removeprefix(_DELEGATED).hex()
+        why = f"{wallet} is delegated to 0x{to} (EIP-7702): pools take one transaction of it at a time"
+        return [paid, fail(place, "delegation", f"{why}; give the keeper a key of its own")]
+    return [paid, fail(place, "delegation", f"{wallet} is a contract") if code else ok(place, "delegation", "none")]
 
 
 @dataclass(frozen=True, slots=True)

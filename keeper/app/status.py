@@ -225,6 +225,7 @@ class StatusPage:
             status: WalletStatus = wallet.status()
             pending += [
                 {
+                    "wallet": status.role,
                     "lane": each.lane.name.lower(),
                     "key": each.key,
                     "nonce": each.nonce,
@@ -268,11 +269,16 @@ def _word(state: IntentState) -> str:
 
 def _wallet(status: WalletStatus) -> dict[str, Any]:
     return {
+        "name": status.role,
+        "lanes": [_lane(lane) for lane in sorted(status.lanes)],
         "address": status.address,
         "nonce": status.next_nonce,
         "in_flight": status.in_flight,
         "queued": status.queued,
         "paused": status.paused,
+        "balance_wei": status.balance_wei,
+        "reserved_wei": status.reserved_wei,
+        "runway_s": status.runway_s,
     }
 
 

@@ -59,6 +59,10 @@ class Listing:
         by_nonce = what.isdecimal() and len(what) < _SHORTEST_NAME
         found = reader.by_nonce(int(what)) if by_nonce else reader.by_name(what) if len(what) >= _SHORTEST_NAME else ()
         chosen = [tx for tx in found if tx.wallet.startswith(wallet)]
+        if found and not chosen:
+            raise Refused(
+                f"not of wallet {wallet}, but of {', '.join(sorted({tx.wallet for tx in found}))}: write --wallet 0x…"
+            )
         if not chosen:
             raise Refused(self._unknown(what, by_nonce))
         if len({tx.wallet for tx in chosen}) > 1:

@@ -212,8 +212,8 @@ class TxRecord:
     @property
     def levels(self) -> tuple[Fees, ...]:
         """Fee levels that a pool may hold or ask to be exceeded; one that the wallet could not pay is not among them."""
-        return tuple(each.fees for each in self.attempts if each.answer not in _NEVER_POOLED)
+        return tuple(each.fees for each in self.attempts if each.answer not in NEVER_POOLED)
 
 
-_NEVER_POOLED = frozenset({SendAnswer.INSUFFICIENT_FUNDS, SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP})
-_WORTHLESS = _NEVER_POOLED | {SendAnswer.REPLACEMENT_UNDERPRICED, SendAnswer.UNDERPRICED}
+NEVER_POOLED = frozenset({SendAnswer.INSUFFICIENT_FUNDS, SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP})
+_WORTHLESS = NEVER_POOLED | {SendAnswer.REPLACEMENT_UNDERPRICED, SendAnswer.UNDERPRICED}

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from keeper.domain.ids import ChainId, DeploymentId, MarketId
+from keeper.domain.transaction import Lane
 from keeper.settings.base import Chosen, Model
 from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, WebSocketUrl
 from keeper.settings.market import MarketSettings
@@ -89,15 +90,52 @@ class SignerSettings(Chosen):
         return self.model_copy(update={"options": options})
 
 
+SENDER = "sender"
+"""The wallet of every lane that names no other."""
+LANES = tuple(lane.name.lower() for lane in Lane)
+
+
 class SignersSettings(Model):
-    """Report keys sign prices and hold no funds; the sender pays gas and signs no prices. None at all: dry run."""
+    """Report keys sign prices and hold no funds; senders pay gas and sign no prices. None at all: dry run."""
 
     reports: tuple[SignerSettings, ...] = Field(default=(), max_length=32)
-    sender: SignerSettings | None = None
+    sender: SignerSettings | None = Field(default=None, description="The wallet that sends, for all lanes or the rest.")
+    wallets: Mapping[Name, SignerSettings] = Field(
+        default_factory=dict,
+        description="Further wallets by a name of your own, for lanes that shall not wait for others.",
+    )
+    lanes: Mapping[Name, Name] = Field(
+        default_factory=dict,
+        description=f"Which wallet a lane sends with, e.g. `price: pusher`. Lanes: {', '.join(f'`{each}`' for each in LANES)}.",
+    )
+
+    @property
+    def senders(self) -> Mapping[str, SignerSettings]:
+        """Every sending key by its wallet's name."""
+        return {**({} if self.sender is None else {SENDER: self.sender}), **self.wallets}
+
+    def wallet_of(self, lane: Lane) -> str:
+        return self.lanes.get(lane.name.lower(), SENDER)
 
     def located(self, base: Path) -> SignersSettings:
+        reports = tuple(found.located(base) for found in self.reports)
+        wallets = {name: found.located(base) for name, found in self.wallets.items()}
         sender = self.sender.located(base) if self.sender else None
-        return SignersSettings(reports=tuple(found.located(base) for found in self.reports), sender=sender)
+        return self.model_copy(update={"reports": reports, "sender": sender, "wallets": wallets})
+
+    def public(self, base: Path) -> dict[str, Any]:
+        """Kinds and file names."""
+        return {
+            "reports": [signer.public(base) for signer in self.reports],
+            "sender": self.sender.public(base) if self.sender else None,
+            "wallets": {name: signer.public(base) for name, signer in self.wallets.items()},
+            "lanes": dict(self.lanes),
+        }
+
+
+def sender_place(wallet: str) -> str:
+    """Where the key of a wallet stands in keeper.yaml."""
+    return "signers.sender" if wallet == SENDER else f"signers.wallets.{wallet}"
 
 
 class ReportSettings(Model):
@@ -199,10 +237,8 @@ class Settings(CommonSettings):
     def public(self) -> dict[str, Any]:
         """All settings by their names in YAML, without URLs' keys and directories; of signers kinds and file names."""
         hidden = {"file", "state_dir", "admin_socket", "places", "signers"}
-        reports = [signer.public(self.file.parent) for signer in self.signers.reports]
-        sender = self.signers.sender.public(self.file.parent) if self.signers.sender else None
         shown = self.model_dump(mode="json", by_alias=True, exclude=hidden)
-        return {**shown, "signers": {"reports": reports, "sender": sender}}
+        return {**shown, "signers": self.signers.public(self.file.parent)}
 
     @property
     def hash(self) -> str:

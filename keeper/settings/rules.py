@@ -10,7 +10,7 @@ from keeper.domain.mark import MARK_METHODS
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.market import MarketSettings, PublishSettings
-from keeper.settings.models import CommonSettings
+from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, sender_place
 from keeper.settings.options import Complaint, Registries, examine
 from keeper.settings.specs import gate, guard, index_spec, publish_policy
 
@@ -130,6 +130,7 @@ def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complain
     yield from _venues(common, known)
     yield from _deployments(common, known)
     yield from _signers(common, known)
+    yield from _lanes(common.signers)
 
 
 def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
@@ -158,8 +159,30 @@ def _signers(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
         return
     for number, signer in enumerate(common.signers.reports):
         yield from _under(("signers", "reports", number), examine(known.signers, signer.kind, signer.options, "kind"))
-    if sender := common.signers.sender:
-        yield from _under(("signers", "sender"), examine(known.signers, sender.kind, sender.options, "kind"))
+    for name, signer in common.signers.senders.items():
+        keys = tuple(sender_place(name).split("."))
+        yield from _under(keys, examine(known.signers, signer.kind, signer.options, "kind"))
+
+
+def _lanes(signers: SignersSettings) -> Iterator[Complaint]:
+    """Each lane has one wallet, and each wallet a lane."""
+    if SENDER in signers.wallets:
+        yield Complaint(("signers", "wallets", SENDER), "that is the name of signers.sender; choose another")
+    for lane, wallet in signers.lanes.items():
+        if lane not in LANES:
+            yield Complaint(("signers", "lanes", lane), f"unknown lane{suggestion(lane, LANES)}")
+        if wallet not in signers.senders:
+            none = "; there is none yet: add `sender` or signers.wallets"
+            known = suggestion(wallet, signers.senders) if signers.senders else none
+            yield Complaint(("signers", "lanes", lane), f"unknown wallet{known}")
+    bare = [lane for lane in LANES if lane not in signers.lanes]
+    used = {*signers.lanes.values(), *([SENDER] if bare else [])}
+    for name in signers.senders:
+        if name not in used:
+            keys = tuple(sender_place(name).split("."))
+            yield Complaint(keys, "no lane sends with it; name it under signers.lanes, or remove it")
+    if signers.wallets and signers.sender is None and bare:
+        yield Complaint(("signers",), f"no wallet for {', '.join(bare)}; add `sender`, or name one under signers.lanes")
 
 
 def _under(keys: tuple[str | int, ...], found: list[Complaint]) -> Iterator[Complaint]:

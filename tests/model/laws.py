@@ -18,6 +18,7 @@ LAWS = {
     "I8": "foreign use raises the alarm, and nothing else does",
     "GAP": "no gap in the nonces stays",
     "FEE": "a replacement satisfies the pool",
+    "FUNDS": "what is signed fits the balance that is known",
     "END": "every intent comes to an end, and what was told of it is what the chain shows",
     "RUN": "the sending side ends only when it is killed",
 }

@@ -14,7 +14,7 @@ from keeper.domain.ids import Hash
 from keeper.domain.time import Timestamp
 from keeper.domain.transaction import Attempt, IntentState, TxRecord, TxState
 from keeper.domain.txerrors import SendAnswer
-from keeper.services.outbox import receipts, sender
+from keeper.services.outbox import funds, receipts, sender
 from keeper.services.outbox.desk import Desk
 from keeper.services.outbox.receipts import Receipts
 from keeper.services.outbox.sender import Sender
@@ -114,6 +114,10 @@ def gaps_stay_open(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outbox, "_close_gaps", nothing)
 
 
+def balance_compared_with_the_new_one_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(funds, "reserved", lambda _txs, _balance: 0)
+
+
 PLANTED: dict[Plant, frozenset[str]] = {
     nonce_given_back_on_a_timeout: frozenset({"RUN", "I3", "I6", "END", "GAP"}),
     receipt_of_the_last_attempt_only: frozenset({"I3", "I6", "I8", "END"}),
@@ -127,5 +131,6 @@ PLANTED: dict[Plant, frozenset[str]] = {
     kill_switch_above_the_sender: frozenset({"I7"}),
     silent_about_foreign_use: frozenset({"I8"}),
     gaps_stay_open: frozenset({"GAP", "END"}),
+    balance_compared_with_the_new_one_alone: frozenset({"FUNDS"}),
 }
 """With the laws that it breaks: which of them shows first depends on the seed."""

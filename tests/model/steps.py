@@ -105,7 +105,7 @@ def walk(world: World, chance: Random) -> None:
 
 def lie(world: World, chance: Random) -> None:
     world.misfortunes += 1
-    question = chance.choice(("receipt", "block", "nonce", "fees", "estimate_gas", "simulate"))
+    question = chance.choice(("receipt", "block", "nonce", "fees", "balance", "estimate_gas", "simulate"))
     kinds = [Read.SILENT, Read.AWAY, Read.SLOW, Read.STALE]
     kinds += [Read.NULL, Read.NULL] if question in {"receipt", "block"} else []
     kind = chance.choice(kinds)

@@ -62,6 +62,7 @@ class World:
     diary: Diary = field(default_factory=Diary)
     lies: Lies = field(default_factory=Lies)
     signed: dict[bytes, Envelope] = field(default_factory=dict)
+    afforded: dict[str, int] = field(default_factory=dict)
     wanted: dict[str, Intent] = field(default_factory=dict)
     told: dict[str, Outcome] = field(default_factory=dict)
     price: Intent | None = None
@@ -92,7 +93,7 @@ class World:
 
     def start(self) -> None:
         self.lives += 1
-        node = Node(self.network, self.lies, self.signed, self._sending, self._sent, self.chance)
+        node = Node(self.network, self.lies, self.signed, self._sending, self._sent, self.chance, self.afforded)
         wallet = Wallet(
             name="model",
             chain_id=CHAIN_ID,
@@ -175,6 +176,7 @@ class World:
 
     def _signed(self, tx: Envelope) -> None:
         """I3, where the second nonce would begin."""
+        self._note_funds(tx)
         own = meant(tx.data) if tx.to == CONTRACT else ""
         record = self.ledger.intent(own)
         failed = record is not None and record.state in _MINED_IN_VAIN
@@ -188,6 +190,18 @@ class World:
         self.laws.require(
             not others, "I3", f"intent {own} gets nonce {tx.nonce}, and nonce {others} may still be mined"
         )
+
+    def _note_funds(self, tx: Envelope) -> None:
+        """Of what raises the reservation: an empty transfer, or a cheaper form, is offered with any balance."""
+        known = None if self.life is None else self.life.outbox.wallet.desk.balance
+        forms = [each.cost for each in self.signed.values() if each.nonce == tx.nonce and each.hash != tx.hash]
+        if (
+            known is not None
+            and known.wei == self.network.blocks.balance
+            and tx.data
+            and tx.cost > max(forms, default=0)
+        ):
+            self.afforded[tx.hash] = known.wei
 
     def _sending(self, tx: Envelope) -> None:
         assert self.durable is not None

@@ -145,3 +145,39 @@ async def test_check__of_a_chain_that_is_away__still_tells_about_the_venues(stag
     found = await stage.findings("keeper.yaml", stage.node.url, "http://127.0.0.1:9")
     assert rows(found, "fail") == [("rpc 127.0.0.1:9", "chain id", 1)]
     assert ("BTC-USD", "coinbase:BTC-USD", 0) in rows(found, "ok")
+
+
+PUSHER, POOR, SMART = "66" * 32, "77" * 32, "88" * 32
+APART = "sender: {kind: key_file, file: sender.key}"
+WALLETS = (
+    f"{APART}, wallets: {{pusher: {{kind: key_file, file: pusher.key}}, cranker: {{kind: key_file, file: cranker.key}}}}, "
+    "lanes: {price: pusher, funding: cranker}"
+)
+
+
+async def test_check__of_several_wallets__looks_at_each(stage: Stage) -> None:
+    async with aiohttp.ClientSession() as session:
+        rpc = JsonRpc(session, stage.node.url)
+        for key in (PUSHER, SMART):
+            await rpc.call("anvil_setBalance", Account.from_key(key).address, hex(10**17))
+        delegation = "0xef0100" + "42" * 20
+        await rpc.call("anvil_setCode", Account.from_key(SMART).address, delegation)
+    for name, key in (("pusher.key", PUSHER), ("cranker.key", POOR)):
+        (stage.directory / name).write_text(key)
+        (stage.directory / name).chmod(0o600)
+    found = await stage.findings("keeper.yaml", APART, WALLETS)
+    assert rows(found, "fail") == [("signers.wallets.cranker", "balance", 1)]
+    told = {(each.subject, each.check): each.detail for each in found if each.subject.startswith("signers.")}
+    assert told["signers.wallets.pusher", "balance"] == "0.1 coins"
+    assert told["signers.sender", "delegation"] == told["signers.wallets.pusher", "delegation"] == "none"
+
+    (stage.directory / "cranker.key").write_text(SMART)
+    found = await stage.findings("keeper.yaml", APART, WALLETS)
+    (refused,) = [each for each in found if each.status == "fail"]
+    assert (refused.subject, refused.check) == ("signers.wallets.cranker", "delegation")
+    assert "is delegated to 0x" + "42" * 20 in refused.detail
+
+    for same, words in ((PUSHER, "its nonces have one owner"), (REPORT, "a report key must hold no funds")):
+        (stage.directory / "cranker.key").write_text(same)
+        found = await stage.findings("keeper.yaml", APART, WALLETS)
+        assert [each for each in found if each.check == "key apart" and each.code == 77 and words in each.detail]

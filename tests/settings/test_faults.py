@@ -14,6 +14,8 @@ from tests.settings.examples import GLOBAL, INDEX, MARKET, written
 KEEPER, BTC, USDT = "keeper.yaml", "markets/BTC-USD.yaml", "markets/USDT-USD.yaml"
 KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 
+PUSHER = "\n  wallets: {pusher: {kind: key_file, file: pusher.key}}"
+
 TABLE: list[tuple[str, str, str, str, str]] = [
     # id, file, what is written, what stands there instead, what is said
     ("unknown key", KEEPER, "chain: {id", "chian: {id", "1:1: chian: unknown key; did you mean chain?"),
@@ -77,6 +79,62 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "markets: [",
         "ops: {host: 0.0.0.0}\nmarkets: [",
         "7:7: ops.host: not a loopback address; set ops.expose: true if this page may be seen by others",
+    ),
+    (
+        "unknown lane",
+        KEEPER,
+        "file: sender.key}",
+        f"file: sender.key}}{PUSHER}\n  lanes: {{prise: pusher}}",
+        "8:11: signers.lanes.prise: unknown lane; did you mean price?",
+    ),
+    (
+        "unknown wallet",
+        KEEPER,
+        "file: sender.key}",
+        f"file: sender.key}}{PUSHER}\n  lanes: {{price: pushr}}",
+        "8:11: signers.lanes.price: unknown wallet; did you mean pusher?",
+    ),
+    (
+        "lane without wallets",
+        KEEPER,
+        "  sender: {kind: key_file, file: sender.key}",
+        "  lanes: {price: pusher}",
+        "6:11: signers.lanes.price: unknown wallet; there is none yet: add `sender` or signers.wallets",
+    ),
+    (
+        "wallet without a lane",
+        KEEPER,
+        "file: sender.key}",
+        f"file: sender.key}}{PUSHER}",
+        "7:13: signers.wallets.pusher: no lane sends with it; name it under signers.lanes, or remove it",
+    ),
+    (
+        "wallet of that name",
+        KEEPER,
+        "file: sender.key}",
+        f"file: sender.key}}{PUSHER.replace('pusher', 'sender')}",
+        "7:13: signers.wallets.sender: that is the name of signers.sender; choose another",
+    ),
+    (
+        "sender without a lane",
+        KEEPER,
+        "file: sender.key}",
+        f"file: sender.key}}{PUSHER}\n  lanes: {{safety: pusher, price: pusher, liquidation: pusher, funding: pusher, housekeeping: pusher}}",
+        "6:3: signers.sender: no lane sends with it; name it under signers.lanes, or remove it",
+    ),
+    (
+        "lanes without a wallet",
+        KEEPER,
+        "\n  sender: {kind: key_file, file: sender.key}",
+        f"{PUSHER}\n  lanes: {{price: pusher, funding: pusher}}",
+        "4:1: signers: no wallet for safety, liquidation, housekeeping; add `sender`, or name one under signers.lanes",
+    ),
+    (
+        "unknown kind of a wallet",
+        KEEPER,
+        "file: sender.key}",
+        f"file: sender.key}}{PUSHER.replace('key_file', 'keyfile')}\n  lanes: {{price: pusher}}",
+        "7:22: signers.wallets.pusher.kind: unknown kind; did you mean key_file?",
     ),
     ("no market file", KEEPER, "markets/*.yaml", "market/*.yaml", "7:11: markets[0]: no such file"),
     ("duplicate key", BTC, "market_no: 1", "market_no: 1\nmarket_no: 2", "4:1: market_no: the key stands here twice"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keeper.domain.fees import FeeLimit, Fees
+from keeper.domain.funds import Shortfall, Unraised
 from keeper.domain.ids import Hash
 from keeper.domain.transaction import Attempt, IntentState, Purpose, TxRecord
 from keeper.domain.txerrors import SendAnswer
@@ -25,7 +26,7 @@ class Declined(KeeperError):
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """One nonce after an order. `limit`: the fee limit forbade it, and nothing was changed."""
+    """One nonce after an order. `limit` or `short`: fee limit or funds forbade it, and nothing was changed."""
 
     nonce: int
     purpose: Purpose
@@ -34,6 +35,7 @@ class Replaced:
     tx_hash: Hash | None = None
     answer: SendAnswer | None = None
     limit: FeeLimit | None = None
+    short: Shortfall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class Commands:
             tx = self._pending(nonce)
             if tx.last.purpose is Purpose.CANCEL:
                 raise Declined(f"nonce {nonce} is being cancelled already; `keeper tx bump {nonce}` raises its fees")
-            if isinstance(limit := self.sender.raised(nonce), FeeLimit):
-                return _limited(tx, Purpose.CANCEL, limit)
+            if isinstance(refused := self.sender.raised(nonce, Purpose.CANCEL, None), Unraised):
+                return _unchanged(tx, Purpose.CANCEL, refused)
             self._abandon(tx)
             return self._told(tx, Purpose.CANCEL, await self.sender.replace(nonce, Purpose.CANCEL, None))
 
@@ -75,9 +77,9 @@ class Commands:
             await asyncio.gather(*(self.sender.send(tx.nonce, each) for tx, each in found if isinstance(each, Attempt)))
         return [self._told(tx, Purpose.CANCEL, each) for tx, each in found if each is not None]
 
-    async def _offer(self, tx: TxRecord) -> Attempt | FeeLimit | None:
-        raised = self.sender.raised(tx.nonce)
-        if raised is None or isinstance(raised, FeeLimit):
+    async def _offer(self, tx: TxRecord) -> Attempt | Unraised | None:
+        raised = self.sender.raised(tx.nonce, Purpose.CANCEL, None)
+        if raised is None or isinstance(raised, Unraised):
             return raised  # None: it was mined while another one was signed
         self._abandon(tx)
         return await self.sender.offer(tx.nonce, Purpose.CANCEL, None)
@@ -109,10 +111,10 @@ class Commands:
             self.wallet.desk.abandoned.add(intent.id)
             self.wallet.settle(intent, IntentState.ABANDONED, _BY_OPERATOR)
 
-    def _told(self, before: TxRecord, purpose: Purpose, found: Attempt | FeeLimit | None) -> Replaced:
+    def _told(self, before: TxRecord, purpose: Purpose, found: Attempt | Unraised | None) -> Replaced:
         """Raises Declined when nothing was signed."""
-        if isinstance(found, FeeLimit):
-            return _limited(before, purpose, found)
+        if isinstance(found, Unraised):
+            return _unchanged(before, purpose, found)
         now = self.wallet.desk.open.get(before.nonce, before)
         if found is None:
             raise Declined(
@@ -123,5 +125,7 @@ class Commands:
         return Replaced(before.nonce, purpose, level(before), newest.fees, newest.hash, newest.answer)
 
 
-def _limited(tx: TxRecord, purpose: Purpose, limit: FeeLimit) -> Replaced:
-    return Replaced(tx.nonce, purpose, level(tx), limit=limit)
+def _unchanged(tx: TxRecord, purpose: Purpose, why: Unraised) -> Replaced:
+    if isinstance(why, FeeLimit):
+        return Replaced(tx.nonce, purpose, level(tx), limit=why)
+    return Replaced(tx.nonce, purpose, level(tx), short=why)

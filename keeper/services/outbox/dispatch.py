@@ -9,6 +9,7 @@ from keeper.domain.ids import DeploymentId
 from keeper.domain.transaction import Intent, IntentState, Lane, TxRecord, may_start
 from keeper.errors import DataError, Reverted, TransientError, WrongChain
 from keeper.runtime.board import Board
+from keeper.services.outbox.funds import Funds
 from keeper.services.outbox.sender import Sender
 from keeper.services.outbox.steps import is_expired
 from keeper.services.outbox.wallet import Wallet
@@ -22,6 +23,7 @@ class Dispatch:
 
     wallet: Wallet
     sender: Sender
+    funds: Funds
     prices: Board[DeploymentId, Intent]
 
     def accept(self, intent: Intent) -> bool:
@@ -44,11 +46,19 @@ class Dispatch:
             if ready is None:
                 continue
             async with desk.preparing:
-                if self._next_is(intent):
-                    if await self.sender.start(ready):
-                        desk.remove(intent.id)
-                    else:
-                        desk.deferred.add(intent.id)
+                if not self._next_is(intent):
+                    continue
+                if (lack := self.funds.lack(ready)) is not None:
+                    self.funds.hold_back(ready, lack)
+                elif await self.sender.start(ready):
+                    desk.remove(intent.id)
+                else:
+                    desk.deferred.add(intent.id)
+
+    def is_waiting(self, intent: Intent) -> bool:
+        """For its first nonce, and not overtaken by a newer price."""
+        newest = self.prices.get(intent.deployment)
+        return self.wallet.desk.is_queued(intent.id) or (newest is not None and newest.id == intent.id)
 
     def newer_price(self, tx: TxRecord) -> Intent | None:
         """What should take the place of this nonce's price, if it is one and there is a newer one.
@@ -101,8 +111,12 @@ class Dispatch:
                 continue  # a price that is mined stays on the board and does not expire any more
             if is_expired(intent, now):
                 self._expire(intent)
-            elif not self.wallet.barred(intent):
+            elif self.wallet.barred(intent):
+                continue
+            elif intent.id not in desk.short:
                 yield intent
+            elif desk.short[intent.id][1].passes:
+                return  # it fits when something is mined: nothing less urgent takes that place
 
     def _has_room(self, lane: Lane) -> bool:
         # A nonce that is consumed is in nobody's way, whoever hides its receipt.

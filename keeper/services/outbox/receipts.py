@@ -130,6 +130,7 @@ class Receipts:
         self.wallet.store(tx)
         desk.missed.pop(nonce, None)
         desk.limited.discard(nonce)
+        desk.unfunded.discard(nonce)
         desk.resend.discard(nonce)
 
     def _settle(self, tx: TxRecord, winner: Attempt, receipt: Receipt, revert: Revert | None) -> None:
@@ -240,7 +241,8 @@ class Receipts:
         self._alarm("a transaction that is not ours consumed the nonce", tx.nonce)
         wallet.store(orphaned(tx))
         del wallet.desk.open[tx.nonce]
-        if intent is not None and wanted and not late and intent.lane is not Lane.PRICE:
+        # A lane that has got another wallet since: whoever wants the intent asks that one, and two must not start it.
+        if intent is not None and wanted and not late and intent.lane in wallet.lanes - {Lane.PRICE}:
             wallet.desk.push(intent)
 
     def _account(self, winner: Attempt, receipt: Receipt) -> None:

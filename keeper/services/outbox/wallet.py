@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from keeper.domain.chain import Receipt
 from keeper.domain.ids import Address, Hash
-from keeper.domain.transaction import OPEN_INTENTS, Intent, IntentRecord, IntentState, Outcome, TxRecord
+from keeper.domain.transaction import OPEN_INTENTS, Intent, IntentRecord, IntentState, Lane, Outcome, TxRecord
 from keeper.errors import RpcUnavailable, TransientError
 from keeper.ports.chain import ChainReader, ChainWriter
 from keeper.ports.clock import Clock
@@ -41,7 +41,8 @@ def never_barred(_intent: Intent) -> str:
 @dataclass(frozen=True, slots=True)
 class Wallet:
     """`explain` understands revert data for an intent's protocol. `halted` is the kill switch: the reason, or "".
-    `barred` is why the contracts would refuse an intent now, whatever it says: they are paused.
+    `barred` is why the contracts would refuse an intent now, whatever it says: they are paused. `role` is its name in
+    the settings, `lanes` what it sends; what it finds under way at the start may be of another lane.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Wallet:
     clock: Clock
     log: EventLog
     meter: Meter
+    role: str = "sender"
+    lanes: frozenset[Lane] = frozenset(Lane)
     halted: Callable[[], str] = never_halted
     barred: Callable[[Intent], str] = never_barred
     rules: OutboxRules = field(default_factory=OutboxRules)
@@ -147,6 +150,12 @@ class Wallet:
         self.meter.count("keeper_tx_total", purpose=intent.lane.name.lower(), outcome=IntentState.WITHHELD)
         outcome = Outcome(intent.id, intent.lane, intent.key, IntentState.WITHHELD, self.clock.now(), reason="dry_run")
         self.outcomes.put(intent.id, outcome)
+
+    def show_paused(self) -> None:
+        desk = self.desk
+        self.meter.gauge(
+            "keeper_wallet_paused", float(bool(desk.paused or desk.stopped or desk.scarce)), signer=self.name
+        )
 
     def unwritable(self, error: TransientError) -> None:
         self.log.error(

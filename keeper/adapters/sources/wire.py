@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -148,6 +149,10 @@ def from_micros_text(text: str) -> Timestamp:
     return _sane(_integer(text) * MICROSECOND)
 
 
+def from_nanos(value: int) -> Timestamp:
+    return _sane(value)
+
+
 def from_iso(text: str) -> Timestamp:
     """ISO 8601 in UTC with `Z`, to the nanosecond: `2021-04-17T16:43:30.244075Z`."""
     if (
@@ -171,6 +176,11 @@ def _minute(text: str) -> int:
         return _sane((datetime.fromisoformat(text).replace(tzinfo=UTC) - _EPOCH) // timedelta(minutes=1) * 60 * SECOND)
     except ValueError as error:
         raise FeedProtocolError(f"{text!r} is not a date and a minute") from error
+
+
+def whole(text: str) -> int:
+    """A number that a venue states as text. Raises FeedProtocolError."""
+    return _integer(text)
 
 
 def _integer(text: str) -> int:
@@ -203,6 +213,11 @@ def present(value: T | None, field: str) -> T:
     if value is None:
         raise FeedProtocolError(f"field {field} is missing")
     return value
+
+
+def asked(symbols: Sequence[str], number: int | None) -> tuple[str, ...]:
+    """The symbol that request `number` was about, where requests are numbered from 1; nothing for any other number."""
+    return (symbols[number - 1],) if number is not None and 0 < number <= len(symbols) else ()
 
 
 def batches(symbols: tuple[str, ...], size: int) -> list[tuple[str, ...]]:

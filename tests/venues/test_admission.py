@@ -226,7 +226,7 @@ async def test_many_requests__at_the_venues_pace__do_not_hold_up_the_reader(serv
     symbols = ("BTC-USDT", *(f"NO{number}-USDT" for number in range(60)))
     async with running(public(server), symbols, PATIENT) as heard:
         await heard.until(lambda: len(heard.quotes) >= 5)
-        assert len(server.clients[0].heard) < len(symbols)
+        assert len(server.clients[0].heard) < len(symbols) // 2
 
 
 async def test_token__in_the_query_of_a_peer_that_talks_nonsense__appears_nowhere(server: KucoinServer) -> None:

@@ -23,6 +23,7 @@ T = TypeVar("T")
 _SCALE: tuple[int, ...] = tuple(10**power for power in range(18, -1, -1))
 _LONG = 41
 """Digits that no price has."""
+_TOO_LARGE = 10 ** (_LONG + 18)
 _ISO_MICROS = len("2021-04-17T16:43:30.244075Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = 1_483_228_800 * SECOND
@@ -54,6 +55,8 @@ def _uncommon_e18(text: str) -> int:
         raise FeedProtocolError(str(error)) from error
     if value < 0:
         raise FeedProtocolError(f"{text[:40]!r} is negative")
+    if value >= _TOO_LARGE:
+        raise FeedProtocolError(f"{text[:40]!r} is larger than any price or size")
     return value
 
 
@@ -68,7 +71,7 @@ def side_e18(text: str | None) -> int | None:
 
 def number_e18(raw: msgspec.Raw) -> int | None:
     """A JSON number in its own digits: it never becomes a float. Zero and null mean none."""
-    text = str(raw, "ascii")
+    text = str(raw, "utf-8", "replace")
     if not text:
         raise FeedProtocolError("a number is missing")
     return None if text == "null" else (e18(text) or None)

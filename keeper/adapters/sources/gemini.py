@@ -1,4 +1,4 @@
-"""Gemini, best bid and ask of the websocket API of 2026: https://docs.gemini.com/websocket/overview/introduction"""
+"""Gemini, best bid and ask of the websocket API of 2026: https://developer.gemini.com/websocket/streams"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keeper.errors import FeedProtocolError, RateLimited
 from keeper.ports.venue import Frame, Limits, RestRequest, Step, VenueEvent
 
 URL = "wss://ws.gemini.com?snapshot=-1"
-"""With the query, a subscription begins with the present state."""
+"""With the query, a subscription begins with the present state; documented for streams of depth."""
 REST_URL = "https://api.gemini.com"
 
 State = tuple[str, ...]
@@ -39,7 +39,7 @@ class _Frame(msgspec.Struct):
     ask: str | None = msgspec.field(name="a", default=None)
     ask_size: str | None = msgspec.field(name="A", default=None)
     last: str | None = msgspec.field(name="c", default=None)
-    id: int | None = None
+    id: str | int | None = None
     status: int | None = None
     error: _Error | None = None
 
@@ -73,11 +73,11 @@ class Gemini:
 
     trade_driven: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits(
-        doc="https://docs.gemini.com/rest/rate-limits",
+        doc="https://developer.gemini.com/websocket/introduction",
         symbols_per_connection=100,
         frames_per_s=10.0,
-        connects=10,
-        connects_window_s=10.0,
+        connects=300,
+        connects_window_s=300.0,
         rest_every_s=0.5,
         wait_s={403: 300.0, 429: 60.0, 451: 3600.0},
     )
@@ -89,7 +89,7 @@ class Gemini:
     def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[str]]:
         """One stream in each request, so that the number of an answer tells its symbol."""
         return tuple(symbols), [
-            wire.encode({"id": number, "method": "SUBSCRIBE", "params": [f"{symbol}@bookTicker"]})
+            wire.encode({"id": str(number), "method": "SUBSCRIBE", "params": [f"{symbol}@bookTicker"]})
             for number, symbol in enumerate(symbols, 1)
         ]
 

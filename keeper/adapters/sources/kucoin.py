@@ -1,4 +1,4 @@
-"""KuCoin spot, ticker: https://www.kucoin.com/docs-new/3470063w0"""
+"""KuCoin spot, ticker: https://www.kucoin.com/docs-new/websocket-api/base-info/introduction"""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ REST_URL = "https://api.kucoin.com"
 _TOPIC = "/market/ticker:"
 _OK, _TOO_OFTEN = "200000", "429000"
 _UNKNOWN = ("400100", "900001")
-_UNAUTHORIZED, _TOO_MANY = 401, 509
-_WRONG_TOPIC = (400, 404, 415)
+_UNAUTHORIZED, _TOO_MANY = "401", "509"
+_WRONG_TOPIC = ("400", "404", "415")
 
 
 class State(NamedTuple):
@@ -47,7 +47,8 @@ class _Frame(msgspec.Struct):
     id: str | int | None = None
     topic: str = ""
     subject: str = ""
-    code: int = 0
+    code: int | str = 0
+    """A number, or the same as text."""
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -95,7 +96,7 @@ class Kucoin:
     trade_driven: ClassVar[bool] = False
     hosts: ClassVar[tuple[str, ...]] = ("kucoin.com",)
     limits: ClassVar[Limits] = Limits(
-        doc="https://www.kucoin.com/docs-new/rate-limit",
+        doc="https://www.kucoin.com/docs-new/websocket-api/base-info/introduction",
         symbols_per_connection=200,
         frames_per_s=8.0,
         connects=30,
@@ -202,7 +203,7 @@ def _requests(symbols: Sequence[str]) -> list[str]:
 
 
 def _asked(state: State, message: _Frame) -> tuple[str, ...]:
-    asked = wire.asked(state.asked, wire.whole(str(message.id)))
+    asked = wire.asked(state.asked, message.id)
     if not asked:
         raise FeedProtocolError(f"{message.type} of a request that was never made")
     return asked
@@ -210,12 +211,12 @@ def _asked(state: State, message: _Frame) -> tuple[str, ...]:
 
 def _error(state: State, message: _Frame) -> VenueEvent:
     """A refused token ends this connection's use: the next one asks for its own."""
-    text = str(message.data, "utf-8", "replace")
-    reason = f"{message.code}: {text[:100]}"
-    if message.code == _UNAUTHORIZED or "token" in text:
+    code, text = str(message.code), str(message.data, "utf-8", "replace")
+    reason = f"{code}: {text[:100]}"
+    if code == _UNAUTHORIZED or "token" in text:
         return VenueEvent("reconnect_requested", reason=reason)
-    if message.code == _TOO_MANY:
+    if code == _TOO_MANY:
         return VenueEvent("rate_limited", reason=reason)
-    if message.code in _WRONG_TOPIC:
+    if code in _WRONG_TOPIC:
         return VenueEvent("symbol_refused", _asked(state, message), reason)
     raise FeedProtocolError(f"error {reason}")

@@ -218,8 +218,10 @@ def present(value: T | None, field: str) -> T:
     return value
 
 
-def asked(symbols: Sequence[str], number: int | None) -> tuple[str, ...]:
+def asked(symbols: Sequence[str], number: int | str | None) -> tuple[str, ...]:
     """The symbol that request `number` was about, where requests are numbered from 1; nothing for any other number."""
+    if isinstance(number, str):
+        number = int(number) if number.isdigit() and number.isascii() and len(number) < _LONG else None
     return (symbols[number - 1],) if number is not None and 0 < number <= len(symbols) else ()
 
 

@@ -1,4 +1,4 @@
-"""Gemini's websocket API of 2026 and REST ticker: https://docs.gemini.com/websocket/overview/introduction"""
+"""Gemini's websocket API of 2026 and REST ticker: https://developer.gemini.com/websocket/streams"""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class GeminiServer(VenueServer):
     async def hear(self, client: Client, text: str) -> None:
         try:
             request = json.loads(text)
-            number, method = int(request["id"]), request["method"]
+            number, method = str(request["id"]), request["method"]
             streams = [str(stream) for stream in request["params"]]
         except (ValueError, KeyError, TypeError):
-            await self.say(client, (_failure(0, -1102, "Malformed request"),))
+            await self.say(client, (_failure("", -1102, "Malformed request"),))
             return
         symbols = [stream.removesuffix(_STREAM) for stream in streams]
         if method != "SUBSCRIBE" or any(s + _STREAM not in streams or s not in self.listings for s in symbols):
@@ -89,5 +89,5 @@ class GeminiServer(VenueServer):
         return web.json_response({"bid": str(tick.bid), "ask": str(tick.ask), "volume": volume, "last": str(tick.last)})
 
 
-def _failure(number: int, code: int, message: str) -> str:
+def _failure(number: str, code: int, message: str) -> str:
     return compact({"id": number, "status": 400, "error": {"code": code, "msg": message}})

@@ -1,4 +1,7 @@
-"""KuCoin's spot websocket, the token before it, and the REST ticker: https://www.kucoin.com/docs-new/3470063w0"""
+"""KuCoin's spot websocket, the token before it, and the REST ticker.
+
+https://www.kucoin.com/docs-new/websocket-api/base-info/introduction
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from keeper.adapters.intake import Intake
 from keeper.adapters.polling import RestClient
 from keeper.adapters.sources.binance import Binance
 from keeper.adapters.sources.kucoin import URL, Kucoin
+from keeper.adapters.tuning import FeedTuning
 from keeper.adapters.websocket import open_session
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.venues.kucoin import KucoinServer
@@ -184,6 +185,14 @@ async def test_refused_token__is_followed_by_a_new_one(server: KucoinServer) -> 
         assert len(server.tokens) >= 3
 
 
+def test_refused_token__repeated_in_the_error__is_not_told() -> None:
+    state, _ = Kucoin().open(("A-B",))
+    frame = '{"id":"1","type":"error","code":401,"data":"token 2neAiuYvAU61 is expired"}'
+    (event,) = Kucoin().step(state, frame, WallClock().now()).events
+    assert event.kind == "reconnect_requested"
+    assert "2neAiuYvAU61" not in str(event)
+
+
 async def test_stranger__as_endpoint__is_not_dialled(server: KucoinServer) -> None:
     server.granted_url = "wss://kucoin.com.evil.example/"
     async with running(public(server), ("BTC-USDT",), PATIENT) as heard:
@@ -209,6 +218,13 @@ async def test_pings__at_the_stated_interval__come_before_the_documented_one(ser
         await server_until(
             server, lambda: server.clients and server.clients[0].heard.count('{"id":"ping","type":"ping"}') >= 2
         )
+
+
+def test_pings__of_a_venue_that_may_answer_no_websocket_ping__come_before_it_is_given_up() -> None:
+    """Nothing says that KuCoin answers websocket pings, so a quiet line must live by its own."""
+    every_s = Kucoin.limits.ping_every_s
+    assert every_s is not None
+    assert every_s < FeedTuning().protocol_ping_s * 1.5
 
 
 def test_requests__wait_for_the_welcome__and_are_made_once() -> None:

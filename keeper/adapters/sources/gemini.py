@@ -12,11 +12,13 @@ from keeper.adapters.sources import wire
 from keeper.domain.quote import Quote
 from keeper.domain.time import Timestamp
 from keeper.errors import FeedProtocolError, RateLimited
-from keeper.ports.venue import Frame, Limits, RestRequest, Step, VenueEvent
+from keeper.ports.venue import HEARTBEAT, Frame, Limits, RestRequest, Step, VenueEvent
 
 URL = "wss://ws.gemini.com?snapshot=-1"
 """With the query, a subscription begins with the present state; documented for streams of depth."""
 REST_URL = "https://api.gemini.com"
+
+_PING = "ping"
 
 State = tuple[str, ...]
 """`state[n]` is what request number n + 1 asks for."""
@@ -78,6 +80,8 @@ class Gemini:
         frames_per_s=10.0,
         connects=300,
         connects_window_s=300.0,
+        ping_every_s=15.0,
+        silence_s=40.0,
         rest_every_s=0.5,
         wait_s={403: 300.0, 429: 60.0, 451: 3600.0},
     )
@@ -115,8 +119,9 @@ class Gemini:
             wire.frame_hash(frame),
         )
 
-    def ping(self) -> None:
-        """Websocket pings do."""
+    def ping(self) -> str:
+        """Whatever the answer says, it is one."""
+        return wire.encode({"id": _PING, "method": "ping"})
 
     def rest(self, symbol: str) -> RestRequest:
         return RestRequest(f"{self.rest_url}/v1/pubticker/{symbol}")
@@ -146,6 +151,8 @@ class Gemini:
 
 
 def _answer(state: State, message: _Frame, status: int) -> VenueEvent:
+    if message.id == _PING:
+        return HEARTBEAT
     asked = wire.asked(state, message.id)
     if not asked:
         raise FeedProtocolError(f"answer {message.id} to a request that was never made")

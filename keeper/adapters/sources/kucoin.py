@@ -210,11 +210,11 @@ def _asked(state: State, message: _Frame) -> tuple[str, ...]:
 
 
 def _error(state: State, message: _Frame) -> VenueEvent:
-    """A refused token ends this connection's use: the next one asks for its own."""
+    """A refused token ends this connection's use: the next one asks for its own. The text may state it."""
     code, text = str(message.code), str(message.data, "utf-8", "replace")
     reason = f"{code}: {text[:100]}"
     if code == _UNAUTHORIZED or "token" in text:
-        return VenueEvent("reconnect_requested", reason=reason)
+        return VenueEvent("reconnect_requested", reason=f"{code}: the token was refused")
     if code == _TOO_MANY:
         return VenueEvent("rate_limited", reason=reason)
     if code in _WRONG_TOPIC:

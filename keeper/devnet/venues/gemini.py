@@ -40,13 +40,20 @@ class GeminiServer(VenueServer):
         try:
             request = json.loads(text)
             number, method = str(request["id"]), request["method"]
-            streams = [str(stream) for stream in request["params"]]
-        except (ValueError, KeyError, TypeError):
+            streams = [str(stream) for stream in request.get("params", [])]
+        except (ValueError, KeyError, TypeError, AttributeError):
             await self.say(client, (_failure("", -1102, "Malformed request"),))
             return
+        if method == "ping":
+            await self.say(client, (compact({"id": number, "status": 200, "result": {}}),))
+            return
         symbols = [stream.removesuffix(_STREAM) for stream in streams]
-        if method != "SUBSCRIBE" or any(s + _STREAM not in streams or s not in self.listings for s in symbols):
-            await self.say(client, (_failure(number, -1121, f"Invalid symbol: {symbols[0] if symbols else ''}"),))
+        if (
+            method != "SUBSCRIBE"
+            or not streams
+            or any(s + _STREAM not in streams or s not in self.listings for s in symbols)
+        ):
+            await self.say(client, (_failure(number, -1121, "Invalid symbol"),))
             return
         await self.say(client, (compact({"id": number, "status": 200}),))
         snapshot = client.request.query.get("snapshot") == "-1"

@@ -200,6 +200,7 @@ class Line:
             feed.tuning,
             self.news.set,
             self._max_age_s(),
+            self.failures,
         )
         if self.current is None:
             self.current = connection

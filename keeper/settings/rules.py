@@ -7,6 +7,7 @@ from dataclasses import is_dataclass
 
 from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
+from keeper.settings.closed_venues import unknown_venue
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.market import MarketSettings, PublishSettings
@@ -107,10 +108,10 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
     if known.venues is not None:
         for number, source in enumerate(market.sources):
             if source.kind not in known.venues:
-                yield Complaint(("sources", number, "kind"), f"unknown venue{suggestion(source.kind, known.venues)}")
+                yield Complaint(("sources", number, "kind"), unknown_venue(source.kind, known.venues))
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
-            yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, books)}")
+            yield Complaint(("book", "kind"), unknown_venue(market.book.kind, books))
     if market.index.method not in INDEX_METHODS:
         yield Complaint(("index", "method"), f"unknown method{suggestion(market.index.method, INDEX_METHODS)}")
 
@@ -137,7 +138,7 @@ def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     for name, venue in common.venues.items():
         every = {**(known.venues or {}), **(known.books or {})}
         if known.venues is not None and name not in every:
-            yield Complaint(("venues", name), f"unknown venue{suggestion(name, every)}")
+            yield Complaint(("venues", name), unknown_venue(name, every))
         for key in ("url", "rest_url"):
             if is_plain(getattr(venue, key) or "") and not venue.plain_http:
                 yield Complaint(("venues", name, key), "unencrypted to another machine; use wss:// and https://")

@@ -145,6 +145,27 @@ TABLE: list[tuple[str, str, str, str, str]] = [
     ("octal", BTC, "market_no: 1", "market_no: 010", "3:1: market_no: write a whole number"),
     ("unknown venue", BTC, "kind: kraken", "kind: krakn", "7:6: sources[2].kind: unknown venue; did you mean kraken?"),
     (
+        "closed venue",
+        BTC,
+        "kind: kraken",
+        "kind: bittrex",
+        "7:6: sources[2].kind: Bittrex closed on 2023-12-04: it has no prices any more; remove it",
+    ),
+    (
+        "bankrupt venue",
+        BTC,
+        "kind: kraken",
+        "kind: ftx",
+        "7:6: sources[2].kind: FTX has been bankrupt since 2022-11-11: it has no prices any more; remove it",
+    ),
+    (
+        "address of a closed venue",
+        KEEPER,
+        "markets: [",
+        "venues: {ftx: {rest_url: https://ftx.com}}\nmarkets: [",
+        "7:10: venues.ftx: FTX has been bankrupt since 2022-11-11: it has no prices any more; remove it",
+    ),
+    (
         "unknown source key",
         BTC,
         "symbol: BTC-USD",

@@ -32,6 +32,7 @@ HASTY = FeedTuning(
     backoff_cap_s=0.4,
     overlap_s=3.0,
     confirm_s=0.1,
+    settle_s=0.05,
     fallback_after_s=30.0,
     fallback_every_s=0.3,
     connect_timeout_s=3.0,

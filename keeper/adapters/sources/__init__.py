@@ -10,7 +10,11 @@ from keeper.adapters.sources.bitfinex import Bitfinex
 from keeper.adapters.sources.bitstamp import Bitstamp
 from keeper.adapters.sources.bybit import Bybit
 from keeper.adapters.sources.coinbase import Coinbase
+from keeper.adapters.sources.cryptocom import Cryptocom
+from keeper.adapters.sources.gate import Gate
+from keeper.adapters.sources.gemini import Gemini
 from keeper.adapters.sources.kraken import Kraken
+from keeper.adapters.sources.kucoin import Kucoin
 from keeper.adapters.sources.okx import Okx
 from keeper.adapters.sources.perp import Perp
 from keeper.ports.venue import StreamVenue
@@ -21,7 +25,11 @@ STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "bitstamp": Bitstamp,
     "bybit": Bybit,
     "coinbase": Coinbase,
+    "cryptocom": Cryptocom,
+    "gate": Gate,
+    "gemini": Gemini,
     "kraken": Kraken,
+    "kucoin": Kucoin,
     "okx": Okx,
 }
 """Spot venues: they yield quotes."""

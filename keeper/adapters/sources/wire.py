@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -22,6 +23,7 @@ T = TypeVar("T")
 _SCALE: tuple[int, ...] = tuple(10**power for power in range(18, -1, -1))
 _LONG = 41
 """Digits that no price has."""
+_TOO_LARGE = 10 ** (_LONG + 18)
 _ISO_MICROS = len("2021-04-17T16:43:30.244075Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = 1_483_228_800 * SECOND
@@ -53,6 +55,8 @@ def _uncommon_e18(text: str) -> int:
         raise FeedProtocolError(str(error)) from error
     if value < 0:
         raise FeedProtocolError(f"{text[:40]!r} is negative")
+    if value >= _TOO_LARGE:
+        raise FeedProtocolError(f"{text[:40]!r} is larger than any price or size")
     return value
 
 
@@ -67,7 +71,7 @@ def side_e18(text: str | None) -> int | None:
 
 def number_e18(raw: msgspec.Raw) -> int | None:
     """A JSON number in its own digits: it never becomes a float. Zero and null mean none."""
-    text = str(raw, "ascii")
+    text = str(raw, "utf-8", "replace")
     if not text:
         raise FeedProtocolError("a number is missing")
     return None if text == "null" else (e18(text) or None)
@@ -148,6 +152,10 @@ def from_micros_text(text: str) -> Timestamp:
     return _sane(_integer(text) * MICROSECOND)
 
 
+def from_nanos(value: int) -> Timestamp:
+    return _sane(value)
+
+
 def from_iso(text: str) -> Timestamp:
     """ISO 8601 in UTC with `Z`, to the nanosecond: `2021-04-17T16:43:30.244075Z`."""
     if (
@@ -171,6 +179,11 @@ def _minute(text: str) -> int:
         return _sane((datetime.fromisoformat(text).replace(tzinfo=UTC) - _EPOCH) // timedelta(minutes=1) * 60 * SECOND)
     except ValueError as error:
         raise FeedProtocolError(f"{text!r} is not a date and a minute") from error
+
+
+def whole(text: str) -> int:
+    """A number that a venue states as text. Raises FeedProtocolError."""
+    return _integer(text)
 
 
 def _integer(text: str) -> int:
@@ -203,6 +216,13 @@ def present(value: T | None, field: str) -> T:
     if value is None:
         raise FeedProtocolError(f"field {field} is missing")
     return value
+
+
+def asked(symbols: Sequence[str], number: int | str | None) -> tuple[str, ...]:
+    """The symbol that request `number` was about, where requests are numbered from 1; nothing for any other number."""
+    if isinstance(number, str):
+        number = int(number) if number.isdigit() and number.isascii() and len(number) < _LONG else None
+    return (symbols[number - 1],) if number is not None and 0 < number <= len(symbols) else ()
 
 
 def batches(symbols: tuple[str, ...], size: int) -> list[tuple[str, ...]]:

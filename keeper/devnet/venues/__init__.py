@@ -9,7 +9,11 @@ from keeper.devnet.venues.bitfinex import BitfinexServer
 from keeper.devnet.venues.bitstamp import BitstampServer
 from keeper.devnet.venues.bybit import BybitServer
 from keeper.devnet.venues.coinbase import CoinbaseServer
+from keeper.devnet.venues.cryptocom import CryptocomServer
+from keeper.devnet.venues.gate import GateServer
+from keeper.devnet.venues.gemini import GeminiServer
 from keeper.devnet.venues.kraken import KrakenServer
+from keeper.devnet.venues.kucoin import KucoinServer
 from keeper.devnet.venues.okx import OkxServer
 from keeper.devnet.venues.venue import VenueServer
 
@@ -19,6 +23,10 @@ DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
     "bitstamp": BitstampServer,
     "bybit": BybitServer,
     "coinbase": CoinbaseServer,
+    "cryptocom": CryptocomServer,
+    "gate": GateServer,
+    "gemini": GeminiServer,
     "kraken": KrakenServer,
+    "kucoin": KucoinServer,
     "okx": OkxServer,
 }

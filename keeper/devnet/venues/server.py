@@ -48,6 +48,8 @@ class SocketServer(ABC):
     ws_path: ClassVar[str]
     heartbeat_every_s: float | None = None
     limited_status: ClassVar[int] = 429
+    speaks_first: ClassVar[bool] = False
+    """The dialect wants its clients to wait for a greeting; a replay then begins at once."""
 
     def __init__(self, clock: Clock, port: int = 0, host: str = "127.0.0.1") -> None:
         self.clock = clock
@@ -79,6 +81,14 @@ class SocketServer(ABC):
     @abstractmethod
     async def publish(self) -> None:
         """Sends data for ever."""
+
+    def post_routes(self) -> Mapping[str, Handler]:
+        """Path → handler of a POST."""
+        return {}
+
+    async def admits(self, _client: Client) -> bool:
+        """Whether this client may stay; if not, it has been told why."""
+        return True
 
     def greeting(self, _client: Client) -> Iterable[str]:
         """What the exchange says first."""
@@ -114,6 +124,8 @@ class SocketServer(ABC):
         app.router.add_get(self.ws_path, self._serve_socket)
         for path, handler in self.rest_routes().items():
             app.router.add_get(path, self._guarded(handler))
+        for path, handler in self.post_routes().items():
+            app.router.add_post(path, self._guarded(handler))
         app.router.add_get("/_fault", self._list_faults)
         app.router.add_post("/_fault", self._switch_fault)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -190,10 +202,15 @@ class SocketServer(ABC):
         if self.faults.active("drop"):
             client.cut()
             return socket
+        if not await self.admits(client):
+            await socket.close()
+            return socket
         self.clients.append(client)
         try:
-            if not self.replaying:
+            if self._script is None:
                 await self.say(client, self.greeting(client))
+            elif self.speaks_first:
+                await self._recite(client, self._script)
             await self._listen(client)
         finally:
             self.clients.remove(client)
@@ -212,7 +229,7 @@ class SocketServer(ABC):
                 self.news.set()
                 if self._script is None:
                     await self.hear(client, message.data)
-                elif len(client.heard) == 1:
+                elif len(client.heard) == 1 and not self.speaks_first:
                     await self._recite(client, self._script)
 
     async def _recite(self, client: Client, script: Iterable[str]) -> None:

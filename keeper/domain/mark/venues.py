@@ -153,7 +153,7 @@ class Deribit(MovingBasis):
     max_basis_bps: int = 50
 
     name: ClassVar[str] = "deribit"
-    grade: ClassVar[Grade] = Grade.CONSISTENT
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     source: ClassVar[str] = "deribit.com/pages/docs/perpetual"
 
 

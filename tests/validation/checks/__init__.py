@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.validation.checks import index_compositions
+from tests.validation.checks import (
+    binance_marks,
+    bitmex,
+    deribit_family,
+    index_compositions,
+    other_marks,
+)
 from tests.validation.row import Row
 
-CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (index_compositions.rows,)
+CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
+    index_compositions.rows,
+    bitmex.rows,
+    binance_marks.rows,
+    deribit_family.rows,
+    other_marks.rows,
+)

@@ -87,7 +87,7 @@ class IndexSettings(Model):
 class MarkSettings(Chosen):
     """How index and own book become the mark. Every key but `method` is an option of the method."""
 
-    method: Name = Field(description="Mark method, e.g. `median3`, `ema_basis`, `index`.")
+    method: Name = Field(description="Mark method, e.g. `median3`, `binance`, `index`; all of them below.")
 
 
 class FundingSettings(Model):

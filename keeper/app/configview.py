@@ -48,20 +48,21 @@ def methods(registry: Mapping[str, type[Any]]) -> dict[str, Any]:
 
 def _chosen(part: Mapping[str, Any], label: str, registry: Mapping[str, type[Any]]) -> dict[str, Any]:
     """The options stand beside the kind in the file, so each kind is a shape of its own."""
+    beside = {key: value for key, value in part["properties"].items() if key not in ("options", label)}
     return {
         "description": part["description"],
         "type": "object",
         "required": [label],
-        "oneOf": [_kind(name, label, method) for name, method in registry.items()],
+        "oneOf": [_kind(name, label, method, beside) for name, method in registry.items()],
     }
 
 
-def _kind(name: str, label: str, method: type[Any]) -> dict[str, Any]:
+def _kind(name: str, label: str, method: type[Any], beside: Mapping[str, Any]) -> dict[str, Any]:
     options = TypeAdapter(method).json_schema()
     properties = {key: _option(value) for key, value in options.get("properties", {}).items()}
     return {
         "description": f"{options.get('description', name)}\n\n{method.grade.value}: {method.source}",
-        "properties": {label: {"const": name}, **properties},
+        "properties": {label: {"const": name}, **beside, **properties},
         "required": [label, *options.get("required", [])],
         "additionalProperties": False,
     }

@@ -24,6 +24,7 @@ class TickState(NamedTuple):
     """The average is `total` / `weight`. `kept`: the samples of a mean, oldest first, None for a tick without one.
 
     `seen`: number of samples, up to n. `standing` was seen last, None while there was none; `seen_at` is when there was one.
+    `of`: kind, samples and tick of the average that it belongs to, None: of any.
     """
 
     kept: tuple[int | None, ...] = ()
@@ -33,6 +34,7 @@ class TickState(NamedTuple):
     tick: int | None = None
     standing: int | None = None
     seen_at: Timestamp | None = None
+    of: tuple[str, int, int] | None = None
 
     @property
     def value(self) -> int | None:
@@ -46,6 +48,7 @@ class TickState(NamedTuple):
     def to_plain(self) -> dict[str, Any]:
         return {
             "kept": list(self.kept),
+            "of": None if self.of is None else list(self.of),
             "seen": self.seen,
             "seen_at": self.seen_at,
             "standing": self.standing,
@@ -59,7 +62,7 @@ def restored_ticks(plain: Plain) -> TickState:
     """Raises KeyError or ValueError on a document that `to_plain` did not write."""
     if not plain:
         return TickState()
-    seen_at = optional(plain["seen_at"])
+    seen_at, of = optional(plain["seen_at"]), plain["of"]
     return TickState(
         tuple(optional(each) for each in plain["kept"]),
         int(plain["total"]),
@@ -68,6 +71,7 @@ def restored_ticks(plain: Plain) -> TickState:
         optional(plain["tick"]),
         optional(plain["standing"]),
         None if seen_at is None else Timestamp(seen_at),
+        None if of is None else (str(of[0]), int(of[1]), int(of[2])),
     )
 
 
@@ -80,7 +84,7 @@ class TickAverage(NamedTuple):
     """`kind`: the mean of the last `samples`; or exponential, each sample entering with 2/(samples+1); or weighted by time,
     numerator and denominator both decaying with the time constant samples · every.
 
-    After `keep_ns` without a sample all is forgotten. It counts once `warm_pct` percent of `samples` were seen.
+    After `keep_ns` without a sample all is forgotten, and so is a state that was kept with other parameters. It counts once `warm_pct` percent of `samples` were seen.
     """
 
     kind: Kind
@@ -90,9 +94,12 @@ class TickAverage(NamedTuple):
     warm_pct: int
 
     def step(self, state: TickState, sample: int | None, now: Timestamp) -> TickState:
-        tick = now // self.every_ns
-        if state.tick is None or state.seen_at is None or now - state.seen_at > self.keep_ns:
-            return TickState() if sample is None else self._enter(TickState(tick=tick), sample).stand(sample, now)
+        tick, of = now // self.every_ns, (self.kind, self.samples, self.every_ns)
+        gone = state.tick is None or state.seen_at is None or abs(now - state.seen_at) > self.keep_ns
+        if gone or state.tick is None or state.of not in (None, of):
+            return (
+                TickState() if sample is None else self._enter(TickState(tick=tick, of=of), sample).stand(sample, now)
+            )
         if tick > state.tick:
             for _ in range(tick - state.tick - 1):
                 state = self._enter(state, state.standing)

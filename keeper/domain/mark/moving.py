@@ -107,11 +107,14 @@ class MovingOptions(LimitOptions):
 
 
 class MovingState(NamedTuple):
+    """`basis`: whether the average is one of prices or of parts of the index; None: as the options say."""
+
     average: TickState | BasisState
     stride: Stride = Stride()
+    basis: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
-        return {"average": self.average.to_plain(), "stride": self.stride.to_plain()}
+        return {"average": self.average.to_plain(), "basis": self.basis, "stride": self.stride.to_plain()}
 
 
 class Moved(NamedTuple):
@@ -124,16 +127,21 @@ class Moved(NamedTuple):
 
 
 def started(options: MovingOptions) -> MovingState:
-    return MovingState(BasisState() if options.average == "elapsed" else TickState())
+    return MovingState(BasisState() if options.average == "elapsed" else TickState(), Stride(), options.basis)
 
 
 def restored_moving(options: MovingOptions, plain: Plain) -> MovingState:
-    """Raises KeyError or ValueError on a document that `to_plain` did not write."""
-    if not plain:
+    """Raises KeyError or ValueError on a document that `to_plain` did not write.
+
+    An average kept with another kind of average or of basis is not the same number: it begins anew.
+    """
+    if not plain or plain["basis"] not in (None, options.basis):
         return started(options)
-    average = plain["average"]
+    average, elapsed = plain["average"], "covered_ns" in plain["average"]
+    if elapsed is not (options.average == "elapsed"):
+        return started(options)
     return MovingState(
-        restored(average) if options.average == "elapsed" else restored_ticks(average), restored_stride(plain["stride"])
+        restored(average) if elapsed else restored_ticks(average), restored_stride(plain["stride"]), options.basis
     )
 
 

@@ -39,4 +39,4 @@ class MovingBasis(MovingOptions):
             components = (("basis", basis.value), ("index_plus_basis", shifted))
             price, flags = (shifted, flags) if basis.warm else (index, (*flags, MarkFlag.COLD))
         stride, mark = self.settle(self.name, state.stride, inputs, price, components, flags, self.keep_basis_s)
-        return MovingState(basis.state, stride), mark
+        return MovingState(basis.state, stride, self.basis), mark

@@ -70,7 +70,7 @@ class MovingMedian(MovingOptions):
         stride, mark = self.settle(
             self.name, state.stride, inputs, choice[0], tuple(components), flags, self.keep_basis_s
         )
-        return MovingState(basis.state, stride), mark
+        return MovingState(basis.state, stride, self.basis), mark
 
     def _third(self, book: Depth | None, inputs: MarkInputs) -> int | None:
         if self.third == "impact":

@@ -48,7 +48,7 @@ class StrideLimit(NamedTuple):
 
     def open(self, before: Stride, now: Timestamp) -> Stride:
         """The update that `now` belongs to."""
-        if before.at is None or now - before.at > self.keep_ns:
+        if before.at is None or abs(now - before.at) > self.keep_ns:
             return Stride(now // self.every_ns)
         if before.update == now // self.every_ns:
             return before

@@ -79,7 +79,7 @@ class ThreeMarkets(MovingOptions):
         cold = (MarkFlag.COLD,) if basis.value is not None and not basis.warm else ()
         flags = (*basis.flags, *cold, *(() if inputs.references else (MarkFlag.NO_REFERENCE,)))
         stride, mark = self.settle(self.name, state.moving.stride, inputs, price, components, flags, self.keep_basis_s)
-        return MarketsState(MovingState(basis.state, stride), fill), mark
+        return MarketsState(MovingState(basis.state, stride, self.basis), fill), mark
 
     def _fill(self) -> TickAverage:
         kind: Kind = "weighted"

@@ -17,17 +17,22 @@ PARTS = 60
 
 
 class WindowState(NamedTuple):
-    """`parts`: number of a part of the window, and the integral of the price over it (1e18 · ns). `standing` stands since `at`."""
+    """`parts`: number of a part of the window, and the integral of the price over it (1e18 · ns). `standing` stands since `at`.
+
+    `part_ns` is the length of a part.
+    """
 
     since: Timestamp | None = None
     at: Timestamp | None = None
     seen_at: Timestamp | None = None
     standing: int = 0
     parts: tuple[tuple[int, int], ...] = ()
+    part_ns: int = 0
 
     def to_plain(self) -> dict[str, Any]:
         return {
             "at": self.at,
+            "part_ns": self.part_ns,
             "parts": [list(part) for part in self.parts],
             "seen_at": self.seen_at,
             "since": self.since,
@@ -42,7 +47,7 @@ def restored_window(plain: Plain) -> WindowState:
     times = (optional(plain[name]) for name in ("since", "at", "seen_at"))
     since, at, seen_at = (None if each is None else Timestamp(each) for each in times)
     parts = tuple((int(number), int(integral)) for number, integral in plain["parts"])
-    return WindowState(since, at, seen_at, int(plain["standing"]), parts)
+    return WindowState(since, at, seen_at, int(plain["standing"]), parts, int(plain["part_ns"]))
 
 
 class Window(NamedTuple):
@@ -55,24 +60,25 @@ class Window(NamedTuple):
 
     def step(self, state: WindowState, sample: int | None, now: Timestamp) -> WindowState:
         """Counts what stood until now; `sample` stands from now on, what stood before goes on standing without one."""
-        if state.at is None or state.seen_at is None or abs(now - state.seen_at) > self.max_gap_ns:
-            return WindowState() if sample is None else WindowState(now, now, now, sample)
+        gone = state.seen_at is None or abs(now - state.seen_at) > self.max_gap_ns
+        if gone or state.at is None or state.part_ns != self.part_ns:
+            return WindowState() if sample is None else WindowState(now, now, now, sample, (), self.part_ns)
         parts = self._counted(state, state.at, now) if now > state.at else state.parts
         standing, seen_at = (state.standing, state.seen_at) if sample is None else (sample, now)
-        return WindowState(state.since, Timestamp(max(state.at, now)), seen_at, standing, parts)
+        return WindowState(state.since, Timestamp(max(state.at, now)), seen_at, standing, parts, self.part_ns)
 
     def _counted(self, state: WindowState, start: int, now: int) -> tuple[tuple[int, int], ...]:
-        parts, oldest = list(state.parts), (now - self.window_ns) // self.part_ns
+        parts, oldest = state.parts, (now - self.window_ns) // self.part_ns
         while start < now:
             number = start // self.part_ns
             end = min(now, (number + 1) * self.part_ns)
             added = state.standing * (end - start)
             if parts and parts[-1][0] == number:
-                parts[-1] = (number, parts[-1][1] + added)
+                parts = (*parts[:-1], (number, parts[-1][1] + added))
             else:
-                parts.append((number, added))
+                parts = (*parts, (number, added))
             start = end
-        return tuple(part for part in parts if part[0] >= oldest)
+        return parts if parts[0][0] >= oldest else tuple(part for part in parts if part[0] >= oldest)
 
     def mean(self, state: WindowState, over_ns: int) -> int | None:
         """Over the last `over_ns` before the last step, or over all that was seen if that is less; rounded down."""
@@ -81,11 +87,13 @@ class Window(NamedTuple):
         start, total = max(state.since, state.at - over_ns), 0
         if start == state.at:
             return state.standing
+        oldest = start // self.part_ns
         for number, integral in state.parts:
-            low = max(number * self.part_ns, state.since)
-            high = min((number + 1) * self.part_ns, state.at)
-            if high > start:
-                total += integral * (high - max(low, start)) // (high - low)
+            if number > oldest:
+                total += integral
+            elif number == oldest:
+                low, high = max(number * self.part_ns, state.since), min((number + 1) * self.part_ns, state.at)
+                total += integral * (high - start) // (high - low)
         return total // (state.at - start)
 
     def covered_ns(self, state: WindowState) -> int:

@@ -142,3 +142,13 @@ def test_average__clock_steps_back__enters_nothing_twice(kind: Kind) -> None:
     back = of(kind).step(state, 7 * 10**18, after(-5))
     assert back.value == state.value
     assert back.tick == after(-5) // SECOND
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_average__clock_steps_back_by_a_year__begins_anew(kind: Kind) -> None:
+    """What follows when it is set right again must not be a year of ticks."""
+    state = run(of(kind), [10**18] * 40)
+    back = of(kind).step(state, 3 * 10**18, after(-365 * 86_400))
+    assert (back.value, back.seen) == (3 * 10**18, 1)
+    right = of(kind).step(back, 5 * 10**18, after(40))
+    assert (right.value, right.seen) == (5 * 10**18, 1)

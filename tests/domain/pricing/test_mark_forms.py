@@ -375,3 +375,44 @@ def test_quoted__median_of_bid_ask_and_last() -> None:
 def test_options__impossible__are_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"need|positive|must"):
         MARK_METHODS[name](**options)
+
+
+def fed(method: Any, mid: str = "100.4", seconds: int = 120) -> Any:
+    state = method.start()
+    for second in range(-seconds, 0):
+        at = after(second)
+        state, _ = method.step(state, mark_inputs(index(100, at=at), book(mid, at=at), trade(mid, at=at), at=at))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "now"),
+    [
+        ("moving_basis", {"samples": 100}, {"samples": 30}),
+        ("moving_basis", {"average": "mean"}, {"average": "ema"}),
+        ("moving_basis", {"average": "ema"}, {"average": "mean"}),
+        ("moving_basis", {"average": "ema"}, {"average": "weighted"}),
+        ("moving_basis", {"average": "elapsed"}, {"average": "mean"}),
+        ("moving_basis", {"average": "weighted"}, {"average": "elapsed"}),
+        ("moving_basis", {"every_s": 5}, {"every_s": 1}),
+        ("moving_basis", {"basis": "absolute"}, {"basis": "relative"}),
+        ("twap", {"window_s": 120}, {"window_s": 60}),
+        ("twap", {"window_s": 60}, {"window_s": 120}),
+    ],
+)
+def test_restart__with_other_options__begins_anew(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """A sum of sixty is not an average of thirty: what was kept under other options must not be read as if under these."""
+    state = fed(MARK_METHODS[name](**before))
+    method: Any = MARK_METHODS[name](**now)
+    restored = method.restore(state.to_plain())
+    _, mark = method.step(restored, mark_inputs(index(100), book("100.4"), trade("100.4")))
+    assert (mark.price_e18, mark.flags) == (e18(100), (MarkFlag.COLD,))
+
+
+@pytest.mark.parametrize("name", ["moving_basis", "twap", "hyperliquid", "curie", "quoted_median", "dated_basis"])
+def test_restore__a_document_of_another_kind__is_refused(name: str) -> None:
+    options = {"expires_at_s": NOW // SECOND + 1} if name == "dated_basis" else {}
+    method: Any = MARK_METHODS[name](**options)
+    assert method.restore({}) == method.start()
+    with pytest.raises(KeyError):
+        method.restore({"strange": "1"})

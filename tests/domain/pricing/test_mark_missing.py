@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.method import FundingEstimate, MarkFlag, held_index
 from keeper.domain.mark.moving_median import MovingMedian
 from keeper.domain.quote import Depth
 from keeper.domain.time import SECOND
-from tests.domain.pricing.builders import NOW, OWN, after, book, e18, index, mark_inputs, trade
+from tests.domain.pricing.builders import LAW, NOW, OWN, after, book, e18, index, mark_inputs, trade
 
 LAST_TRADE = ("moving_median", "binance", "binance_coinm", "bybit", "kucoin", "btse")
 F = FundingEstimate(e18("0.003"), 1_700_003_600, 3600)
@@ -141,3 +143,28 @@ def test_median__one_corrupted_input__cannot_move_it_beyond_the_other_two(name: 
     method: Any = MARK_METHODS[name]()
     _, mark = method.step(warmed(method, 100, -method.every_s), mark_inputs(index(100), BOOK, trade(price), F))
     assert e18("100.1") <= mark.price_e18 <= e18("100.3")
+
+
+PRICES = st.integers(9_900, 10_100)
+
+
+@pytest.mark.parametrize("name", [*LAST_TRADE, "lighter"])
+@settings(LAW, max_examples=25)
+@given(path=st.lists(st.tuples(PRICES, PRICES, PRICES), min_size=1, max_size=8), rate=st.integers(-99, 99))
+def test_median__any_path__lies_within_its_three_components(
+    name: str, path: list[tuple[int, int, int]], rate: int
+) -> None:
+    """Prices in hundredths, within 1 % of 100, so that the bound around the index never counts. No average is cold."""
+    method: Any = MARK_METHODS[name](warm_pct=0, max_basis_bps=900)
+    state = method.start()
+    funding = FundingEstimate(rate * 10**14, NOW // SECOND + 3600, 3600)
+    for tick, (spot, mid, last) in enumerate(path):
+        at = after(tick * method.every_s)
+        hundredths = [f"{price / 100:.2f}" for price in (spot, mid, last)]
+        own = book(hundredths[1], half="0.01", at=at)
+        inputs = mark_inputs(index(hundredths[0], at=at), own, trade(hundredths[2], at=at), funding, at)
+        state, mark = method.step(state, inputs)
+        found = dict(mark.components)
+        three = [found["funding_fair"], found["index_plus_basis"], found["impact" if name == "lighter" else "last"]]
+        assert min(three) <= mark.price_e18 <= max(three)
+        assert MarkFlag.COLD not in mark.flags

@@ -13,7 +13,7 @@ from keeper.domain.mark.components import impact_mid_of_size, mid, usable
 from keeper.domain.mark.method import MarkFlag, MarkInputs, MarkPrice, Plain
 from keeper.domain.mark.moving import LimitOptions
 from keeper.domain.mark.stride import Stride, restored_stride
-from keeper.domain.numbers import BPS, exceeds_bps, parse_e18
+from keeper.domain.numbers import BPS, parse_e18
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,6 @@ class Blend(LimitOptions):
             return self.settle(self.name, state, inputs, index, (), (MarkFlag.NO_BOOK,))
         price = (self.index_pct * index + (100 - self.index_pct) * impact) // 100
         components = (("impact_mid", impact), ("blend", price))
-        if exceeds_bps(price, mid(book), self.apart_bps - 1):
+        if abs(price - mid(book)) * BPS >= self.apart_bps * mid(book):
             return self.settle(self.name, state, inputs, index, components, (MarkFlag.APART,))
         return self.settle(self.name, state, inputs, price, components, ())

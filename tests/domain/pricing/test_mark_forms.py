@@ -143,6 +143,16 @@ def test_btse_old__two_percent_from_its_own_mid__is_the_index(mid: str, is_index
     assert (mark.price_e18 == e18(100)) is is_index
 
 
+@pytest.mark.parametrize(
+    ("spot", "apart_bps", "is_index"), [("98", 180, True), ("98", 181, False), ("98.005", 180, False)]
+)
+def test_blend__exactly_so_far_apart__is_the_index(spot: str, apart_bps: int, is_index: bool) -> None:
+    """0.9 · 98 + 0.1 · 100 is 98.2, 1.8 % from 100; with 98.005 it is 1.7955 %."""
+    method: Any = MARK_METHODS["blend"](apart_bps=apart_bps)
+    _, mark = method.step(method.start(), mark_inputs(index(spot), book(100, half="0")))
+    assert (MarkFlag.APART in mark.flags) is is_index
+
+
 YEAR = 365 * 86_400
 
 

@@ -195,7 +195,7 @@ def made(name: str) -> Any:
     return MARK_METHODS[name](**({"expires_at_s": NOW // SECOND + 3600} if dated else {}))
 
 
-EACH = settings(LAW, max_examples=25)
+EACH = settings(LAW, max_examples=12)
 """Of laws that run for every method: venues share the forms."""
 PRICES = st.integers(10**6, 2**96 - 1)
 FRACTIONS = st.integers(5_000, 20_000)

@@ -82,7 +82,7 @@ class Recomputed:
         index = price_component(specs, given.quotes, given.last, given.now)[plan.spec.id]
         if not isinstance(index, IndexPrice) or index.price_e18 != given.index_e18:
             return f"{given.market}: index {index}, recorded {given.index_e18}"
-        inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now)
+        inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now, given.references)
         _, mark = plan.mark.step(plan.mark.restore(given.mark_state), inputs)
         return "" if mark.price_e18 == given.mark_e18 else f"{given.market}: mark {mark}, recorded {given.mark_e18}"
 

@@ -139,11 +139,10 @@ def version(as_json: Json = False) -> None:
 def config_schema(
     market: Annotated[bool, typer.Option("--market", help="Of a market file instead of keeper.yaml.")] = False,
 ) -> None:
-    """Print the JSON Schema, for editors."""
-    from keeper.settings.market import MarketSettings
-    from keeper.settings.models import GlobalFile
+    """Print the JSON Schema, for editors: every setting, and every method with its options and how far it is proven."""
+    from keeper.app.configview import schema
 
-    _print((MarketSettings if market else GlobalFile).model_json_schema(by_alias=True))
+    _print(schema(market=market))
 
 
 @config_app.command("show")

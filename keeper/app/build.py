@@ -107,5 +107,5 @@ def system_clock() -> Clock:
 
 def meter_of(settings: Settings) -> PrometheusMeter:
     """With the series of every configured market and source at 0 from the first scrape on."""
-    sources = sorted({source.id for market in settings.markets for source in market.sources})
+    sources = sorted({source.id for market in settings.markets for source in (*market.sources, *market.references)})
     return PrometheusMeter({"market": [market.market for market in settings.perps], "source": sources})

@@ -61,7 +61,8 @@ def _kinds(settings: Settings) -> list[str]:
 
 def _sources(settings: Settings) -> list[SourceSettings | BookSettings]:
     books = [market.book for market in settings.markets if market.book]
-    return [*(source for market in settings.markets for source in market.sources), *books]
+    sources = (source for market in settings.markets for source in (*market.sources, *market.references))
+    return [*sources, *books]
 
 
 async def _asked(settings: Settings, kind: str, rest: RestClient) -> Mapping[str, Answer]:
@@ -84,7 +85,9 @@ async def _ticker(rest: RestClient, symbol: str) -> Answer:
 def _market(market: MarketSettings, answers: Mapping[str, Answer]) -> list[Finding]:
     prices = {source.id: price for source in market.sources if (price := _price_e18(answers[source.id], source))}
     middle = round(statistics.median(prices.values())) if prices else 0
-    found = [_source(market, source.id, answers[source.id], prices.get(source.id), middle) for source in market.sources]
+    prices |= {source.id: price for source in market.references if (price := _price_e18(answers[source.id], source))}
+    every = (*market.sources, *market.references)
+    found = [_source(market, source.id, answers[source.id], prices.get(source.id), middle) for source in every]
     if market.book:
         found.append(_source(market, market.book.id, answers[market.book.id], None, 0))
     return found

@@ -26,7 +26,7 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
     """One service per venue, with every symbol that any market wants of it."""
     wanted: dict[str, dict[str, None]] = {}
     for market in settings.markets:
-        for source in market.sources:
+        for source in (*market.sources, *market.references):
             wanted.setdefault(source.kind, {})[source.symbol] = None
         if market.book is not None:
             wanted.setdefault(market.book.kind, {})[market.book.symbol] = None

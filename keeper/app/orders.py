@@ -122,8 +122,11 @@ class Orders:
 
     def _forget(self, before: Settings, after: Settings) -> None:
         """Quotes of sources that no market wants any more."""
-        wanted = {source.id for market in after.markets for source in market.sources}
-        for source in {source.id for market in before.markets for source in market.sources} - wanted:
+        wanted, had = (
+            {source.id for market in settings.markets for source in (*market.sources, *market.references)}
+            for settings in (after, before)
+        )
+        for source in had - wanted:
             self.app.boards.quotes.drop(source)
             self.app.boards.feeds.drop(source)
 

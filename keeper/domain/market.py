@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from keeper.domain.conversion import rates_of
 from keeper.domain.exchange import ChainState, FeedState, MarketState
 from keeper.domain.funding import predict
 from keeper.domain.gate import Gate, GateInputs, GateState, Open, Shut
 from keeper.domain.guard import Guard, GuardState, Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld
+from keeper.domain.index_spec import SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
+from keeper.domain.mark.references import references_of
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.quote import Depth, Quotes, Trade
@@ -28,7 +31,10 @@ class LiquidationRules:
 
 @dataclass(frozen=True, slots=True)
 class MarketPlan:
-    """What an operator chose for one perpetual. `spec` is its index; `book` its own order book's source, if it has one."""
+    """What an operator chose for one perpetual. `spec` is its index; `book` its own order book's source, if it has one.
+
+    `references`: other venues' perpetuals, for the mark methods that look at them.
+    """
 
     market: MarketId
     market_no: int
@@ -43,6 +49,7 @@ class MarketPlan:
     premium_carry_ns: int = 15 * SECOND
     book_max_age_ns: int = 5 * SECOND
     liquidation: LiquidationRules = field(default_factory=LiquidationRules)
+    references: tuple[SourceSpec, ...] = ()
 
 
 class Prediction(NamedTuple):
@@ -145,7 +152,12 @@ def _mark(
     plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice, funding: Prediction | None, now: Timestamp
 ) -> tuple[Any, CarriedPremium, Marked]:
     book = seen.book if readable(seen.book, now, plan.book_max_age_ns) else None
-    inputs = MarkInputs(plan.market, index, book, seen.trade, funding.estimate if funding else None, now)
+    others = (
+        references_of(plan.references, seen.quotes, plan.spec, rates_of(plan.spec, seen.indices), now)
+        if plan.references
+        else ()
+    )
+    inputs = MarkInputs(plan.market, index, book, seen.trade, funding.estimate if funding else None, now, others)
     state, mark = plan.mark.step(fold.mark, inputs)
     impact = impact_prices(book, plan.impact_notional_e18) if book is not None and plan.impact_notional_e18 else None
     sample = None if impact is None else premium_of(impact, index.price_e18)

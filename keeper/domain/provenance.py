@@ -14,7 +14,7 @@ from typing import Any
 from keeper.domain.evidence import canonical_json
 from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
-from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain
+from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain, Reference
 from keeper.domain.premium import CarriedPremium, ImpactPrices
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
 from keeper.domain.report import MarketPrice
@@ -65,6 +65,7 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
         f'"premium":"{entry.premium_e18}"}},"format":"{FORMAT}","funding":{_funding(inputs.funding)},'
         f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
         f'"market":{_text(entry.market)},"notes":{canonical_json(decision.notes)},"now":"{inputs.now}",'
+        f'"references":[{",".join([_reference(each, decision.quotes) for each in inputs.references])}],'
         f'"trade":{_trade(inputs.trade)}}}'
     )
 
@@ -151,6 +152,14 @@ def _funding(funding: FundingEstimate | None) -> str:
     if funding is None:
         return "null"
     return f'{{"boundary":"{funding.boundary_s}","interval":"{funding.interval_s}","rate":"{funding.rate_e18}"}}'
+
+
+def _reference(reference: Reference, quotes: Quotes) -> str:
+    quote = quotes.get(reference.source)
+    return (
+        f'{{"price":"{reference.mid_e18}","quote":{"null" if quote is None else _quote(quote)},'
+        f'"source":{_text(reference.source)},"weight":"{reference.weight}"}}'
+    )
 
 
 def _impact(impact: ImpactPrices | None) -> str:

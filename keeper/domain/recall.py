@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.domain.ids import IndexId, MarketId, SourceId
-from keeper.domain.mark.method import FundingEstimate, Plain
+from keeper.domain.mark.method import FundingEstimate, Plain, Reference
 from keeper.domain.premium import CarriedPremium
 from keeper.domain.provenance import FORMAT
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
@@ -30,6 +30,7 @@ class Recalled:
     index_e18: int
     mark_e18: int
     premium_e18: int
+    references: tuple[Reference, ...] = ()
 
 
 def recall(document: Mapping[str, Any]) -> Recalled:
@@ -55,6 +56,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         int(entry["index"]),
         int(entry["mark"]),
         int(entry["premium"]),
+        tuple(map(_reference_of, document.get("references", ()))),
     )
 
 
@@ -113,6 +115,10 @@ def _trade_of(document: Mapping[str, Any] | None) -> Trade | None:
             document["id"],
         )
     )
+
+
+def _reference_of(document: Mapping[str, Any]) -> Reference:
+    return Reference(SourceId(document["source"]), int(document["price"]), int(document["weight"]))
 
 
 def _funding_of(document: Mapping[str, Any] | None) -> FundingEstimate | None:

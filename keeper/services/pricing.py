@@ -294,7 +294,8 @@ class PricingService:
         """The moving states, so that a restart goes on where this process stopped."""
         self.folds.saved_at = now
         marks = {market: fold.mark.to_plain() for market, fold in sorted(self.folds.markets.items())}
-        document = {"at_s": to_seconds(now), "marks": marks, "last": self.folds.last}
+        methods = {plan.market: plan.mark.name for plan in self.plans if plan.market in marks}
+        document = {"at_s": to_seconds(now), "marks": marks, "methods": methods, "last": self.folds.last}
         self.store.save(self.name, json.dumps(document, sort_keys=True))
 
     def _restore(self) -> None:
@@ -303,8 +304,9 @@ class PricingService:
             return
         try:
             document = json.loads(text)
+            methods = document.get("methods", {})
             for plan in self.plans:
-                if plan.market in document["marks"]:
+                if plan.market in document["marks"] and methods.get(plan.market, plan.mark.name) == plan.mark.name:
                     state = plan.mark.restore(document["marks"][plan.market])
                     self.folds.markets[plan.market] = MarketFold(state)
             known = {spec.id for spec in self.specs}

@@ -87,7 +87,12 @@ class IndexSettings(Model):
 class MarkSettings(Chosen):
     """How index and own book become the mark. Every key but `method` is an option of the method."""
 
-    method: Name = Field(description="Mark method, e.g. `median3`, `ema_basis`, `index`.")
+    references: tuple[SourceSettings, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Other venues' perpetuals, weighted, for the methods that look at them (`hyperliquid`, `hip3`, `polymarket`).",
+    )
+    method: Name = Field(description="Mark method, e.g. `median3`, `binance`, `index`; all of them below.")
 
 
 class FundingSettings(Model):
@@ -235,6 +240,11 @@ class MarketSettings(Model):
     @property
     def is_index_only(self) -> bool:
         return self.deployment is None
+
+    @property
+    def references(self) -> tuple[SourceSettings, ...]:
+        """Other venues' perpetuals that the mark looks at."""
+        return self.mark.references if self.mark else ()
 
     @property
     def currency(self) -> str:

@@ -13,9 +13,11 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from keeper.domain.mark import MARK_METHODS
 from keeper.domain.numbers import text_of
 from keeper.settings.base import Chosen
 from keeper.settings.market import MarketSettings
+from keeper.settings.methods import table
 from keeper.settings.models import GlobalFile
 
 _HEAD = """\
@@ -37,13 +39,24 @@ prints a JSON Schema for editors.
 """
 
 
+_MARKS = """\
+`mark: {method: binance}` in a market file marks as that venue does; every option can be changed beside it. A venue's name stands
+for a form (in brackets) with that venue's parameters. *reproduced*: recorded inputs give the recorded mark; *consistent*: the
+recorded mark is one that the formula can give; *documented only*: the venue's text. The observations are in
+[docs/validation.md](../docs/validation.md). The limits of a method (`max_basis_bps`, `max_step_bps`) are published, flagged; those
+of `guard` never are.
+
+"""
+
+
 def reference() -> str:
     """The whole file."""
     parts = [_HEAD, "\n## keeper.yaml\n\n", *_table(GlobalFile, ""), "\n## A market file\n\n"]
     parts.append(
         "A file without `deployment` is an index alone: it has `market`, `sources`, `index`, perhaps `guard`.\n\n"
     )
-    return "".join([*parts, *_table(MarketSettings, "")])
+    parts += [*_table(MarketSettings, ""), "\n## Mark methods\n\n", _MARKS, *table(MARK_METHODS)]
+    return "".join(parts)
 
 
 def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import is_dataclass
 
 from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.mark.three_markets import ThreeMarkets
 from keeper.settings.closed_venues import unknown_venue
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
@@ -41,8 +42,25 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
         yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
     if market.mark:
         yield from _under(("mark",), examine(MARK_METHODS, market.mark.method, market.mark.options, "method"))
+        yield from _references(market)
     if market.liquidation:
         yield from _refusal(("liquidation", "gate"), lambda: gate(market))
+
+
+def _references(market: MarketSettings) -> Iterator[Complaint]:
+    method = MARK_METHODS.get(market.mark.method) if market.mark else None
+    if market.references and method is not None and not issubclass(method, ThreeMarkets):
+        yield Complaint(("mark", "references"), f"{method.name} does not look at other venues' perpetuals; remove them")
+    for number, source in enumerate(market.references):
+        if source.quote not in (market.currency, *market.conversions):
+            yield Complaint(
+                ("mark", "references", number, "quote"),
+                f"no conversion from {source.quote} to {market.currency}; add it to `conversions`",
+            )
+        if source.id in [spot.id for spot in market.sources]:
+            yield Complaint(
+                ("mark", "references", number), f"{source.id} is a source of the index, not another perpetual"
+            )
 
 
 def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:
@@ -109,6 +127,9 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
         for number, source in enumerate(market.sources):
             if source.kind not in known.venues:
                 yield Complaint(("sources", number, "kind"), unknown_venue(source.kind, known.venues))
+        for number, source in enumerate(market.references):
+            if source.kind not in known.venues:
+                yield Complaint(("mark", "references", number, "kind"), unknown_venue(source.kind, known.venues))
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), unknown_venue(market.book.kind, books))

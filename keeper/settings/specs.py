@@ -115,4 +115,5 @@ def market_plan(market: MarketSettings) -> MarketPlan:
         liquidation=LiquidationRules(liquidation.enabled, liquidation.max_batch)
         if liquidation
         else LiquidationRules(False),
+        references=tuple(_source_spec(source, market.index.max_age_s) for source in market.mark.references),
     )

@@ -15,6 +15,8 @@ from keeper.domain.ids import SourceId
 from keeper.domain.index import IndexPrice, Withheld
 from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.mark.index_only import IndexOnly
+from keeper.domain.mark.twap import Twap
+from keeper.domain.mark.venues import Deribit
 from keeper.domain.time import SECOND
 from keeper.runtime.board import Board
 from keeper.services.pricing import Boards, PricingService
@@ -216,10 +218,11 @@ def test_run__far_move_within_the_rest__is_priced_at_once_small_ones_are_gathere
     play(scenario)
 
 
-def test_run__restarted__marks_and_last_indices_go_on():
+@pytest.mark.parametrize("method", [EmaBasis(), Deribit(), Twap(window_s=60)], ids=lambda method: method.name)
+def test_run__restarted__marks_and_last_indices_go_on(method):
     async def scenario():
         book_source = SourceId("perp:BTC-USD")
-        stage = Stage(options={BTC: {"mark": EmaBasis(), "book": book_source}})
+        stage = Stage(options={BTC: {"mark": method, "book": book_source}})
         stage.chain()
         async with running(stage.service):
             for _ in range(100):
@@ -227,7 +230,7 @@ def test_run__restarted__marks_and_last_indices_go_on():
                 await stage.hold(0.3)
         before = stage.service.folds
         saved = json.loads(stage.desk.store.documents[stage.service.name])
-        assert saved["marks"][BTC] == before.markets[BTC].mark.to_plain() != EmaBasis().start().to_plain()
+        assert saved["marks"][BTC] == before.markets[BTC].mark.to_plain() != method.start().to_plain()
 
         again = stage.fresh()
         async with running(again):
@@ -238,6 +241,28 @@ def test_run__restarted__marks_and_last_indices_go_on():
         assert first is not None
         assert abs(first - e18("100.3")) < e18("0.001")  # a cold average would count as no basis: 100
         assert again.folds.last == before.last
+
+    play(scenario)
+
+
+def test_run__restarted_with_another_method_for_one_market__the_others_go_on():
+    async def scenario():
+        books = {market: SourceId(f"perp:{market}") for market in (BTC, ETH)}
+        stage = Stage(options={market: {"mark": Deribit(), "book": source} for market, source in books.items()})
+        stage.chain()
+        async with running(stage.service):
+            for _ in range(100):
+                for source in books.values():
+                    stage.boards.books.put(source, book("100.3", at=stage.desk.clock.now()))
+                await stage.hold(0.3)
+        before = stage.service.folds.markets
+
+        stage.options[BTC]["mark"] = EmaBasis()
+        again = stage.fresh()
+        again._restore()
+        assert again.folds.markets.get(BTC) is None
+        assert again.folds.markets[ETH].mark == before[ETH].mark
+        assert stage.desk.log.of("pricing.snapshot_refused") == []
 
     play(scenario)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.registries import REGISTRIES
 from keeper.domain.numbers import E18
 from keeper.domain.time import SECOND
+from keeper.settings.faults import SettingsRefused
 from keeper.settings.load import admin_sockets, load
 from keeper.settings.market import MarketSettings
 from keeper.settings.reference import reference
@@ -109,3 +111,38 @@ def test_place__of_a_field__is_the_line_where_it_is_written(tmp_path: Path, monk
     settings = load(Path("keeper.yaml"), REGISTRIES, {})
     assert settings.where("chain.rpc[0]") == "keeper.yaml:1:26: chain.rpc[0]"
     assert settings.where("ops.port") == "ops.port"
+
+
+PERPS = "mark: {method: hyperliquid, max_basis_bps: 100, references: [{kind: okx, symbol: BTC-USDT-SWAP, quote: USDT, weight: 2}]}"
+
+
+def test_references__of_a_mark__are_sources_of_the_plan(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, BTC=MARKET.replace("mark: {method: index}", PERPS)), REGISTRIES, {})
+    plan = market_plan(settings.perps[0])
+    assert [(each.source, each.quote, each.weight) for each in plan.references] == [("okx:BTC-USDT-SWAP", "USDT", 2)]
+    assert plan.mark.name == "hyperliquid"
+    assert plan.mark.max_basis_bps == 100  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("written_mark", "said"),
+    [
+        (PERPS.replace("hyperliquid", "binance"), "binance does not look at other venues' perpetuals; remove them"),
+        (PERPS.replace("okx", "okex"), "mark.references[0].kind: unknown venue; did you mean okx?"),
+        (PERPS.replace("USDT,", "EUR,"), "no conversion from EUR to USD; add it to `conversions`"),
+        (PERPS.replace("okx, symbol: BTC-USDT-SWAP", "kraken, symbol: BTC/USD"), "kraken:BTC/USD is a source of the index"),
+        ("mark: {method: binanze}", "unknown method; did you mean binance?"),
+        ("mark: {method: binance, sampels: 30}", "mark.sampels: unknown option of binance; did you mean samples?"),
+        ("mark: {method: bitmex_dated}", "expires_at_s is missing"),
+        ("mark: {method: gate, mark_tick: x}", "'x' is not a plain decimal number"),
+        ("mark: {method: okx, average: median}", "mark.average: "),
+    ],
+)  # fmt: skip
+def test_mark__impossible__is_refused(tmp_path: Path, written_mark: str, said: str) -> None:
+    with pytest.raises(SettingsRefused, match=re.escape(said)):
+        load(written(tmp_path, BTC=MARKET.replace("mark: {method: index}", written_mark)), REGISTRIES, {})
+
+
+def test_mark__decimal_options__may_stand_without_quotes(tmp_path: Path) -> None:
+    text = MARKET.replace("mark: {method: index}", "mark: {method: gate, mark_tick: 0.1}")
+    assert market_plan(load(written(tmp_path, BTC=text), REGISTRIES, {}).perps[0]).mark.mark_tick == "0.1"  # type: ignore[attr-defined]

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tests.validation.checks import (
+    binance_marks,
+    bitmex,
+    deribit_family,
     index_compositions,
     margin_prices,
     margin_tiers,
+    other_marks,
 )
 from tests.validation.row import Row
 
@@ -15,4 +19,8 @@ CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
     index_compositions.rows,
     margin_tiers.rows,
     margin_prices.rows,
+    bitmex.rows,
+    binance_marks.rows,
+    deribit_family.rows,
+    other_marks.rows,
 )

@@ -7,12 +7,14 @@ from dataclasses import is_dataclass
 
 from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.rates import FUNDING_METHODS
+from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
-from keeper.settings.market import MarketSettings, PublishSettings
+from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
 from keeper.settings.models import CommonSettings
 from keeper.settings.options import Complaint, Registries, examine
-from keeper.settings.specs import gate, guard, index_spec, publish_policy
+from keeper.settings.specs import gate, guard, index_spec, publish_policy, rate_plan
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
@@ -40,8 +42,27 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
         yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
     if market.mark:
         yield from _under(("mark",), examine(MARK_METHODS, market.mark.method, market.mark.options, "method"))
+    if market.funding:
+        yield from _funding(market, market.funding)
     if market.liquidation:
         yield from _refusal(("liquidation", "gate"), lambda: gate(market))
+
+
+def _funding(market: MarketSettings, rules: FundingSettings) -> Iterator[Complaint]:
+    """Without a method its options are unknown keys; with one, each version must be one that the method takes."""
+    if rules.method is None:
+        known = [name for name in written_names(FundingSettings) if name != "options"]
+        for key in rules.options:
+            yield Complaint(("funding", key), f"unknown key{suggestion(key, known)}; options need `method`")
+        if rules.versions:
+            yield Complaint(("funding", "versions"), "versions of what? name a `method`")
+        return
+    found = list(_under(("funding",), examine(FUNDING_METHODS, rules.method, rules.options, "method")))
+    options = dict(rules.options)
+    for number, version in enumerate(rules.versions if not found else ()):
+        options |= version.options
+        found += _under(("funding", "versions", number), examine(FUNDING_METHODS, rules.method, options, "method"))
+    yield from found or _refusal(("funding", "versions"), lambda: rate_plan(market))
 
 
 def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from keeper.domain.numbers import E18
 from keeper.domain.rates.method import EIGHT_HOURS_S, Charge, Pool, RateFlag, RateInputs, Scheduled, Span
@@ -43,6 +43,8 @@ class Borrow(Scheduled):
 
     interval_s: int = EIGHT_HOURS_S
     factor: int = 100
+
+    formula: ClassVar[str] = "fee = factor · reserved / pool per whole interval, from both sides"
 
     def __post_init__(self) -> None:
         Scheduled.__post_init__(self)

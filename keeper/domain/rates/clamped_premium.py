@@ -7,6 +7,7 @@ c = 0.05 %, n = 3, i = 0.01 % give 0.000266667.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keeper.domain.numbers import clamp, tdiv
 from keeper.domain.rates.limits import symmetric
@@ -27,6 +28,8 @@ class ClampedPremium(Averaged):
     interest: Ratio = Ratio(BASIS_POINT)
     clamp: Ratio = Ratio(5 * BASIS_POINT)
     cap: Ratio | None = None
+
+    formula: ClassVar[str] = "F = clamp(P, ±c) · interval / day + i, capped"
 
     def __post_init__(self) -> None:
         Averaged.__post_init__(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from keeper.domain.numbers import BPS, E18, tdiv
 from keeper.domain.rates.limits import symmetric
@@ -51,6 +51,8 @@ class Damper(Scheduled):
     damper: Ratio = Ratio(E18 * 25 // 100_000)
     cap: Ratio | None = None
     hold_s: int = 60
+
+    formula: ClassVar[str] = "∫ (max(d, p) + min(−d, p)) dt / 8 h, by the millisecond"
 
     def __post_init__(self) -> None:
         Scheduled.__post_init__(self)

@@ -54,6 +54,13 @@ class RateEstimate(NamedTuple):
     last: Settled | None
 
 
+class Rated(NamedTuple):
+    """An estimate and the state that it was computed from: what a record of the decision needs."""
+
+    before: RateState | None
+    estimate: RateEstimate
+
+
 def _plain_of(settled: Settled) -> dict[str, Any]:
     charge = settled.charge
     return {

@@ -7,6 +7,7 @@ a paused market's time stands still. https://github.com/perpetual-protocol/perp-
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keeper.domain.numbers import BPS, E18, clamp, tdiv
 from keeper.domain.rates.method import DAY_S, Charge, RateFlag, RateInputs, Ratio, Span
@@ -32,6 +33,8 @@ class Growth(TwoMeans):
     window_s: int = 900
     max_premium: Ratio = Ratio(E18 // 10)
     hold_s: int = 60
+
+    formula: ClassVar[str] = "∫ clamp(mean mark − mean index, ±10 %) dt / day, means over 15 min"
 
     def __post_init__(self) -> None:
         TwoMeans.__post_init__(self)

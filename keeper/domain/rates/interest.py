@@ -6,6 +6,7 @@ While |P − i| ≤ c the rate is the interest; outside it follows the premium. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keeper.domain.numbers import E18, clamp, tdiv
 from keeper.domain.rates.limits import symmetric
@@ -36,6 +37,8 @@ class InterestClamp(Averaged):
     capped_interval_s: int = 0
     calm_interval_s: int = 14_400
     calm_intervals: int = 16
+
+    formula: ClassVar[str] = "F = (P + clamp(i − P, ±c)) · interval / period, capped"
 
     def __post_init__(self) -> None:
         Averaged.__post_init__(self)

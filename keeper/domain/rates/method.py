@@ -100,6 +100,8 @@ class FundingMethod(Protocol[W]):
     grade: ClassVar[Grade]
     source: ClassVar[str]
     """Where the formula and its constants are from, in one line."""
+    formula: ClassVar[str]
+    """Of the family, as documents show it."""
 
     @property
     def interval_s(self) -> int: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keeper.domain.numbers import E18, tdiv
 from keeper.domain.rates.limits import Limits
@@ -29,6 +30,8 @@ class PremiumOnly(Averaged):
     high: Ratio | None = None
     least: Ratio | None = None
     fresh: Ratio = Ratio(E18)
+
+    formula: ClassVar[str] = "F = α · (P + i) · interval / period + (1 − α) · last, bounded"
 
     def __post_init__(self) -> None:
         Averaged.__post_init__(self)

@@ -7,6 +7,7 @@ The rate is per second, scaled 1e18. A new one is cut to what the time since the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keeper.domain.numbers import E18, clamp, tdiv
 from keeper.domain.rates.interest import interest_clamped
@@ -39,6 +40,8 @@ class Pushed(Averaged):
     interval_s: int = HOUR_S
     interest: Ratio = Ratio(BASIS_POINT)
     clamp: Ratio = Ratio(5 * BASIS_POINT)
+
+    formula: ClassVar[str] = "per second: (P + clamp(i − P, ±c)) / 8 h, within old ± 192901234 · Δt and ±260416666666"
 
     def __post_init__(self) -> None:
         Averaged.__post_init__(self)

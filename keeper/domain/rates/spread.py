@@ -7,6 +7,7 @@ index/3333 with a dead zone of index/2000, in which the offset alone is charged.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keeper.domain.numbers import BPS, E18, clamp, exceeds_bps, tdiv
 from keeper.domain.rates.method import DAY_S, Charge, RateFlag, Ratio, Span
@@ -42,6 +43,8 @@ class Spread(TwoMeans):
     offset_per: int = 5_000
     dead_zone_per: int = 0
     max_spread: Ratio = Ratio(E18 // 33)
+
+    formula: ClassVar[str] = "F = clamp(mean mark − mean index + offset, ±tier) / mean index · interval / day"
 
     def __post_init__(self) -> None:
         TwoMeans.__post_init__(self)

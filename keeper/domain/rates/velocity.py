@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from keeper.domain.numbers import BPS, E18, clamp, tdiv
 from keeper.domain.rates.method import DAY_S, HOUR_S, Charge, RateFlag, RateInputs, Ratio, Scheduled, Span
@@ -59,6 +59,8 @@ class Velocity(Scheduled):
     skew_scale: Ratio = Ratio(100_000 * E18)
     flat: bool = False
     hold_s: int = 60
+
+    formula: ClassVar[str] = "∫ rate dt / day, rate moving by clamp(skew / scale, ±1) · velocity a day"
 
     def __post_init__(self) -> None:
         Scheduled.__post_init__(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from keeper.domain.numbers import BPS, E18, clamp, tdiv
 from keeper.domain.rates.limits import margin_cap, symmetric
@@ -67,6 +67,8 @@ class Votes(Scheduled):
     maintenance_margin: Ratio = Ratio(3 * E18 // 100)
     rate_factor: int = 6
     vote_factor: int = 60
+
+    formula: ClassVar[str] = "F = clamp(mean of minutes' median votes + default, ±6 (IM − MM)) · interval / 8 h"
 
     def __post_init__(self) -> None:
         Scheduled.__post_init__(self)

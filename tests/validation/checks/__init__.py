@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.validation.checks import index_compositions
+from tests.validation.checks import (
+    funding_examples,
+    funding_recorded,
+    index_compositions,
+)
 from tests.validation.row import Row
 
-CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (index_compositions.rows,)
+CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
+    index_compositions.rows,
+    funding_recorded.rows,
+    funding_examples.rows,
+)

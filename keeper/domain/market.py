@@ -129,7 +129,8 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
         funding = _predicted(plan, fold.funding, seen.chain, now)
         mark_state, premium, marked = _mark(plan, fold, seen, index, funding, now)
         if plan.rates is not None:
-            rates, marked = _rated(plan.rates, rates, marked)
+            rated = _rated(plan.rates, rates, marked)
+            rates, marked = rated.after, marked._replace(rated=rated)
     inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
     after = MarketFold(mark_state, guard_state, premium, gate_state, funding, rates)
@@ -164,11 +165,10 @@ def _mark(
     return state, carried, Marked(mark, inputs, fold.mark.to_plain(), impact, fold.premium, entry)
 
 
-def _rated(plan: RatePlan, before: RateState | None, marked: Marked) -> tuple[RateState, Marked]:
+def _rated(plan: RatePlan, before: RateState | None, marked: Marked) -> Rated:
     inputs, price = marked.inputs, marked.mark.price_e18
     seen = RateInputs(inputs.now, inputs.index.price_e18, price, inputs.book, plan.impact_notional_e18)
-    state, estimate = plan.step(before, seen)
-    return state, marked._replace(rated=Rated(before, estimate))
+    return Rated(plan, before, plan.step(before, seen), inputs.now)
 
 
 def _predicted(

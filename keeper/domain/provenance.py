@@ -167,12 +167,13 @@ def _rated(rated: Rated | None) -> str:
     """Nothing at all without a method: a record without one is spelled as ever."""
     if rated is None:
         return ""
-    charge, span = rated.estimate.charge, rated.estimate.span
+    estimate = rated.estimate
+    charge, span = estimate.charge, estimate.span
     flags = ",".join([f'"{flag.value}"' for flag in charge.flags])
     before = None if rated.before is None else rated.before.to_plain()
     return (
         f'"rates":{{"boundary":"{span.boundary_s}","flags":[{flags}],"interval":"{span.interval_s}",'
-        f'"method":{_text(rated.estimate.method)},"premium":"{charge.premium_e18}","rate":"{charge.rate_e18}",'
+        f'"method":{_text(estimate.method)},"premium":"{charge.premium_e18}","rate":"{charge.rate_e18}",'
         f'"state_before":{canonical_json(before)}}},'
     )
 

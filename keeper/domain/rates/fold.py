@@ -54,13 +54,6 @@ class RateEstimate(NamedTuple):
     last: Settled | None
 
 
-class Rated(NamedTuple):
-    """An estimate and the state that it was computed from: what a record of the decision needs."""
-
-    before: RateState | None
-    estimate: RateEstimate
-
-
 def _plain_of(settled: Settled) -> dict[str, Any]:
     charge = settled.charge
     return {
@@ -115,8 +108,8 @@ class RatePlan:
                 return found
         return None
 
-    def step(self, state: RateState | None, inputs: RateInputs) -> tuple[RateState, RateEstimate]:
-        """Closes what is over, takes the sample of `inputs`, and says what the running interval would charge now."""
+    def step(self, state: RateState | None, inputs: RateInputs) -> RateState:
+        """Closes what is over and takes the sample of `inputs`."""
         now_s = to_seconds(inputs.now)
         if state is None or now_s < state.span.opened_s - _CLOCK_BACK_S:
             state = self._started(now_s)
@@ -125,10 +118,13 @@ class RatePlan:
         method = self.versions.at(state.span.boundary_s)
         last = 0 if state.last is None else state.last.charge.rate_e18
         window = method.sampled(state.window, state.span, last, inputs)
-        if window is not state.window:
-            state = state._replace(window=window)
-        charge = method.charge(window, state.span, last, inputs.now)
-        return state, RateEstimate(method.name, state.span, charge, state.last)
+        return state if window is state.window else state._replace(window=window)
+
+    def estimate(self, state: RateState, now: Timestamp) -> RateEstimate:
+        """What the running interval would charge if its boundary were now."""
+        method = self.versions.at(state.span.boundary_s)
+        last = 0 if state.last is None else state.last.charge.rate_e18
+        return RateEstimate(method.name, state.span, method.charge(state.window, state.span, last, now), state.last)
 
     def _started(self, now_s: int, pace: Pace = Pace(), last: Settled | None = None) -> RateState:
         boundary = self.next_boundary(now_s, pace)
@@ -176,6 +172,19 @@ class RatePlan:
         window = self.versions.at(span.boundary_s).restored(plain["window"])
         pace = Pace(int(plain["pace"]["interval_s"]), int(plain["pace"]["calm"]))
         return RateState(self.name, span, window, _settled_of(plain["last"]), pace)
+
+
+class Rated(NamedTuple):
+    """A look at one instant: the states before and after it. The estimate is computed when somebody asks for it."""
+
+    plan: RatePlan
+    before: RateState | None
+    after: RateState
+    now: Timestamp
+
+    @property
+    def estimate(self) -> RateEstimate:
+        return self.plan.estimate(self.after, self.now)
 
 
 def _interval(method: FundingMethod[Any], pace: Pace) -> int:

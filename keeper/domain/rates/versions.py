@@ -35,6 +35,9 @@ class Versions(Generic[T]):
 
         Raises ValueError before the first version.
         """
+        start, parameters = self.entries[-1]
+        if boundary_s >= start:
+            return parameters
         found = bisect_right(self.entries, boundary_s, key=lambda entry: entry[0])
         if not found:
             raise ValueError(f"nothing is known of {boundary_s}: the first version is valid from {self.entries[0][0]}")

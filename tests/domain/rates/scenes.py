@@ -62,8 +62,8 @@ def walked(
     """The fold over these looks, and what it said at each."""
     said = []
     for each in looks:
-        state, estimate = rates.step(state, each)
-        said.append(estimate)
+        state = rates.step(state, each)
+        said.append(rates.estimate(state, each.now))
     if state is None:
         raise ValueError("no look at all")
     return state, said

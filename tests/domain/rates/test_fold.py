@@ -114,6 +114,15 @@ def test_schedule__of_hyperliquids_history__has_the_recorded_numbers_of_boundari
     assert rates.last_boundary(1_686_186_000 - 1) == 1_686_182_400
 
 
+def test_schedule__before_anything_is_known__waits_for_the_first_version() -> None:
+    rates = RatePlan(HISTORY["hyperliquid"])
+    state, said = walked(rates, [look(1_600_000_000, 24 * BP), look(1_600_000_005, 24 * BP)])
+    assert state.span.boundary_s == 1_683_849_600
+    assert [each.charge.seen_bps for each in said] == [10_000, 10_000]
+    with pytest.raises(ValueError, match="nothing is known"):
+        rates.versions.at(1_600_000_000)
+
+
 def test_bitmex__boundaries__are_at_four_twelve_and_twenty() -> None:
     rates = plan(presets.Bitmex())
     assert [(rates.next_boundary(DAWN_S + at) - DAWN_S) // HOUR_S for at in (0, 4 * HOUR_S, 12 * HOUR_S)] == [4, 12, 20]
@@ -150,8 +159,8 @@ def test_fold__restored_anywhere__goes_on_as_if_never_interrupted(
     for number, each in enumerate(looks):
         if number == cut and state is not None:
             state = rates.restore(json.loads(canonical_json(state.to_plain())))
-        state, estimate = rates.step(state, each)
-        said.append(estimate)
+        state = rates.step(state, each)
+        said.append(rates.estimate(state, each.now))
     if looks:
         assert (state, said) == walked(rates, looks)
 

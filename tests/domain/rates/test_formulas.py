@@ -20,6 +20,7 @@ from keeper.domain.rates.limits import Limits, margin_cap
 from keeper.domain.rates.method import Pool, RateFlag, Ratio, Span
 from keeper.domain.rates.pace import Pace, Switching
 from keeper.domain.rates.premium_only import smoothed
+from keeper.domain.rates.sample import mark_premium
 from tests.domain.rates.scenes import BP, DAWN_S, HUNDRED, blind, charged, look, steady
 from tests.validation.data import e18, golden
 
@@ -43,6 +44,14 @@ def test_daily_clamp__of_the_worked_example__is_the_right_number_and_not_the_pri
     assert round(Decimal(rate).scaleb(-18), 9) == Decimal("0.000266667")
     assert abs(rate - e18(printed["published"])) > E18 // 1_000, "0.001767 is a printed mistake"
     assert steady(presets.DailyClamp(), given["premium"]).rate_e18 == rate
+
+
+def test_daily_clamp__of_the_other_example__is_the_same_once_the_clamp_is_not_dropped() -> None:
+    vector = GOLDEN["seed_3100_example"]
+    premium = mark_premium(vector["inputs"]["mark"] * E18, vector["inputs"]["index"] * E18)
+    dropped = Decimal(daily_clamped(premium, E18, 0, 3)).scaleb(-18)
+    assert abs(dropped - vector["published"]) <= Decimal(vector["tol"])
+    assert daily_clamped(premium, 5 * BP, BP, 3) == 266_666_666_666_666
 
 
 def test_interest_clamp__of_hyperliquids_example__follows_the_premium_outside_the_band() -> None:

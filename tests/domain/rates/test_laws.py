@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.numbers import E18, tdiv
-from keeper.domain.rates import presets
+from keeper.domain.rates import presets, pushed
+from keeper.domain.rates.damper import damped
 from keeper.domain.rates.method import Ratio, Span
 from keeper.domain.rates.payments import Contract, Lazy, Terms, grown_index, settle
 from keeper.domain.rates.window import Window
@@ -47,6 +48,39 @@ def rate(method: object, premium: int, last: int = 0) -> int:
 def test_rate__premium_higher__is_never_lower(method: object, one: int, other: int) -> None:
     low, high = sorted((one, other))
     assert rate(method, low) <= rate(method, high)
+
+
+@LAW
+@given(one=PREMIUMS, other=PREMIUMS, band=st.integers(0, 100 * BP))
+def test_rate_of_the_moment__premium_higher__is_never_lower_and_zero_within_the_band(
+    one: int, other: int, band: int
+) -> None:
+    low, high = sorted((one, other))
+    assert damped(low, band) <= damped(high, band)
+    assert (damped(one, band) == 0) is (abs(one) <= band)
+    assert damped(-one, band) == -damped(one, band)
+
+
+@LAW
+@given(one=st.integers(1, 10**21), other=st.integers(1, 10**21), zone=st.sampled_from([0, 2_000]))
+def test_spread__mark_higher__is_never_charged_less_and_stays_within_the_tier(one: int, other: int, zone: int) -> None:
+    method = presets.Drift(dead_zone_per=zone)
+    low, high = (method.daily(mark, 10**20) for mark in sorted((one, other)))
+    assert -(10**20) // 33 - 1 <= low <= high <= 10**20 // 33
+
+
+@LAW
+@given(
+    old=st.integers(-pushed.MAX_ABS_VALUE, pushed.MAX_ABS_VALUE),
+    new=st.integers(-(10**15), 10**15),
+    elapsed=st.integers(0, 10_000),
+)
+def test_pushed__any_rate__stays_within_both_bounds(old: int, new: int, elapsed: int) -> None:
+    stored = pushed.bounded(old, new, elapsed)
+    assert abs(stored) <= pushed.MAX_ABS_VALUE
+    assert abs(stored - old) <= pushed.MAX_ABS_DIFF_PER_SECOND * elapsed
+    if abs(new) <= pushed.MAX_ABS_VALUE and abs(new - old) <= pushed.MAX_ABS_DIFF_PER_SECOND * elapsed:
+        assert stored == new
 
 
 @LAW

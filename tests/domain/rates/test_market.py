@@ -109,7 +109,7 @@ def test_record__of_a_tick__computes_the_same_rate_again(name: str) -> None:
         found = recall(json.loads(record_of(priced)))
         state = None if found.rate_state is None else plan.rates.restore(found.rate_state)
         inputs = RateInputs(found.now, found.index_e18, found.mark_e18, found.book, NOTIONAL)
-        _, estimate = plan.rates.step(state, inputs)
+        estimate = plan.rates.estimate(plan.rates.step(state, inputs), found.now)
         assert priced.marked is not None
         assert priced.marked.rated is not None
         assert estimate == priced.marked.rated.estimate

@@ -14,7 +14,7 @@ from keeper.domain.numbers import BPS, E18, tdiv
 from keeper.domain.rates.limits import symmetric
 from keeper.domain.rates.method import EIGHT_HOURS_S, Charge, RateInputs, Ratio, Scheduled, Span
 from keeper.domain.rates.sample import mark_premium
-from keeper.domain.time import MILLISECOND, SECOND, Timestamp
+from keeper.domain.time import MILLISECOND, Timestamp
 
 
 def damped(premium_e18: int, damper_e18: int) -> int:
@@ -59,8 +59,9 @@ class Damper(Scheduled):
         if min(self.damper, self.cap or 0) < 0 or self.hold_s <= 0:
             raise ValueError("damper and cap cannot be negative, hold_s must be positive")
 
-    def opened(self, before: Accrued | None) -> Accrued:  # noqa: ARG002 - what an interval accrued is its own
-        return Accrued()
+    def opened(self, before: Accrued | None) -> Accrued:
+        """The rate holds on over the boundary; what it accrued does not."""
+        return Accrued() if before is None else before._replace(sum_e18=0, seen_ms=0)
 
     def restored(self, plain: Mapping[str, Any]) -> Accrued:
         rate = plain["rate_e18"]
@@ -78,19 +79,20 @@ class Damper(Scheduled):
     def sampled(self, window: Accrued, span: Span, last_e18: int, inputs: RateInputs) -> Accrued:  # noqa: ARG002
         at_ms = inputs.now // MILLISECOND
         premium = mark_premium(inputs.mark_e18, inputs.index_e18)
-        total, seen = self._until(window, at_ms)
+        total, seen = self._until(window, span, at_ms)
         return Accrued(total, self.rate_8h(premium), premium, max(window.at_ms, at_ms), seen)
 
     def charge(self, window: Accrued, span: Span, last_e18: int, now: Timestamp) -> Charge:  # noqa: ARG002
         """What the interval has accrued so far: the rate that holds counts until `now`, not until the boundary."""
         elapsed_ms = span.elapsed_ns(now) // MILLISECOND
-        total, seen = self._until(window, span.opened_s * SECOND // MILLISECOND + elapsed_ms)
+        total, seen = self._until(window, span, span.opened_s * 1_000 + elapsed_ms)
         return Charge(
             tdiv(total, EIGHT_HOURS_S * 1_000), window.premium_e18, seen * BPS // elapsed_ms if elapsed_ms > 0 else 0
         )
 
-    def _until(self, window: Accrued, at_ms: int) -> tuple[int, int]:
+    def _until(self, window: Accrued, span: Span, at_ms: int) -> tuple[int, int]:
         if window.rate_e18 is None:
             return window.sum_e18, window.seen_ms
-        held = min(max(0, at_ms - window.at_ms), self.hold_s * 1_000)
+        until_ms = min(at_ms, window.at_ms + self.hold_s * 1_000)
+        held = max(0, until_ms - max(window.at_ms, span.opened_s * 1_000))
         return window.sum_e18 + window.rate_e18 * held, window.seen_ms + held

@@ -50,8 +50,9 @@ class Growth(TwoMeans):
         pair = self._pair(window, now)
         if pair is None:
             return window.growth_e18
-        since = max(window.points[-1].at, span.opened_s * SECOND)
-        held = min(max(0, min(now, span.boundary_s * SECOND) - since), self.hold_s * SECOND)
+        looked = window.points[-1].at
+        until = min(now, span.boundary_s * SECOND, looked + self.hold_s * SECOND)
+        held = max(0, until - max(looked, span.opened_s * SECOND))
         return window.growth_e18 + bounded_premium(pair.mark_e18, pair.index_e18, self.max_premium) * held
 
     def _pair(self, window: Twaps, now: Timestamp) -> Pair | None:

@@ -53,7 +53,7 @@ class Settlement:
     """`debits` by account, negative: a credit. `fund_units` is what the insurance fund gets (residue) or gives (shortfall).
 
     Σ debits = fund_units, always. `shortfall_units` is what payers could not pay; `reduced_units` the part of it that receivers
-    did without, because the fund had not enough.
+    did without, because the fund had not enough, rounded against them.
     """
 
     debits: Mapping[str, int]

@@ -91,16 +91,20 @@ class Velocity(Scheduled):
         return moved._replace(rate_e18=speed, velocity_e18=0) if self.flat else moved._replace(velocity_e18=speed)
 
     def _until(self, window: Drifting, span: Span, at_ms: int) -> Drifting:
+        """The rate moves from the last look on, over the boundary too; the area counts from the boundary."""
         if window.at_ms is None:
             return window._replace(at_ms=at_ms)
-        since = max(window.at_ms, span.opened_s * 1_000)
-        held = min(max(0, at_ms - since), self.hold_s * 1_000)
-        after = rate_after(window.rate_e18, window.velocity_e18, held)
+        hold, opened_ms = self.hold_s * 1_000, span.opened_s * 1_000
+        until_ms = min(at_ms, window.at_ms + hold)
+        earlier = max(0, min(opened_ms, until_ms) - window.at_ms)
+        held = max(0, until_ms - max(window.at_ms, opened_ms))
+        before = rate_after(window.rate_e18, window.velocity_e18, earlier)
+        after = rate_after(before, window.velocity_e18, held)
         return Drifting(
             after,
             window.velocity_e18,
             max(at_ms, window.at_ms),
-            window.area + area(window.rate_e18, after, held),
+            window.area + area(before, after, held),
             window.seen_ms + held,
         )
 

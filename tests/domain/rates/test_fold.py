@@ -81,6 +81,14 @@ def test_settlement__however_late__charges_the_scheduled_interval_by_its_own_ver
     assert rates.settle(state).charge.rate_e18 == 2 * BP
 
 
+def test_settlement__of_a_smoothed_rate__goes_on_from_the_last_one() -> None:
+    rates = plan(presets.CoinbaseIntx(every_s=60))
+    looks = [look(DAWN_S + at, 24 * 16 * BP) for at in range(0, 2 * HOUR_S + 1, 60)]
+    state, _ = walked(rates, looks)
+    assert state.last is not None
+    assert state.last.charge.rate_e18 == 12 * BP + 3 * BP
+
+
 def test_intervals__that_nobody_saw__are_not_made_up() -> None:
     rates = plan(replace(PREMIUM, interest=Ratio(24 * BP)))
     state, _ = walked(rates, [look(DAWN_S + at, 240 * BP) for at in range(0, HOUR_S, 60)])
@@ -121,6 +129,15 @@ def test_schedule__before_anything_is_known__waits_for_the_first_version() -> No
     assert [each.charge.seen_bps for each in said] == [10_000, 10_000]
     with pytest.raises(ValueError, match="nothing is known"):
         rates.versions.at(1_600_000_000)
+
+
+def test_schedule__with_another_offset_from_a_time_on__has_no_boundary_of_the_old_grid_there() -> None:
+    shifted = replace(PREMIUM, offset_s=1_800)
+    rates = RatePlan(Versions(((0, PREMIUM), (DAWN_S, shifted))))
+    assert rates.next_boundary(DAWN_S - 2 * HOUR_S) == DAWN_S - HOUR_S
+    assert rates.next_boundary(DAWN_S - HOUR_S) == DAWN_S + 1_800
+    assert rates.last_boundary(DAWN_S + 1_799) == DAWN_S - HOUR_S
+    assert rates.last_boundary(DAWN_S + 1_800) == DAWN_S + 1_800
 
 
 def test_bitmex__boundaries__are_at_four_twelve_and_twenty() -> None:

@@ -179,6 +179,11 @@ def test_dydx_v4__an_hour__is_the_mean_of_its_minutes_bounded_by_margins() -> No
     assert steady(method, 5_000 * BP).rate_e18 == 6 * (E18 // 50) // 8
 
 
+def test_dydx_v4__a_vote_far_off__counts_for_its_bound_only() -> None:
+    method = presets.DydxV4(initial_margin=Ratio(110 * BP), maintenance_margin=Ratio(100 * BP))
+    assert steady(method, 1_000 * BP).premium_e18 == 600 * BP
+
+
 def test_dydx_v4__index_delta__is_cut_toward_zero() -> None:
     assert votes.index_delta(1_000, 3_600, 28_800_000_000) == tdiv(1_000 * 3_600 * 28_800_000_000, 28_800 * 10**6)
     assert votes.index_delta(-1, 3_600, 1) == 0

@@ -56,6 +56,21 @@ def test_payer__who_cannot_and_a_fund_that_is_empty__cuts_receivers_in_proportio
     assert set(nothing.debits.values()) == {0}
 
 
+def test_cut__that_does_not_divide__is_rounded_against_receivers_so_that_the_fund_gives_nothing() -> None:
+    sizes = {"a": 10 * E18, "b": -3 * E18, "c": -3 * E18, "d": -4 * E18}
+    found = settle(sizes, linear("1", E18, unit=1), {"a": 5})
+    assert found.debits == {"a": 5, "b": -1, "c": -1, "d": -2}
+    assert (found.fund_units, found.shortfall_units, found.reduced_units) == (1, 5, 6)
+
+
+def test_shortfall__that_the_residue_covers__cuts_nobody() -> None:
+    terms = linear("1.4", E18, unit=1)
+    assert settle({"a": E18, "b": -E18}, terms).debits == {"a": 2, "b": -1}
+    found = settle({"a": E18, "b": -E18}, terms, {"a": 1})
+    assert found.debits == {"a": 1, "b": -1}
+    assert (found.fund_units, found.shortfall_units, found.reduced_units) == (0, 1, 0)
+
+
 def test_sides__that_differ__are_refused() -> None:
     with pytest.raises(ValueError, match="two sides"):
         settle({"a": 1}, linear("1", BP))

@@ -49,6 +49,12 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "index_sources", "market", "Quotes that the index used."),
     _metric("counter", "index_withheld_total", "market reason", "Times that an index began to be withheld."),
     _metric("gauge", "mark_price", "market", "Our perp price, in quote currency."),
+    _metric(
+        "gauge",
+        "funding_estimate_ratio",
+        "market",
+        "Rate that the chosen funding method would charge at the next boundary.",
+    ),
     _metric("gauge", "oracle_price", "market", "Mark that the chain holds."),
     _metric("gauge", "oracle_deviation_ratio", "market", "Distance of our mark from the chain's, as a fraction."),
     _metric("gauge", "oracle_age_seconds", "market", "Age of the chain's price."),

@@ -16,16 +16,19 @@ from keeper.app.endpoints import rpc_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
 from keeper.domain.chain import BlockRef
-from keeper.domain.exchange import ChainState
+from keeper.domain.exchange import ChainState, FeedState, MarketParameters
 from keeper.domain.feed import PREMIUM_DERIVED, PREMIUM_REPORTED
 from keeper.domain.ids import Address, DeploymentId
 from keeper.domain.numbers import E18, decimal_of
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.reach import contradictions
 from keeper.domain.time import to_seconds
 from keeper.errors import KeeperError, Reverted
 from keeper.ports.protocol import PerpProtocol
 from keeper.settings.market import AssertSettings, MarketSettings
 from keeper.settings.models import Settings, sender_place
 from keeper.settings.options import build
+from keeper.settings.specs import rate_plan
 
 _OLD_HEAD_S = 60
 _DELEGATED = bytes.fromhex("ef0100")
@@ -186,8 +189,21 @@ def market_findings(market: MarketSettings, state: ChainState) -> Iterator[Findi
     if market.funding and feed.premium_kind != wanted:
         kind = "the batch's premium" if feed.premium_kind == PREMIUM_REPORTED else "mark against index"
         yield misconfigured(market.market, "funding.premium", f"{market.funding.premium}, but the chain takes {kind}")
+    if (plan := rate_plan(market)) is not None:
+        yield from _funding_method(market.market, plan, feed, rules, state.at.timestamp_s)
     if market.asserts:
         yield from _asserted(market.market, market.asserts, {**_plain(feed), **_plain(rules)})
+
+
+def _funding_method(
+    subject: str, plan: RatePlan, feed: FeedState, rules: MarketParameters, now_s: int
+) -> Iterator[Finding]:
+    """What is charged is the chain's; a method that says otherwise only shows another number."""
+    found = list(contradictions(plan.versions.at(plan.next_boundary(now_s)), rules, feed))
+    if not found:
+        yield ok(subject, "funding.method", f"the chain charges by {plan.name}")
+    for said in found:
+        yield warn(subject, "funding.method", f"{said}; the chain's is charged, the method's only shown")
 
 
 def _plain(noun: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from keeper.app.admin import Verb
 from keeper.app.intake import feeds, pricing_services
+from keeper.app.rates import traced_rate
 from keeper.app.registries import REGISTRIES
 from keeper.app.status import StatusPage
 from keeper.app.txorders import TxOrders
@@ -180,4 +181,5 @@ def _trace(priced: PricedMarket) -> dict[str, Any]:
         "components": {name: text_of(value) for name, value in marked.mark.components} if marked is not None else {},
         "flags": [flag.value for flag in marked.mark.flags] if marked is not None else [],
         "premium": text_of(marked.entry.premium_e18) if marked is not None else None,
+        **({"rate": traced_rate(marked)} if priced.plan.rates is not None else {}),
     }

@@ -10,6 +10,7 @@ from keeper import __version__
 from keeper.app.boards import Boards
 from keeper.app.halt import Switches
 from keeper.app.ops import Readiness
+from keeper.app.rates import shown_rate
 from keeper.domain.exchange import ChainState, FeedState
 from keeper.domain.gate import Open
 from keeper.domain.guard import Held, Pass
@@ -127,6 +128,7 @@ class StatusPage:
             "guard": _guard(priced),
             "gate": _gate(priced),
             "funding": _funding(self.boards.funding.get(plan.market), state, now),
+            **({"funding_method": shown_rate(marked)} if plan.rates is not None else {}),
             "pushes": dict(pushed.pushes),
             "paused": self.boards.paused.get(plan.market),
             **self._accounts(plan, state, holdings),

@@ -19,6 +19,8 @@ from keeper.domain.mark.references import references_of
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.quote import Depth, Quotes, Trade
+from keeper.domain.rates.fold import Rated, RatePlan, RateState
+from keeper.domain.rates.method import RateInputs
 from keeper.domain.report import MarketPrice
 from keeper.domain.time import SECOND, Timestamp, to_seconds
 
@@ -34,6 +36,7 @@ class MarketPlan:
     """What an operator chose for one perpetual. `spec` is its index; `book` its own order book's source, if it has one.
 
     `references`: other venues' perpetuals, for the mark methods that look at them.
+    `rates` is the funding method that is shown beside the chain's own, if one was chosen.
     """
 
     market: MarketId
@@ -50,6 +53,7 @@ class MarketPlan:
     book_max_age_ns: int = 5 * SECOND
     liquidation: LiquidationRules = field(default_factory=LiquidationRules)
     references: tuple[SourceSpec, ...] = ()
+    rates: RatePlan | None = None
 
 
 class Prediction(NamedTuple):
@@ -70,6 +74,7 @@ class MarketFold(NamedTuple):
     premium: CarriedPremium = CarriedPremium()
     gate: GateState = GateState()
     funding: Prediction | None = None
+    rates: RateState | None = None
 
 
 class Seen(NamedTuple):
@@ -93,6 +98,7 @@ class Marked(NamedTuple):
     impact: ImpactPrices | None
     carried_before: CarriedPremium
     entry: MarketPrice
+    rated: Rated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +129,16 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
     """Guard, mark, premium and gate of one market at `now`."""
     index = seen.indices[plan.spec.id]
     guard_state, verdict = _guarded(plan, fold, seen, index, now)
-    mark_state, premium, funding, marked = fold.mark, fold.premium, fold.funding, None
+    mark_state, premium, funding, marked, rates = fold.mark, fold.premium, fold.funding, None, fold.rates
     if isinstance(index, IndexPrice):
         funding = _predicted(plan, fold.funding, seen.chain, now)
         mark_state, premium, marked = _mark(plan, fold, seen, index, funding, now)
+        if plan.rates is not None:
+            rated = _rated(plan.rates, rates, marked)
+            rates, marked = rated.after, marked._replace(rated=rated)
     inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
-    after = MarketFold(mark_state, guard_state, premium, gate_state, funding)
+    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, rates)
     return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen)
 
 
@@ -164,6 +173,12 @@ def _mark(
     carried, premium = fold.premium.step(sample, now, plan.premium_carry_ns)
     entry = MarketPrice(plan.market, plan.market_no, index.price_e18, mark.price_e18, premium)
     return state, carried, Marked(mark, inputs, fold.mark.to_plain(), impact, fold.premium, entry)
+
+
+def _rated(plan: RatePlan, before: RateState | None, marked: Marked) -> Rated:
+    inputs, price = marked.inputs, marked.mark.price_e18
+    seen = RateInputs(inputs.now, inputs.index.price_e18, price, inputs.book, plan.impact_notional_e18)
+    return Rated(plan, before, plan.step(before, seen), inputs.now)
 
 
 def _predicted(

@@ -17,6 +17,7 @@ from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain, Reference
 from keeper.domain.premium import CarriedPremium, ImpactPrices
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
+from keeper.domain.rates.fold import Rated
 from keeper.domain.report import MarketPrice
 
 FORMAT = 1
@@ -29,7 +30,7 @@ class Decision:
     `indices`: the market's own index first, then those that convert for it, each with its votes and refusals. `quotes` is
     the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
     before the step, `impact` the impact prices (None: the book was not deep enough), `carried` the premium that stands in
-    for a missing one, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
+    for a missing one, `rated` the funding method's estimate, where one is chosen, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
     can say.
     """
 
@@ -45,6 +46,7 @@ class Decision:
     impact: ImpactPrices | None = None
     carried: CarriedPremium = field(default_factory=CarriedPremium)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    rated: Rated | None = None
 
 
 Spelled = dict[tuple[int, int, int], str]
@@ -65,7 +67,7 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
         f'"premium":"{entry.premium_e18}"}},"format":"{FORMAT}","funding":{_funding(inputs.funding)},'
         f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
         f'"market":{_text(entry.market)},"notes":{canonical_json(decision.notes)},"now":"{inputs.now}",'
-        f'"references":[{",".join([_reference(each, decision.quotes) for each in inputs.references])}],'
+        f'{_rated(decision.rated)}"references":[{",".join([_reference(each, decision.quotes) for each in inputs.references])}],'
         f'"trade":{_trade(inputs.trade)}}}'
     )
 
@@ -168,6 +170,21 @@ def _impact(impact: ImpactPrices | None) -> str:
 
 def _carried(carried: CarriedPremium) -> str:
     return f'{{"sampled":{_number(carried.sampled_at)},"value":"{carried.value_e18}"}}'
+
+
+def _rated(rated: Rated | None) -> str:
+    """Nothing at all without a method: a record without one is spelled as ever."""
+    if rated is None:
+        return ""
+    estimate = rated.estimate
+    charge, span = estimate.charge, estimate.span
+    flags = ",".join([f'"{flag.value}"' for flag in charge.flags])
+    before = None if rated.before is None else rated.before.to_plain()
+    return (
+        f'"rates":{{"boundary":"{span.boundary_s}","flags":[{flags}],"interval":"{span.interval_s}",'
+        f'"method":{_text(estimate.method)},"premium":"{charge.premium_e18}","rate":"{charge.rate_e18}",'
+        f'"state_before":{canonical_json(before)}}},'
+    )
 
 
 def _mark(mark: MarkPrice, state: Plain) -> str:

@@ -31,6 +31,9 @@ class Recalled:
     mark_e18: int
     premium_e18: int
     references: tuple[Reference, ...] = ()
+    rate_state: Plain | None = None
+    """State of the funding method before the step; None without a method, or at its first look."""
+    rate_e18: int | None = None
 
 
 def recall(document: Mapping[str, Any]) -> Recalled:
@@ -42,7 +45,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
     found += [refused["quote"] for index in indices for refused in index["rejected"] if refused["quote"] is not None]
     quotes = {quote.source: quote for quote in map(_quote_of, found)}
     last = {IndexId(index["id"]): int(index["last"]) for index in indices if index["last"] is not None}
-    entry = document["entry"]
+    entry, rates = document["entry"], document.get("rates")
     return Recalled(
         MarketId(document["market"]),
         Timestamp(int(document["now"])),
@@ -57,6 +60,8 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         int(entry["mark"]),
         int(entry["premium"]),
         tuple(map(_reference_of, document.get("references", ()))),
+        None if rates is None else rates["state_before"],
+        None if rates is None else int(rates["rate"]),
     )
 
 

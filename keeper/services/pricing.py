@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from keeper.domain.exchange import ChainState
 from keeper.domain.guard import Held, Pass
@@ -16,6 +17,7 @@ from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, ste
 from keeper.domain.numbers import BPS, decimal_of, text_of
 from keeper.domain.pricing import price_component
 from keeper.domain.quote import Depth, Quote, Trade
+from keeper.domain.rates.fold import RateState
 from keeper.domain.time import SECOND, Timestamp, to_seconds
 from keeper.ports.clock import Clock
 from keeper.ports.journal import StateStore
@@ -289,13 +291,18 @@ class PricingService:
             if priced_market is not None and priced_market.marked is not None:
                 mark = priced_market.marked.mark.price_e18
                 self.meter.gauge("keeper_mark_price", float(decimal_of(mark)), market=plan.market)
+                if (rated := priced_market.marked.rated) is not None:
+                    rate = float(decimal_of(rated.estimate.charge.rate_e18))
+                    self.meter.gauge("keeper_funding_estimate_ratio", rate, market=plan.market)
 
     def _save(self, now: Timestamp) -> None:
         """The moving states, so that a restart goes on where this process stopped."""
         self.folds.saved_at = now
         marks = {market: fold.mark.to_plain() for market, fold in sorted(self.folds.markets.items())}
+        rates = {name: fold.rates.to_plain() for name, fold in sorted(self.folds.markets.items()) if fold.rates}
         methods = {plan.market: plan.mark.name for plan in self.plans if plan.market in marks}
-        document = {"at_s": to_seconds(now), "marks": marks, "methods": methods, "last": self.folds.last}
+        last = self.folds.last
+        document = {"at_s": to_seconds(now), "marks": marks, "methods": methods, "last": last, "rates": rates}
         self.store.save(self.name, json.dumps(document, sort_keys=True))
 
     def _restore(self) -> None:
@@ -308,7 +315,8 @@ class PricingService:
             for plan in self.plans:
                 if plan.market in document["marks"] and methods.get(plan.market, plan.mark.name) == plan.mark.name:
                     state = plan.mark.restore(document["marks"][plan.market])
-                    self.folds.markets[plan.market] = MarketFold(state)
+                    rates = self._restored_rates(plan, document)
+                    self.folds.markets[plan.market] = MarketFold(state, rates=rates)
             known = {spec.id for spec in self.specs}
             self.folds.last.update(
                 {IndexId(name): int(last) for name, last in document["last"].items() if name in known}
@@ -316,6 +324,17 @@ class PricingService:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
             self.folds.markets.clear()
+
+    def _restored_rates(self, plan: MarketPlan, document: Mapping[str, Any]) -> RateState | None:
+        """Its own fence: another funding method begins anew and leaves the mark's average alone."""
+        found = document.get("rates", {}).get(plan.market)
+        if plan.rates is None or found is None:
+            return None
+        try:
+            return plan.rates.restore(found)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
+            return None
 
 
 def _middle(quote: Quote) -> int:

@@ -271,6 +271,7 @@ class PublishingService:
             impact=marked.impact,
             carried=marked.carried_before,
             notes={"trigger": reason},
+            rated=marked.rated,
         )
         text = canonical_record(decision, spelled)
         leaf = "0x" + leaf_of(text, self.keccak).hex()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,20 @@ def _seconds(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("write a number of seconds")
     return float(value) if isinstance(value, int | Decimal) else value
+
+
+def _instant(value: Any) -> Any:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None or found.microsecond:
+        raise ValueError('write a time of whole seconds with its zone, e.g. "2026-01-01T00:00:00Z"')
+    return int(found.timestamp())
+
+
+def _written_instant(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _path(value: Any) -> Any:
@@ -123,6 +138,13 @@ WebSocketUrl = Annotated[str, AfterValidator(_url(("ws", "wss")))]
 HttpUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
 Endpoint = Annotated[SecretStr, AfterValidator(_endpoint), PlainSerializer(_public_endpoint, return_type=str)]
 """An RPC URL, or `file:NAME` or `cred:NAME` of a file that holds one. Shown by scheme and host alone."""
+Instant = Annotated[
+    int,
+    BeforeValidator(_instant),
+    PlainSerializer(_written_instant, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""UTC text as whole seconds since the epoch."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(\.[A-Z0-9]{1,20})?$")]
 """Base and quote, e.g. `BTC-USD`; a suffix tells two markets of one pair apart."""

@@ -10,12 +10,14 @@ from pydantic import Field, field_validator
 from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId, source_id
 from keeper.domain.numbers import E18 as ONE
+from keeper.domain.rates import FUNDING_METHODS
 from keeper.settings.base import Chosen, Model
 from keeper.settings.fields import (
     E18,
     Bps,
     Count,
     Currency,
+    Instant,
     Name,
     PairName,
     PositiveBps,
@@ -95,9 +97,25 @@ class MarkSettings(Chosen):
     method: Name = Field(description="Mark method, e.g. `median3`, `binance`, `index`; all of them below.")
 
 
-class FundingSettings(Model):
-    """What is reported as premium. The rate itself is the chain's."""
+class FundingVersion(Chosen):
+    """Options of the funding method from a time on. What is not named stays as it was before."""
 
+    valid_from_s: Instant = Field(alias="from", description='First boundary, e.g. `"2026-01-01T00:00:00Z"`.')
+
+
+class FundingSettings(Chosen):
+    """What is reported as premium, and by which venue's rule a rate is estimated beside the chain's own."""
+
+    method: Name | None = Field(
+        default=None,
+        description="Funding method, shown beside the rate of the chain: "
+        + ", ".join(f"`{name}` ({method.grade})" for name, method in sorted(FUNDING_METHODS.items()))
+        + ". Off by default.",
+    )
+    versions: tuple[FundingVersion, ...] = Field(
+        default=(),
+        description="Changes of the method's options, oldest first; a boundary is charged by those of its time.",
+    )
     premium: Literal["impact", "derived"] = Field(
         default="impact",
         description="`impact`: the own book's impact prices against the index; `derived`: the chain takes mark against index.",

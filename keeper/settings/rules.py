@@ -8,13 +8,15 @@ from dataclasses import is_dataclass
 from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.three_markets import ThreeMarkets
+from keeper.domain.rates import FUNDING_METHODS
 from keeper.settings.closed_venues import unknown_venue
+from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
-from keeper.settings.market import MarketSettings, PublishSettings
+from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
 from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, sender_place
 from keeper.settings.options import Complaint, Registries, examine
-from keeper.settings.specs import gate, guard, index_spec, publish_policy
+from keeper.settings.specs import gate, guard, index_spec, publish_policy, rate_plan
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
@@ -43,6 +45,8 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
     if market.mark:
         yield from _under(("mark",), examine(MARK_METHODS, market.mark.method, market.mark.options, "method"))
         yield from _references(market)
+    if market.funding:
+        yield from _funding(market, market.funding)
     if market.liquidation:
         yield from _refusal(("liquidation", "gate"), lambda: gate(market))
 
@@ -61,6 +65,23 @@ def _references(market: MarketSettings) -> Iterator[Complaint]:
             yield Complaint(
                 ("mark", "references", number), f"{source.id} is a source of the index, not another perpetual"
             )
+
+
+def _funding(market: MarketSettings, rules: FundingSettings) -> Iterator[Complaint]:
+    """Without a method its options are unknown keys; with one, each version must be one that the method takes."""
+    if rules.method is None:
+        known = [name for name in written_names(FundingSettings) if name != "options"]
+        for key in rules.options:
+            yield Complaint(("funding", key), f"unknown key{suggestion(key, known)}; options need `method`")
+        if rules.versions:
+            yield Complaint(("funding", "versions"), "versions of what? name a `method`")
+        return
+    found = list(_under(("funding",), examine(FUNDING_METHODS, rules.method, rules.options, "method")))
+    options = dict(rules.options)
+    for number, version in enumerate(rules.versions if not found else ()):
+        options |= version.options
+        found += _under(("funding", "versions", number), examine(FUNDING_METHODS, rules.method, options, "method"))
+    yield from found or _refusal(("funding", "versions"), lambda: rate_plan(market))
 
 
 def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:

@@ -137,6 +137,19 @@ async def test_check__of_each_mistake__names_it_and_its_exit_code(stage: Stage) 
         assert expected in rows(await stage.findings(file, old, new), "fail"), (file, new)
 
 
+async def test_check__of_a_funding_method__warns_where_the_chain_charges_otherwise(stage: Stage) -> None:
+    """The devnet's market: kind 0, mark against index, hourly, interest 0.01 %, clamp 0.05 %, cap 0.75 %."""
+    plain = "method: interest_clamp, sample: mark, interval_s: 3600, cap: 0.0075"
+    same = await stage.findings("BTC-USD.yaml", "premium: derived", f"premium: derived, {plain}")
+    assert [finding.status for finding in same if finding.check == "funding.method"] == ["ok"]
+    other = await stage.findings("BTC-USD.yaml", "premium: derived", f"premium: derived, {plain}, clamp: 0.0003")
+    (warned,) = [finding for finding in other if finding.check == "funding.method"]
+    assert (warned.status, warned.code) == ("warn", 0)
+    assert "clamp of interest_clamp is 0.0003, the chain's 0.0005" in warned.detail
+    never = await stage.findings("BTC-USD.yaml", "premium: derived", "premium: derived, method: deribit")
+    assert "cannot charge by deribit" in next(f for f in never if f.check == "funding.method").detail
+
+
 async def test_check__of_a_venue_that_is_away__fails_without_blaming_the_configuration(stage: Stage) -> None:
     url = stage.venues["kraken"]["rest_url"]
     found = await stage.findings("keeper.yaml", url, "http://127.0.0.1:9")

@@ -17,6 +17,9 @@ from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.mark.index_only import IndexOnly
 from keeper.domain.mark.twap import Twap
 from keeper.domain.mark.venues import Deribit
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.presets import Ftx, Kraken
+from keeper.domain.rates.versions import Versions
 from keeper.domain.time import SECOND
 from keeper.runtime.board import Board
 from keeper.services.pricing import Boards, PricingService
@@ -262,7 +265,54 @@ def test_run__restarted_with_another_method_for_one_market__the_others_go_on():
         again._restore()
         assert again.folds.markets.get(BTC) is None
         assert again.folds.markets[ETH].mark == before[ETH].mark
+
+    play(scenario)
+
+
+def test_run__restarted__the_funding_methods_window_goes_on_and_its_estimate_is_a_gauge():
+    async def scenario():
+        rates = RatePlan(Versions.always(Ftx(every_s=1)))
+        stage = Stage(options={BTC: {"rates": rates}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(12)
+        before = stage.service.folds.markets[BTC].rates
+        assert before is not None
+        assert before.window.samples == 12
+        assert stage.desk.meter.gauges[f"keeper_funding_estimate_ratio market={BTC}"] == 0
+        assert f"keeper_funding_estimate_ratio market={ETH}" not in stage.desk.meter.gauges
+
+        again = stage.fresh()
+        async with running(again):
+            await stage.hold(3)
+        after = again.folds.markets[BTC].rates
+        assert after.span == before.span
+        assert after.window.samples == 15
+        assert again.folds.markets[ETH].rates is None
         assert stage.desk.log.of("pricing.snapshot_refused") == []
+
+    play(scenario)
+
+
+def test_run__another_funding_method_after_a_restart__begins_anew_and_the_mark_goes_on():
+    async def scenario():
+        book_source = SourceId("perp:BTC")
+        options = {"mark": EmaBasis(), "book": book_source}
+        stage = Stage(options={BTC: {**options, "rates": RatePlan(Versions.always(Ftx()))}})
+        stage.chain()
+        async with running(stage.service):
+            stage.boards.books.put(book_source, book("100.3", at=stage.desk.clock.now()))
+            await stage.hold(1)
+        before = stage.service.folds.markets[BTC].mark
+        stage.options = {BTC: {**options, "rates": RatePlan(Versions.always(Kraken()))}}
+        again = stage.fresh()
+        async with running(again):
+            await stage.hold(0.5)
+        after = again.folds.markets[BTC]
+        assert after.rates.method == "kraken"
+        assert before.covered_ns < after.mark.covered_ns
+        (line,) = stage.desk.log.of("pricing.snapshot_refused")
+        assert "the state is of ftx" in line["error"]
 
     play(scenario)
 

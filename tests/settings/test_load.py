@@ -11,6 +11,11 @@ import pytest
 from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.registries import REGISTRIES
 from keeper.domain.numbers import E18
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.history import HISTORY
+from keeper.domain.rates.method import Ratio
+from keeper.domain.rates.presets import Binance, Hyperliquid, Plainly
+from keeper.domain.rates.versions import Versions
 from keeper.domain.time import SECOND
 from keeper.settings.faults import SettingsRefused
 from keeper.settings.load import admin_sockets, load
@@ -48,6 +53,38 @@ def test_plan__of_a_market_file__carries_every_figure_into_the_domain(tmp_path: 
     assert plan.gate.max_mark_age_ns == 90 * SECOND
     assert plan.gate.confirmation == plan.guard.confirmation
     assert plan.impact_notional_e18 == 0, "a derived premium samples no book"
+
+
+def _rates(tmp_path: Path, funding: str) -> RatePlan | None:
+    path = written(tmp_path, BTC=MARKET.replace("funding: {premium: derived}", f"funding: {funding}"))
+    return market_plan(load(path, REGISTRIES, {}).market("BTC-USD")).rates
+
+
+def test_funding_method__not_named__is_none(tmp_path: Path) -> None:
+    assert _rates(tmp_path, "{premium: derived}") is None
+
+
+def test_funding_method__named__has_the_venues_constants_and_its_history(tmp_path: Path) -> None:
+    plan = _rates(tmp_path, '{premium: derived, method: binance, impact_notional: "5000"}')
+    assert plan == RatePlan(Versions.always(Binance()), 5_000 * E18)
+    plain = _rates(tmp_path, "{premium: derived, method: hyperliquid}")
+    assert plain is not None
+    assert plain.versions is HISTORY["hyperliquid"]
+    own = _rates(tmp_path, "{premium: derived, method: hyperliquid, cap: 0.01}")
+    assert own is not None
+    assert own.versions == Versions.always(Hyperliquid(cap=Ratio(E18 // 100)))
+
+
+def test_funding_method__changed_at_a_time__adds_to_what_was_before(tmp_path: Path) -> None:
+    versions = '[{from: "2026-03-01T00:00:00Z", clamp: 0.0003}, {from: "2026-04-01T02:00:00+02:00", interest: "0"}]'
+    plan = _rates(tmp_path, f"{{premium: derived, method: interest_clamp, every_s: 10, versions: {versions}}}")
+    assert plan is not None
+    third = Ratio(3 * E18 // 10_000)
+    assert plan.versions.entries == (
+        (0, Plainly(every_s=10)),
+        (1_772_323_200, Plainly(every_s=10, clamp=third)),
+        (1_775_001_600, Plainly(every_s=10, clamp=third, interest=Ratio(0))),
+    )
 
 
 @pytest.mark.parametrize("text", ["0.1", '"0.1"', "0.100000000000000000", "1e-1"])
@@ -101,7 +138,7 @@ def test_public_view__of_a_market__reads_back_as_itself(tmp_path: Path) -> None:
     market = load(written(tmp_path), REGISTRIES, {}).market("BTC-USD")
     shown = json.loads(market.model_dump_json(by_alias=True))
     shown["sources"] = tuple(shown["sources"])
-    shown["mark"] = {"method": "index"}
+    shown["mark"], shown["funding"] = {"method": "index"}, {"premium": "derived"}
     assert MarketSettings.model_validate(shown) == market
 
 

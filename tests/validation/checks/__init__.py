@@ -8,6 +8,8 @@ from tests.validation.checks import (
     binance_marks,
     bitmex,
     deribit_family,
+    funding_examples,
+    funding_recorded,
     index_compositions,
     margin_prices,
     margin_tiers,
@@ -23,4 +25,6 @@ CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
     binance_marks.rows,
     deribit_family.rows,
     other_marks.rows,
+    funding_recorded.rows,
+    funding_examples.rows,
 )

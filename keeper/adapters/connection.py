@@ -192,7 +192,7 @@ class Connection:
         try:
             step = self.venue.step(self._state, frame, received_at)
         except FeedProtocolError as error:
-            self._misheard(frame, heard_at, str(error))
+            self._misheard(error.unpacked or frame, heard_at, str(error))
             return
         self._state = step.state
         if step.observations:

@@ -10,7 +10,9 @@ from keeper.adapters.sources.bitfinex import Bitfinex
 from keeper.adapters.sources.bitstamp import Bitstamp
 from keeper.adapters.sources.bybit import Bybit
 from keeper.adapters.sources.coinbase import Coinbase
+from keeper.adapters.sources.htx import Htx
 from keeper.adapters.sources.kraken import Kraken
+from keeper.adapters.sources.mexc import Mexc
 from keeper.adapters.sources.okx import Okx
 from keeper.adapters.sources.perp import Perp
 from keeper.ports.venue import StreamVenue
@@ -21,7 +23,9 @@ STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "bitstamp": Bitstamp,
     "bybit": Bybit,
     "coinbase": Coinbase,
+    "htx": Htx,
     "kraken": Kraken,
+    "mexc": Mexc,
     "okx": Okx,
 }
 """Spot venues: they yield quotes."""

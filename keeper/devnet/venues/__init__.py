@@ -9,7 +9,9 @@ from keeper.devnet.venues.bitfinex import BitfinexServer
 from keeper.devnet.venues.bitstamp import BitstampServer
 from keeper.devnet.venues.bybit import BybitServer
 from keeper.devnet.venues.coinbase import CoinbaseServer
+from keeper.devnet.venues.htx import HtxServer
 from keeper.devnet.venues.kraken import KrakenServer
+from keeper.devnet.venues.mexc import MexcServer
 from keeper.devnet.venues.okx import OkxServer
 from keeper.devnet.venues.venue import VenueServer
 
@@ -19,6 +21,13 @@ DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
     "bitstamp": BitstampServer,
     "bybit": BybitServer,
     "coinbase": CoinbaseServer,
+    "htx": HtxServer,
     "kraken": KrakenServer,
+    "mexc": MexcServer,
     "okx": OkxServer,
 }
+
+DEMO_VENUES: Mapping[str, type[VenueServer]] = {
+    name: DEVNET_VENUES[name] for name in ("binance", "bitfinex", "bitstamp", "bybit", "coinbase", "kraken", "okx")
+}
+"""Those that the demo runs: each is a server, a feed and a dozen messages a second for one process."""

@@ -31,6 +31,8 @@ class Client:
     serial: int = 0
     """Messages numbered so far, where the dialect numbers them."""
     parting: asyncio.Future[None] | None = None
+    told_at: float = 0.0
+    """Loop time of the last message to it."""
 
     def cut(self) -> None:
         """Ends the TCP connection without a word."""
@@ -48,6 +50,8 @@ class SocketServer(ABC):
     ws_path: ClassVar[str]
     heartbeat_every_s: float | None = None
     limited_status: ClassVar[int] = 429
+    idle_after_s: float | None = None
+    """A client that was told nothing for so long is disconnected, where the exchange does so."""
 
     def __init__(self, clock: Clock, port: int = 0, host: str = "127.0.0.1") -> None:
         self.clock = clock
@@ -90,6 +94,11 @@ class SocketServer(ABC):
     def farewell(self, _client: Client) -> Iterable[str]:
         """Advance notice of a planned close, where the exchange gives one."""
         return ()
+
+    @classmethod
+    def packed(cls, frame: str) -> str | bytes:
+        """The message as it travels: bytes are a binary frame."""
+        return frame
 
     def limited_body(self) -> str:
         """Body of an answer to a caller who asks too often."""
@@ -152,14 +161,19 @@ class SocketServer(ABC):
 
     # Sending
 
-    async def say(self, client: Client, frames: Iterable[str]) -> bool:
-        """False when nothing left the exchange."""
+    async def say(self, client: Client, frames: Iterable[str | bytes]) -> bool:
+        """False when nothing left the exchange. Bytes are sent as they are."""
         if self.faults.active("half_open"):
             return False
         try:
             for frame in frames:
+                packed = self.packed(frame) if isinstance(frame, str) else frame
                 async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await client.socket.send_str(frame)
+                    if isinstance(packed, str):
+                        await client.socket.send_str(packed)
+                    else:
+                        await client.socket.send_bytes(packed)
+                client.told_at = asyncio.get_running_loop().time()
         except (ConnectionError, TimeoutError, aiohttp.ClientError):
             return False
         return True
@@ -169,6 +183,16 @@ class SocketServer(ABC):
             tasks.create_task(self.publish())
             if self.heartbeat_every_s is not None:
                 tasks.create_task(self._beat(self.heartbeat_every_s))
+            if self.idle_after_s is not None:
+                tasks.create_task(self._dismiss(self.idle_after_s))
+
+    async def _dismiss(self, idle_s: float) -> None:
+        while True:
+            await asyncio.sleep(idle_s / 10)
+            oldest = asyncio.get_running_loop().time() - idle_s
+            for client in tuple(self.clients):
+                if client.told_at < oldest:
+                    client.cut()
 
     async def _beat(self, every_s: float) -> None:
         while True:
@@ -186,7 +210,7 @@ class SocketServer(ABC):
             return limited
         socket = web.WebSocketResponse(autoping=False, compress=False)
         await socket.prepare(request)
-        client = Client(socket, request)
+        client = Client(socket, request, told_at=asyncio.get_running_loop().time())
         if self.faults.active("drop"):
             client.cut()
             return socket

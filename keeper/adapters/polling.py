@@ -14,7 +14,7 @@ from keeper.domain.ids import SourceId, source_id
 from keeper.domain.quote import Quote
 from keeper.errors import FeedDisconnected, FeedProtocolError, RateLimited
 from keeper.ports.clock import Clock
-from keeper.ports.venue import StreamVenue, VenueEvent
+from keeper.ports.venue import RestRequest, StreamVenue, VenueEvent
 
 
 @dataclass(slots=True)
@@ -44,9 +44,7 @@ class RestClient:
         try:
             async with (
                 asyncio.timeout(self.timeout_s),
-                self.session.get(
-                    request.url, params=request.params, headers=request.headers, allow_redirects=False
-                ) as response,
+                self._asked(request) as response,
             ):
                 if response.status in LIMITING:
                     raise self._limited(response)
@@ -63,6 +61,15 @@ class RestClient:
             if response.status >= 500:
                 raise FeedDisconnected(f"HTTP {response.status}: {error}") from error
             raise
+
+    def _asked(self, request: RestRequest) -> aiohttp.client._RequestContextManager:
+        if request.body is None:
+            method, headers = "GET", request.headers
+        else:
+            method, headers = "POST", {"Content-Type": "application/json", **request.headers}
+        return self.session.request(
+            method, request.url, params=request.params, headers=headers, data=request.body, allow_redirects=False
+        )
 
     def slow_down(self, wait_s: float, reason: str, detail: str) -> None:
         """Nothing is asked of the venue for `wait_s`."""

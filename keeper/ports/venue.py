@@ -83,11 +83,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
-    """A GET whose answer states the current ticker of one symbol."""
+    """What to ask for the current ticker of one symbol: a GET, or the POST of `body` as JSON."""
 
     url: str
     params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """May carry a key, and so is never shown."""
+    body: str | None = None
 
 
 S = TypeVar("S")

@@ -18,6 +18,8 @@ from tests.venues.harness import HASTY, HERE, WallClock, e18, moving, running, s
 
 KINDS = sorted(STREAM_VENUES)
 PATIENT = dataclasses.replace(HASTY, quiet_s=30.0)
+UNKNOWN = {"hyperliquid": "@99999"}
+"""A symbol that a venue does not have, where the name alone does not tell what it trades."""
 TIMED = [kind for kind in KINDS if kind not in ("binance", "bitfinex")]
 """Venues that state a time."""
 ANNOUNCING = [kind for kind in KINDS if DEVNET_VENUES[kind].farewell is not SocketServer.farewell]
@@ -94,7 +96,7 @@ async def test_live_stream__of_all_symbols__says_what_the_venue_sent_and_nothing
 async def test_unknown_symbol__among_good_ones__is_refused_and_disturbs_nobody(kind: str) -> None:
     async with moving(HiddenMarket(WallClock())) as market, server_of(kind, market) as server:
         good = next(iter(server.listings))
-        unknown = good.replace("BTC", "NOPE").replace("btc", "nope")
+        unknown = UNKNOWN.get(kind) or good.replace("BTC", "NOPE").replace("btc", "nope")
         async with running(STREAM_VENUES[kind](**server.options()), (unknown, good)) as heard:
             await heard.until(lambda: heard.told("symbol_refused") and len(heard.quotes) > 5)
             assert heard.told("symbol_refused")[0].sources == (f"{kind}:{unknown}",)

@@ -11,6 +11,7 @@ from keeper.adapters.sources.bitstamp import Bitstamp
 from keeper.adapters.sources.bybit import Bybit
 from keeper.adapters.sources.coinbase import Coinbase
 from keeper.adapters.sources.htx import Htx
+from keeper.adapters.sources.hyperliquid import Hyperliquid, HyperliquidPerp
 from keeper.adapters.sources.kraken import Kraken
 from keeper.adapters.sources.mexc import Mexc
 from keeper.adapters.sources.okx import Okx
@@ -24,11 +25,13 @@ STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "bybit": Bybit,
     "coinbase": Coinbase,
     "htx": Htx,
+    "hyperliquid": Hyperliquid,
+    "hyperliquid_perp": HyperliquidPerp,
     "kraken": Kraken,
     "mexc": Mexc,
     "okx": Okx,
 }
-"""Spot venues: they yield quotes."""
+"""Venues that yield quotes: all of spot markets, but for `hyperliquid_perp`, which says so in its name."""
 
 BOOK_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "perp": Perp,

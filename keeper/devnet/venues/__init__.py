@@ -10,6 +10,7 @@ from keeper.devnet.venues.bitstamp import BitstampServer
 from keeper.devnet.venues.bybit import BybitServer
 from keeper.devnet.venues.coinbase import CoinbaseServer
 from keeper.devnet.venues.htx import HtxServer
+from keeper.devnet.venues.hyperliquid import HyperliquidPerpServer, HyperliquidServer
 from keeper.devnet.venues.kraken import KrakenServer
 from keeper.devnet.venues.mexc import MexcServer
 from keeper.devnet.venues.okx import OkxServer
@@ -22,6 +23,8 @@ DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
     "bybit": BybitServer,
     "coinbase": CoinbaseServer,
     "htx": HtxServer,
+    "hyperliquid": HyperliquidServer,
+    "hyperliquid_perp": HyperliquidPerpServer,
     "kraken": KrakenServer,
     "mexc": MexcServer,
     "okx": OkxServer,

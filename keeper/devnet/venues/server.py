@@ -60,7 +60,7 @@ class SocketServer(ABC):
         self.connects = 0
         """Handshakes asked for, including those refused."""
         self.requests: list[str] = []
-        """REST requests, by path and query."""
+        """REST requests, by path and query, and the body of a POST."""
         self.news = asyncio.Event()
         """Set on every handshake, client frame, REST request and departure, for whoever waits for one."""
         self._script: list[str] | None = None
@@ -122,7 +122,7 @@ class SocketServer(ABC):
         app = web.Application()
         app.router.add_get(self.ws_path, self._serve_socket)
         for path, handler in self.rest_routes().items():
-            app.router.add_get(path, self._guarded(handler))
+            app.router.add_route("*", path, self._guarded(handler))
         app.router.add_get("/_fault", self._list_faults)
         app.router.add_post("/_fault", self._switch_fault)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -152,7 +152,7 @@ class SocketServer(ABC):
         self._script, self._script_every_s = list(frames), every_s
 
     def replay_rest(self, path_and_query: str, status: int, body: str) -> None:
-        """Fixed answer to every REST request whose path and query begin so."""
+        """Fixed answer to every REST request that, as `requests` has it, begins so."""
         self._rest_script[path_and_query] = (status, body)
 
     @property
@@ -246,12 +246,13 @@ class SocketServer(ABC):
 
     def _guarded(self, handler: Handler) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
-            self.requests.append(request.path_qs)
+            asked = request.path_qs if request.method == "GET" else f"{request.path_qs} {await request.text()}"
+            self.requests.append(asked)
             self.news.set()
             if (limited := self._limited()) is not None:
                 return limited
             for start, (status, body) in self._rest_script.items():
-                if request.path_qs.startswith(start):
+                if asked.startswith(start):
                     return web.Response(status=status, text=body, content_type="application/json")
             return await handler(request)
 

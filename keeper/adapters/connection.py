@@ -1,4 +1,4 @@
-"""One websocket connection of one feed, from dialling to its end."""
+"""One connection of one feed, from dialling to its end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -25,6 +26,37 @@ _PART = "[A-Za-z0-9/-]"
 _TEXT, _BINARY = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
 _STEADY = (Quote, Depth)
 """Kinds whose silence means something. Nobody owes us trades."""
+
+
+class Message(Protocol):
+    """What came: `data` is str or bytes for TEXT and BINARY, and the exception for ERROR."""
+
+    @property
+    def type(self) -> aiohttp.WSMsgType: ...
+
+    @property
+    def data(self) -> Any: ...
+
+
+class Socket(Protocol):
+    """What a connection asks of its transport: a websocket, or what behaves like one."""
+
+    @property
+    def close_code(self) -> int | None: ...
+
+    async def receive(self) -> Message: ...
+
+    async def send_str(self, data: str) -> None: ...
+
+    async def ping(self) -> None: ...
+
+    async def pong(self, message: bytes) -> None: ...
+
+    async def close(self) -> object: ...
+
+
+Dial = Callable[[], Awaitable[Socket]]
+"""Raises aiohttp.ClientError, TimeoutError, OSError or FeedDisconnected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +79,15 @@ class Connection:
     venue: StreamVenue[object]
     url: str
     symbols: Sequence[str]
-    session: aiohttp.ClientSession
+    dial: Dial
     clock: Clock
     intake: Intake
     rest: RestClient
     tuning: FeedTuning
     changed: Callable[[], None]
     max_age_s: float | None = None
+    pingable: bool = True
+    """The transport has pings of its own, which the peer answers."""
 
     current: bool = False
     delivering: bool = False
@@ -121,15 +155,8 @@ class Connection:
     async def _talk(self) -> Ending:
         try:
             async with asyncio.timeout(self.tuning.connect_timeout_s):
-                socket = await self.session.ws_connect(
-                    self.url,
-                    autoping=False,
-                    compress=0,
-                    max_msg_size=self.tuning.max_frame_bytes,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=self.tuning.close_timeout_s),
-                    decode_text=False,
-                )
-        except aiohttp.WSServerHandshakeError as error:
+                socket = await self.dial()
+        except aiohttp.ClientResponseError as error:
             return self._turned_away(error)
         except (aiohttp.ClientError, TimeoutError, OSError, FeedDisconnected) as error:
             return Ending("connect_failed", repr(error))
@@ -138,16 +165,17 @@ class Connection:
         finally:
             await socket.close()
 
-    def _turned_away(self, error: aiohttp.WSServerHandshakeError) -> Ending:
+    def _turned_away(self, error: aiohttp.ClientResponseError) -> Ending:
+        """Told by status and message alone: the error's own words repeat our request's headers."""
         reason = f"http_{error.status}"
         if error.status not in LIMITING:
             return Ending(reason, error.message)
         named = retry_after_s(error.headers or {}, self.clock.now())
         wait_s = self.rest.budget.status_wait_s(error.status) if named is None else named
-        self.rest.slow_down(wait_s, reason, "websocket handshake")
+        self.rest.slow_down(wait_s, reason, "connecting")
         return Ending(reason, error.message, wait_s)
 
-    async def _converse(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> Ending:
+    async def _converse(self, socket: Socket) -> Ending:
         self.intake.tell("connected", self.sources, self.clock.now(), detail=self.url)
         try:
             async with asyncio.timeout(None) as self._leash, asyncio.TaskGroup() as tasks:
@@ -172,7 +200,7 @@ class Connection:
             self._leash = None
         return self._forced or Ending("closed", f"code {socket.close_code}")
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    async def _read(self, socket: Socket) -> None:
         loop = asyncio.get_running_loop()
         while self._forced is None:
             message = await socket.receive()
@@ -187,7 +215,7 @@ class Connection:
                     self._forced = Ending("broken", repr(message.data))
                 return
 
-    async def _hear(self, socket: aiohttp.ClientWebSocketResponse[bool], frame: Frame, heard_at: float) -> None:
+    async def _hear(self, socket: Socket, frame: Frame, heard_at: float) -> None:
         received_at = self.clock.now()
         try:
             step = self.venue.step(self._state, frame, received_at)
@@ -251,7 +279,7 @@ class Connection:
                     self.intake.tell("connected", self.sources, now, reason="maintenance_over")
             case "rate_limited":
                 wait_s = event.retry_in_s or self.rest.budget.status_wait_s(429)
-                self.rest.slow_down(wait_s, "websocket", event.reason)
+                self.rest.slow_down(wait_s, "stream", event.reason)
                 self.end("rate_limited", event.reason, wait_s)
             case "heartbeat":
                 pass
@@ -268,7 +296,7 @@ class Connection:
         self.intake.tell("symbol_refused", fresh, self.clock.now(), detail=reason)
         self.changed()
 
-    async def _say(self, socket: aiohttp.ClientWebSocketResponse[bool], frames: Iterable[str]) -> None:
+    async def _say(self, socket: Socket, frames: Iterable[str]) -> None:
         """Within the venue's message rate."""
         pause_s = 1.0 / self.venue.limits.frames_per_s
         for number, frame in enumerate(frames):
@@ -287,20 +315,20 @@ class Connection:
             return False
         return True
 
-    async def _ping(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    async def _ping(self, socket: Socket) -> None:
         """Its own task: a reader that waits for a frame must not hold up a ping."""
         every_s = self.tuning.ping_of(self.venue)
         while every_s is not None and (frame := self.venue.ping()) is not None:
             await asyncio.sleep(every_s)
             await self._say(socket, (frame,))
 
-    async def _probe(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    async def _probe(self, socket: Socket) -> None:
         """Pings a line on which nothing came for a while, and ends it if nothing comes then either.
 
         aiohttp would do so too, but it moves a timer with each frame. Here a frame leaves its time and nothing else.
         """
         loop, patience_s = asyncio.get_running_loop(), self.tuning.protocol_ping_s
-        while True:
+        while self.pingable:
             await _reached(lambda: self._alive_at + patience_s)
             asked_at = loop.time()
             await self._send(socket.ping())

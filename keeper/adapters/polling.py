@@ -50,7 +50,7 @@ class RestClient:
                     raise self._limited(response)
                 body = await self._body(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise FeedDisconnected(f"REST of {symbol}: {error!r}") from error
+            raise FeedDisconnected(f"REST of {symbol}: {_told(error)}") from None
         try:
             return self.venue.parse_rest(symbol, response.status, body, self.clock.now())
         except RateLimited as error:
@@ -89,6 +89,11 @@ class RestClient:
             if len(body) > self.max_bytes:
                 raise FeedProtocolError(f"REST answer larger than {self.max_bytes} bytes")
         return body
+
+
+def _told(error: Exception) -> str:
+    """Without what aiohttp repeats of our request: its headers may carry a key."""
+    return f"HTTP {error.status}: {error.message}" if isinstance(error, aiohttp.ClientResponseError) else repr(error)
 
 
 @dataclass(slots=True)

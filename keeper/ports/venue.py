@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from keeper.domain.quote import Observation, Quote
 from keeper.domain.time import Timestamp
 
 Frame = str | bytes
-"""One websocket message as received, or one text message to send."""
+"""One websocket message or one event of an event stream as received, or one text message to send."""
 
 EventKind = Literal[
     "subscribed",
@@ -140,4 +140,17 @@ class StreamVenue(Protocol[S]):
 
     def parse_rest(self, symbol: str, status: int, body: bytes, received_at: Timestamp) -> Quote | VenueEvent:
         """The ticker, or `symbol_refused`. Raises RateLimited or FeedProtocolError."""
+        ...
+
+
+@runtime_checkable
+class EventStreamVenue(StreamVenue[S], Protocol[S]):
+    """A venue that streams over HTTP (text/event-stream): what it is to send stands in the request, and nothing else is said.
+
+    `endpoints` are http(s) URLs, `open` has nothing to say and `ping` is None. A frame is one event as received, without
+    the empty line that ends it; a comment is one too.
+    """
+
+    def stream(self, endpoint: str, symbols: Sequence[str]) -> RestRequest:
+        """The request whose answer streams `symbols`."""
         ...

@@ -16,6 +16,7 @@ from keeper.adapters.sources.kraken import Kraken
 from keeper.adapters.sources.mexc import Mexc
 from keeper.adapters.sources.okx import Okx
 from keeper.adapters.sources.perp import Perp
+from keeper.adapters.sources.pyth_hermes import PythHermes
 from keeper.ports.venue import StreamVenue
 
 STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
@@ -30,6 +31,7 @@ STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "kraken": Kraken,
     "mexc": Mexc,
     "okx": Okx,
+    "pyth_hermes": PythHermes,
 }
 """Venues that yield quotes: all of spot markets, but for `hyperliquid_perp`, which says so in its name."""
 

@@ -136,6 +136,10 @@ def from_seconds_text(text: str) -> Timestamp:
     return _sane(_integer(text) * SECOND)
 
 
+def from_seconds(value: int) -> Timestamp:
+    return _sane(value * SECOND)
+
+
 def from_millis(value: int) -> Timestamp:
     return _sane(value * MILLISECOND)
 

@@ -14,6 +14,7 @@ from keeper.devnet.venues.hyperliquid import HyperliquidPerpServer, HyperliquidS
 from keeper.devnet.venues.kraken import KrakenServer
 from keeper.devnet.venues.mexc import MexcServer
 from keeper.devnet.venues.okx import OkxServer
+from keeper.devnet.venues.pyth_hermes import PythHermesServer
 from keeper.devnet.venues.venue import VenueServer
 
 DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
@@ -28,6 +29,7 @@ DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
     "kraken": KrakenServer,
     "mexc": MexcServer,
     "okx": OkxServer,
+    "pyth_hermes": PythHermesServer,
 }
 
 DEMO_VENUES: Mapping[str, type[VenueServer]] = {

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import aiohttp
 from aiohttp import web
@@ -20,11 +20,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SEND_TIMEOUT_S = 2.0
 
 
+class Voice(Protocol):
+    """By which an exchange speaks to a client: a websocket, or an event stream."""
+
+    async def send_str(self, data: str) -> None: ...
+
+    async def send_bytes(self, data: bytes) -> None: ...
+
+    async def close(self, *, code: int) -> object: ...
+
+
 @dataclass(slots=True, eq=False)
 class Client:
-    """One websocket connection as the exchange sees it. `channels` maps symbol to what the dialect keeps for it."""
+    """One streaming connection as the exchange sees it. `channels` maps symbol to what the dialect keeps for it."""
 
-    socket: web.WebSocketResponse
+    socket: Voice
     request: web.Request
     channels: dict[str, Any] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
@@ -218,19 +228,19 @@ class SocketServer(ABC):
         try:
             if not self.replaying:
                 await self.say(client, self.greeting(client))
-            await self._listen(client)
+            await self._listen(client, socket)
         finally:
             self.clients.remove(client)
             self.news.set()
         return socket
 
-    async def _listen(self, client: Client) -> None:
-        async for message in client.socket:
+    async def _listen(self, client: Client, socket: web.WebSocketResponse) -> None:
+        async for message in socket:
             if self.faults.active("half_open"):
                 continue
             if message.type is aiohttp.WSMsgType.PING:
                 with suppress(ConnectionError):
-                    await client.socket.pong(message.data)
+                    await socket.pong(message.data)
             elif message.type is aiohttp.WSMsgType.TEXT:
                 client.heard.append(message.data)
                 self.news.set()

@@ -1,4 +1,4 @@
-"""One websocket connection of one feed, from dialling to its end."""
+"""One connection of one feed, from dialling to its end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -28,6 +29,37 @@ _STEADY = (Quote, Depth)
 """Kinds whose silence means something. Nobody owes us trades."""
 
 
+class Incoming(Protocol):
+    """What came: `data` is str or bytes for TEXT and BINARY, and the exception for ERROR."""
+
+    @property
+    def type(self) -> aiohttp.WSMsgType: ...
+
+    @property
+    def data(self) -> Any: ...
+
+
+class Socket(Protocol):
+    """What a connection asks of its transport: a websocket, or what behaves like one."""
+
+    @property
+    def close_code(self) -> int | None: ...
+
+    async def receive(self) -> Incoming: ...
+
+    async def send_str(self, data: str) -> None: ...
+
+    async def ping(self) -> None: ...
+
+    async def pong(self, message: bytes) -> None: ...
+
+    async def close(self) -> object: ...
+
+
+Dial = Callable[[Entry], Awaitable[Socket]]
+"""Raises aiohttp.ClientError, TimeoutError, OSError or FeedDisconnected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """Why a connection is over. `wait_s` is the venue's own figure, where it gave one."""
@@ -48,7 +80,7 @@ class Connection:
     venue: StreamVenue[object]
     url: str
     symbols: Sequence[str]
-    session: aiohttp.ClientSession
+    dial: Dial
     clock: Clock
     intake: Intake
     rest: RestClient
@@ -57,6 +89,8 @@ class Connection:
     max_age_s: float | None = None
     turn: int = 0
     """Attempts since the last success."""
+    pingable: bool = True
+    """The transport has pings of its own, which the peer answers."""
 
     current: bool = False
     delivering: bool = False
@@ -128,16 +162,8 @@ class Connection:
         try:
             async with asyncio.timeout(self.tuning.connect_timeout_s):
                 self._entry = await enter(self.venue, self.url, self.turn, self.rest)
-                socket = await self.session.ws_connect(
-                    self._entry.url,
-                    params=self._entry.params or None,
-                    autoping=False,
-                    compress=0,
-                    max_msg_size=self.tuning.max_frame_bytes,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=self.tuning.close_timeout_s),
-                    decode_text=False,
-                )
-        except aiohttp.WSServerHandshakeError as error:
+                socket = await self.dial(self._entry)
+        except aiohttp.ClientResponseError as error:
             return self._turned_away(error)
         except RateLimited as error:
             return Ending("rate_limited", str(error), error.retry_after_s)
@@ -150,16 +176,17 @@ class Connection:
         finally:
             await socket.close()
 
-    def _turned_away(self, error: aiohttp.WSServerHandshakeError) -> Ending:
+    def _turned_away(self, error: aiohttp.ClientResponseError) -> Ending:
+        """Told by status and message alone: the error's own words repeat our request's headers."""
         reason = f"http_{error.status}"
         if error.status not in LIMITING:
             return Ending(reason, error.message)
         named = retry_after_s(error.headers or {}, self.clock.now())
         wait_s = self.rest.budget.status_wait_s(error.status) if named is None else named
-        self.rest.slow_down(wait_s, reason, "websocket handshake")
+        self.rest.slow_down(wait_s, reason, "connecting")
         return Ending(reason, error.message, wait_s)
 
-    async def _converse(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> Ending:
+    async def _converse(self, socket: Socket) -> Ending:
         self.intake.tell("connected", self.sources, self.clock.now(), detail=self._entry.url)
         try:
             async with asyncio.timeout(None) as self._leash, asyncio.TaskGroup() as tasks:
@@ -184,7 +211,7 @@ class Connection:
             self._leash = None
         return self._forced or Ending("closed", f"code {socket.close_code}")
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool], tasks: asyncio.TaskGroup) -> None:
+    async def _read(self, socket: Socket, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while self._forced is None:
             message = await socket.receive()
@@ -209,7 +236,7 @@ class Connection:
         try:
             step = self.venue.step(self._state, frame, received_at)
         except FeedProtocolError as error:
-            self._misheard(frame, heard_at, str(error))
+            self._misheard(error.unpacked or frame, heard_at, str(error))
             return ()
         self._state = step.state
         if step.observations:
@@ -267,7 +294,7 @@ class Connection:
                     self.intake.tell("connected", self.sources, now, reason="maintenance_over")
             case "rate_limited":
                 wait_s = event.retry_in_s or self.rest.budget.status_wait_s(429)
-                self.rest.slow_down(wait_s, "websocket", event.reason)
+                self.rest.slow_down(wait_s, "stream", event.reason)
                 self.end("rate_limited", event.reason, wait_s)
             case "heartbeat":
                 pass
@@ -284,11 +311,11 @@ class Connection:
         self.intake.tell("symbol_refused", fresh, self.clock.now(), detail=reason)
         self.changed()
 
-    async def _greet(self, socket: aiohttp.ClientWebSocketResponse[bool], opening: Iterable[Message]) -> None:
+    async def _greet(self, socket: Socket, opening: Iterable[Message]) -> None:
         await asyncio.sleep(self.tuning.settle_of(self.venue))
         await self._say(socket, opening)
 
-    async def _say(self, socket: aiohttp.ClientWebSocketResponse[bool], messages: Iterable[Message]) -> None:
+    async def _say(self, socket: Socket, messages: Iterable[Message]) -> None:
         """Within the venue's message rate."""
         pause_s = 1.0 / self.venue.limits.frames_per_s
         for number, message in enumerate(messages):
@@ -308,7 +335,7 @@ class Connection:
             return False
         return True
 
-    async def _ping(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    async def _ping(self, socket: Socket) -> None:
         """Its own task: a reader that waits for a frame must not hold up a ping."""
         stated_s = self._entry.ping_every_s if self.tuning.ping_s is None else None
         every_s = stated_s or self.tuning.ping_of(self.venue)
@@ -316,13 +343,13 @@ class Connection:
             await asyncio.sleep(every_s)
             await self._say(socket, (frame,))
 
-    async def _probe(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    async def _probe(self, socket: Socket) -> None:
         """Pings a line on which nothing came for a while, and ends it if nothing comes then either.
 
         aiohttp would do so too, but it moves a timer with each frame. Here a frame leaves its time and nothing else.
         """
         loop, patience_s = asyncio.get_running_loop(), self.tuning.protocol_ping_s
-        while True:
+        while self.pingable:
             await _reached(lambda: self._alive_at + patience_s)
             asked_at = loop.time()
             await self._send(socket.ping())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -56,15 +56,13 @@ class RestClient:
         try:
             async with (
                 asyncio.timeout(self.timeout_s),
-                self.session.request(
-                    request.method, request.url, params=request.params, headers=request.headers, allow_redirects=False
-                ) as response,
+                self._asked(request) as response,
             ):
                 if response.status in LIMITING:
                     raise self._limited(response)
                 return response.status, await self._body(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise FeedDisconnected(f"REST of {subject}: {error!r}") from error
+            raise FeedDisconnected(f"REST of {subject}: {_told(error)}") from None
 
     def _parsed(self, status: int, parse: Callable[[], A]) -> A:
         try:
@@ -77,6 +75,17 @@ class RestClient:
             if status >= 500:
                 raise FeedDisconnected(f"HTTP {status}: {error}") from error
             raise
+
+    def _asked(self, request: RestRequest) -> aiohttp.client._RequestContextManager:
+        method: str
+        headers: Mapping[str, str]
+        if request.body is None:
+            method, headers = request.method, request.headers
+        else:
+            method, headers = "POST", {"Content-Type": "application/json", **request.headers}
+        return self.session.request(
+            method, request.url, params=request.params, headers=headers, data=request.body, allow_redirects=False
+        )
 
     def slow_down(self, wait_s: float, reason: str, detail: str) -> None:
         """Nothing is asked of the venue for `wait_s`."""
@@ -96,6 +105,11 @@ class RestClient:
             if len(body) > self.max_bytes:
                 raise FeedProtocolError(f"REST answer larger than {self.max_bytes} bytes")
         return body
+
+
+def _told(error: Exception) -> str:
+    """Without what aiohttp repeats of our request: its headers may carry a key."""
+    return f"HTTP {error.status}: {error.message}" if isinstance(error, aiohttp.ClientResponseError) else repr(error)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from keeper.app.endpoints import rpc_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
 from keeper.app.keyless import KEYLESS, keyless
+from keeper.app.venues import venue_of
 from keeper.errors import KeeperError
 from keeper.settings.models import Settings, SignerSettings, sender_place
 
@@ -25,6 +26,12 @@ def check_files(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
         yield ok("chain", "endpoints", ", ".join(endpoint.name for endpoint in endpoints))
     except KeeperError as error:
         yield failed_by("chain", "endpoints", error)
+    for name in (name for name, venue in settings.venues.items() if venue.key_file is not None):
+        try:
+            venue_of(settings, name, environ)
+            yield ok(f"venues.{name}", "key", str(settings.venues[name].key_file))
+        except KeeperError as error:
+            yield failed_by(f"venues.{name}", "key", error)
 
 
 def _state_dir(settings: Settings) -> Finding:

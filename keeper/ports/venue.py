@@ -14,7 +14,7 @@ from keeper.domain.quote import Observation, Quote
 from keeper.domain.time import Timestamp
 
 Frame = str | bytes
-"""One websocket message as received, or one text message to send."""
+"""One websocket message or one event of an event stream as received, or one text message to send."""
 
 Message = str | Callable[[Timestamp], str]
 """One text message to send, or how it reads at the moment in which it is sent."""
@@ -88,12 +88,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
-    """A request without a body: for the current ticker of one symbol, or for admission."""
+    """What to ask for the current ticker of one symbol, or for admission: with a body it is the POST of that as JSON."""
 
     url: str
     params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """May carry a key, and so is never shown."""
     method: Literal["GET", "POST"] = "GET"
+    body: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +181,17 @@ class AdmittingVenue(Protocol):
 
     def parse_admission(self, status: int, body: bytes) -> Admission:
         """Raises RateLimited or FeedProtocolError."""
+        ...
+
+
+@runtime_checkable
+class EventStreamVenue(StreamVenue[S], Protocol[S]):
+    """A venue that streams over HTTP (text/event-stream): what it is to send stands in the request, and nothing else is said.
+
+    `endpoints` are http(s) URLs, `open` has nothing to say and `ping` is None. A frame is one event as received, without
+    the empty line that ends it; a comment is one too.
+    """
+
+    def stream(self, endpoint: str, symbols: Sequence[str]) -> RestRequest:
+        """The request whose answer streams `symbols`."""
         ...

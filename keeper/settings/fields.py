@@ -134,7 +134,8 @@ PositiveE18 = Annotated[
     int, BeforeValidator(_e18), Field(gt=0), PlainSerializer(text_of, return_type=str), _DECIMAL_SCHEMA
 ]
 FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
-WebSocketUrl = Annotated[str, AfterValidator(_url(("ws", "wss")))]
+StreamUrl = Annotated[str, AfterValidator(_url(("ws", "wss", "http", "https")))]
+"""Of a websocket, or of an event stream: which one, its venue tells."""
 HttpUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
 Endpoint = Annotated[SecretStr, AfterValidator(_endpoint), PlainSerializer(_public_endpoint, return_type=str)]
 """An RPC URL, or `file:NAME` or `cred:NAME` of a file that holds one. Shown by scheme and host alone."""
@@ -149,5 +150,5 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(\.[A-Z0-9]{1,20})?$")]
 """Base and quote, e.g. `BTC-USD`; a suffix tells two markets of one pair apart."""
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
-Symbol = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,40}$")]
+Symbol = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,66}$")]
 """A venue's own spelling."""

@@ -13,7 +13,7 @@ from pydantic import Field
 from keeper.domain.ids import ChainId, DeploymentId, MarketId
 from keeper.domain.transaction import Lane
 from keeper.settings.base import Chosen, Model
-from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, WebSocketUrl
+from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, StreamUrl
 from keeper.settings.market import MarketSettings
 
 
@@ -143,11 +143,18 @@ class ReportSettings(Model):
 
 
 class VenueSettings(Model):
-    """Other addresses for a venue than its own."""
+    """Other addresses for a venue than its own, and its key where it wants one."""
 
-    url: WebSocketUrl | None = None
+    url: StreamUrl | None = None
     rest_url: HttpUrl | None = None
     plain_http: bool = Field(default=False, description="Allow ws:// and http:// to other machines.")
+    key_file: str | None = Field(
+        default=None, description="File with the API key of a venue that asks for one (`pyth_hermes`), or `cred:NAME`."
+    )
+
+    def located(self, base: Path) -> VenueSettings:
+        """With `key_file` made absolute from `base`; `cred:NAME` stays as it is."""
+        return self.model_copy(update={"key_file": _located(base, "key_file", self.key_file)})
 
 
 class OpsSettings(Model):
@@ -238,11 +245,18 @@ class Settings(CommonSettings):
         """All settings by their names in YAML, without URLs' keys and directories; of signers kinds and file names."""
         hidden = {"file", "state_dir", "admin_socket", "places", "signers"}
         shown = self.model_dump(mode="json", by_alias=True, exclude=hidden)
+        for venue in shown["venues"].values():
+            if venue["key_file"] is not None:
+                venue["key_file"] = venue["key_file"].removeprefix(f"{self.file.parent}/")
         return {**shown, "signers": self.signers.public(self.file.parent)}
 
     @property
     def hash(self) -> str:
         """SHA-256 of what prices and acts depend on in the public view: what decisions name as their configuration."""
         decisive = {key: value for key, value in self.public().items() if key not in _INDECISIVE}
+        decisive["venues"] = {
+            name: {key: value for key, value in venue.items() if key != "key_file"}
+            for name, venue in decisive["venues"].items()
+        }
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

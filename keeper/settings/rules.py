@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
@@ -14,7 +16,7 @@ from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
-from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, sender_place
+from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, VenueSettings, sender_place
 from keeper.settings.options import Complaint, Registries, examine
 from keeper.settings.specs import gate, guard, index_spec, publish_policy, rate_plan
 
@@ -184,9 +186,20 @@ def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
         for key in ("url", "rest_url"):
             if is_plain(getattr(venue, key) or "") and not venue.plain_http:
                 yield Complaint(("venues", name, key), "unencrypted to another machine; use wss:// and https://")
-        if is_dataclass(every.get(name)):
+        if is_dataclass(described := every.get(name)):
+            yield from _under(("venues", name), list(_of_a_venue(name, venue, described)))
             given = {key: value for key in ("url", "rest_url") if (value := getattr(venue, key)) is not None}
             yield from _under(("venues", name), examine(every, name, given, "venue"))
+
+
+def _of_a_venue(name: str, venue: VenueSettings, described: Any) -> Iterator[Complaint]:
+    """What only some venues take: a scheme other than the venue's own transport has none to speak it."""
+    own = {found.name: found.default for found in fields(described)}
+    schemes = ("http", "https") if str(own.get("url", "")).startswith("http") else ("ws", "wss")
+    if venue.url is not None and urlsplit(venue.url).scheme not in schemes:
+        yield Complaint(("url",), f"write a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
+    if venue.key_file is not None and "key" not in own:
+        yield Complaint(("key_file",), f"{name} takes no key")
 
 
 def _deployments(common: CommonSettings, known: Registries) -> Iterator[Complaint]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.registries import REGISTRIES
+from keeper.devnet.venues import DEMO_VENUES
 from keeper.domain.numbers import E18
 from keeper.domain.rates.fold import RatePlan
 from keeper.domain.rates.history import HISTORY
@@ -30,7 +30,7 @@ def test_examples__in_the_repository__load_against_the_real_registries() -> None
     settings = load(ROOT / "config/keeper.yaml", REGISTRIES, {})
     assert [market.market for market in settings.markets] == ["BTC-USD", "ETH-USD", "USDT-USD"]
     assert [market.market for market in settings.perps] == ["BTC-USD", "ETH-USD"]
-    assert {source.kind for source in settings.market("BTC-USD").sources} <= set(STREAM_VENUES)
+    assert {source.kind for source in settings.market("BTC-USD").sources} == set(DEMO_VENUES)
     for market in settings.markets:
         assert index_spec(market).id == market.market
 

@@ -12,9 +12,13 @@ from keeper.devnet.venues.coinbase import CoinbaseServer
 from keeper.devnet.venues.cryptocom import CryptocomServer
 from keeper.devnet.venues.gate import GateServer
 from keeper.devnet.venues.gemini import GeminiServer
+from keeper.devnet.venues.htx import HtxServer
+from keeper.devnet.venues.hyperliquid import HyperliquidPerpServer, HyperliquidServer
 from keeper.devnet.venues.kraken import KrakenServer
 from keeper.devnet.venues.kucoin import KucoinServer
+from keeper.devnet.venues.mexc import MexcServer
 from keeper.devnet.venues.okx import OkxServer
+from keeper.devnet.venues.pyth_hermes import PythHermesServer
 from keeper.devnet.venues.venue import VenueServer
 
 DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
@@ -28,5 +32,15 @@ DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
     "gemini": GeminiServer,
     "kraken": KrakenServer,
     "kucoin": KucoinServer,
+    "htx": HtxServer,
+    "hyperliquid": HyperliquidServer,
+    "hyperliquid_perp": HyperliquidPerpServer,
+    "mexc": MexcServer,
     "okx": OkxServer,
+    "pyth_hermes": PythHermesServer,
 }
+
+DEMO_VENUES: Mapping[str, type[VenueServer]] = {
+    name: DEVNET_VENUES[name] for name in ("binance", "bitfinex", "bitstamp", "bybit", "coinbase", "kraken", "okx")
+}
+"""Those that the demo runs: each is a server, a feed and a dozen messages a second for one process."""

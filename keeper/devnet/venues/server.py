@@ -143,6 +143,8 @@ class SocketServer(ABC):
         app.router.add_get(self.ws_path, self._serve_socket)
         for path, handler in self.rest_routes().items():
             app.router.add_route("*", path, self._guarded(handler))
+        for path, handler in self.post_routes().items():
+            app.router.add_post(path, self._guarded(handler))
         app.router.add_get("/_fault", self._list_faults)
         app.router.add_post("/_fault", self._switch_fault)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -271,7 +273,7 @@ class SocketServer(ABC):
 
     def _guarded(self, handler: Handler) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
-            asked = request.path_qs if request.method == "GET" else f"{request.path_qs} {await request.text()}"
+            asked = f"{request.path_qs} {await request.text()}".rstrip()
             self.requests.append(asked)
             self.news.set()
             if (limited := self._limited()) is not None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 
-from keeper.domain.aggregation import INDEX_METHODS
+from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
+from keeper.settings.index_rules import index_kinds, index_rules
 from keeper.settings.market import MarketSettings, PublishSettings
 from keeper.settings.models import CommonSettings
 from keeper.settings.options import Complaint, Registries, examine
-from keeper.settings.specs import gate, guard, index_spec, publish_policy
+from keeper.settings.specs import gate, guard, publish_policy
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
 
 def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
     """Faults of one market file that need nothing but itself and keeper.yaml."""
-    found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market)]
+    found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market), *index_kinds(market)]
     yield from found or _domain_rules(market)
     if market.is_index_only:
         for key in ("market_no", "book", "mark", "funding", "publish", "liquidation"):
@@ -33,8 +34,7 @@ def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Com
 
 def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
     """What the domain itself refuses, in its words."""
-    if market.index.method in INDEX_METHODS:
-        yield from _refusal(("index",), lambda: index_spec(market))
+    yield from index_rules(market)
     yield from _refusal(("guard",), lambda: guard(market))
     if market.publish:
         yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
@@ -75,8 +75,9 @@ def _same_source_twice(market: MarketSettings) -> Iterator[Complaint]:
 
 
 def _conversions(market: MarketSettings) -> Iterator[Complaint]:
+    method = INDEX_METHODS.get(market.index.method)
     for number, source in enumerate(market.sources):
-        if source.quote not in (market.currency, *market.conversions):
+        if source.quote not in (market.currency, *market.conversions) and not (method and method.by_group):
             yield Complaint(
                 ("sources", number, "quote"),
                 f"no conversion from {source.quote} to {market.currency}; add it to `conversions`",
@@ -111,8 +112,6 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, books)}")
-    if market.index.method not in INDEX_METHODS:
-        yield Complaint(("index", "method"), f"unknown method{suggestion(market.index.method, INDEX_METHODS)}")
 
 
 def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complaint]:

@@ -160,8 +160,8 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "unknown index method",
         BTC,
         "clamped_weighted_mean",
-        "weighted_mean",
-        "9:9: index.method: unknown method; did you mean weighted_median?",
+        "weihted_mean",
+        "9:9: index.method: unknown method; did you mean weighted_mean?",
     ),
     (
         "unknown mark method",

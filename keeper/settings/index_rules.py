@@ -69,13 +69,15 @@ def index_rules(market: MarketSettings) -> Iterator[Complaint]:
     try:
         index_spec(market)
     except (ValueError, ConfigError) as error:
-        yield Complaint(_place(market, str(error)), str(error))
+        yield _placed(market, str(error))
 
 
-def _place(market: MarketSettings, message: str) -> tuple[Key, ...]:
-    """The part that the message begins with, where the file has it; else the whole index."""
-    part = message.removeprefix(f"{market.market}: ").partition(":")[0]
-    return ("index", part) if getattr(market.index, part, None) is not None else ("index",)
+def _placed(market: MarketSettings, message: str) -> Complaint:
+    """At the part that the message begins with, where the file has it; else at the whole index."""
+    part, _, rest = message.removeprefix(f"{market.market}: ").partition(": ")
+    if getattr(market.index, part, None) is None:
+        return Complaint(("index",), message)
+    return Complaint(("index", part), rest)
 
 
 def _ladder(market: MarketSettings) -> Iterator[Complaint]:

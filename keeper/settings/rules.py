@@ -7,6 +7,7 @@ from dataclasses import is_dataclass
 
 from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.operators import operator_of
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
@@ -53,9 +54,11 @@ def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Comp
 
 def _enough_sources(market: MarketSettings) -> Iterator[Complaint]:
     sources, groups = len(market.sources), len(market.quote_groups)
+    operators = len({source.operator or operator_of(source.kind) for source in market.sources})
     wanted: list[tuple[tuple[str, ...], int, int, str]] = [
         (("index", "min_sources"), market.index.min_sources, sources, "sources"),
         (("index", "min_quote_groups"), market.index.min_quote_groups, groups, "quote currencies"),
+        (("index", "min_operators"), market.index.min_operators, operators, "operators"),
         (("guard", "confirm_sources"), market.guard.confirm_sources, sources, "sources"),
         (("guard", "confirm_quote_groups"), market.guard.confirm_quote_groups, groups, "quote currencies"),
     ]

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.validation.checks import index_compositions
+from tests.validation.checks import (
+    index_compositions,
+    index_golden,
+)
 from tests.validation.row import Row
 
-CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (index_compositions.rows,)
+CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
+    index_compositions.rows,
+    index_golden.rows,
+)

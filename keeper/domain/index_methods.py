@@ -18,6 +18,7 @@ from keeper.domain.aggregation import (
     weighted_mean,
     weighted_median,
 )
+from keeper.domain.grade import Grade
 from keeper.domain.numbers import BPS
 
 
@@ -29,6 +30,7 @@ class IndexMethod(Protocol):
     """
 
     name: ClassVar[str]
+    grade: ClassVar[Grade]
     by_number: ClassVar[bool]
     by_group: ClassVar[bool]
     by_volume: ClassVar[bool]
@@ -43,6 +45,7 @@ class Median:
     """By number. Fewer than half of the votes hostile: within the honest range."""
 
     name: ClassVar[str] = "median"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     by_number: ClassVar[bool] = True
     by_group: ClassVar[bool] = False
     by_volume: ClassVar[bool] = False
@@ -61,6 +64,7 @@ class WeightedMedian:
     ties: Literal["mean", "lower"] = "mean"
 
     name: ClassVar[str] = "weighted_median"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     by_number: ClassVar[bool] = False
     by_group: ClassVar[bool] = False
     by_volume: ClassVar[bool] = False
@@ -74,6 +78,7 @@ class WeightedMean:
     """Promises nothing by itself: one hostile vote moves it by its weight as far as the outlier rule lets it."""
 
     name: ClassVar[str] = "weighted_mean"
+    grade: ClassVar[Grade] = Grade.REPRODUCED
     by_number: ClassVar[bool] = False
     by_group: ClassVar[bool] = False
     by_volume: ClassVar[bool] = False
@@ -89,6 +94,7 @@ class ClampedWeightedMean:
     clamp_bps: int = 50
 
     name: ClassVar[str] = "clamped_weighted_mean"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     by_number: ClassVar[bool] = False
     by_group: ClassVar[bool] = False
     by_volume: ClassVar[bool] = False
@@ -111,6 +117,7 @@ class TrimmedMean:
     trim: int = 1
 
     name: ClassVar[str] = "trimmed_mean"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     by_number: ClassVar[bool] = True
     by_group: ClassVar[bool] = False
     by_volume: ClassVar[bool] = False
@@ -135,6 +142,7 @@ class Vwap:
     combine_by: Literal["median", "mean"] = "median"
 
     name: ClassVar[str] = "vwap"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     by_number: ClassVar[bool] = False
     by_group: ClassVar[bool] = False
     by_volume: ClassVar[bool] = True
@@ -159,6 +167,7 @@ class QuoteGroupMedian:
     max_group_spread_bps: int = 100
 
     name: ClassVar[str] = "quote_group_median"
+    grade: ClassVar[Grade] = Grade.CONSISTENT
     by_number: ClassVar[bool] = True
     by_group: ClassVar[bool] = True
     by_volume: ClassVar[bool] = False

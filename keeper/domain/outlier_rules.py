@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Protocol
 
 from keeper.domain.aggregation import around
+from keeper.domain.grade import Grade
 from keeper.domain.ids import SourceId
 from keeper.domain.index_state import IndexState, Memory
 from keeper.domain.numbers import BPS, clamp, exceeds_bps
@@ -42,9 +43,22 @@ class OutlierRule(Protocol):
     """`remembers`: `state` before the step counts, and what the judgement watches must be kept."""
 
     name: ClassVar[str]
+    grade: ClassVar[Grade]
     remembers: ClassVar[bool]
 
     def judge(self, ballots: Sequence[Ballot], center_e18: int, state: IndexState, now: Timestamp, /) -> Judgement: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAll:
+    """Nobody is refused: the method alone decides, as Deribit's does by its own clamp."""
+
+    name: ClassVar[str] = "keep_all"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
+    remembers: ClassVar[bool] = False
+
+    def judge(self, ballots: Sequence[Ballot], _center_e18: int, _state: IndexState, _now: Timestamp) -> Judgement:
+        return Judgement(ballots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,7 @@ class Clamp:
     clamp_bps: int = 300
 
     name: ClassVar[str] = "clamp"
+    grade: ClassVar[Grade] = Grade.CONSISTENT
     remembers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -80,6 +95,7 @@ class ZeroWeight:
     max_deviating: int = 1
 
     name: ClassVar[str] = "zero_weight"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     remembers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -108,6 +124,7 @@ class Exclude:
     unseen_s: float = 60.0
 
     name: ClassVar[str] = "exclude"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     remembers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -149,6 +166,7 @@ class HalveThenExclude:
     persist_s: float = 30.0
 
     name: ClassVar[str] = "halve_then_exclude"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
     remembers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -170,7 +188,7 @@ class HalveThenExclude:
 
 
 OUTLIER_RULES: Mapping[str, type[OutlierRule]] = {
-    rule.name: rule for rule in (Clamp, ZeroWeight, Exclude, HalveThenExclude)
+    rule.name: rule for rule in (KeepAll, Clamp, ZeroWeight, Exclude, HalveThenExclude)
 }
 
 

@@ -106,12 +106,22 @@ def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]
         yield Complaint(("funding", "premium"), "a premium from the own book needs `book`")
 
 
+def _wants_trades(market: MarketSettings) -> bool:
+    method = INDEX_METHODS.get(market.index.method)
+    return method is not None and method.by_volume
+
+
 def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
     """Names that must stand in a registry."""
     if known.venues is not None:
         for number, source in enumerate(market.sources):
             if source.kind not in known.venues:
                 yield Complaint(("sources", number, "kind"), f"unknown venue{suggestion(source.kind, known.venues)}")
+            elif _wants_trades(market) and not getattr(known.venues[source.kind], "gives_trades", False):
+                yield Complaint(
+                    ("sources", number, "kind"),
+                    f"{source.kind} gives this keeper quotes and no trades, which method {market.index.method} goes by",
+                )
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, books)}")

@@ -192,6 +192,13 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "9:1: index: need 0 <= clamp_bps < 10000",
     ),
     (
+        "trades",
+        BTC,
+        "method: clamped_weighted_mean, ",
+        "method: vwap, window_s: 30, ",
+        "5:6: sources[0].kind: binance gives this keeper quotes and no trades, which method vwap goes by",
+    ),
+    (
         "trim",
         BTC,
         "method: clamped_weighted_mean, ",

@@ -17,6 +17,7 @@ from keeper.domain.outlier_rules import (
     Exclude,
     HalveThenExclude,
     Judgement,
+    KeepAll,
     OutlierRule,
     ZeroWeight,
 )
@@ -55,8 +56,12 @@ def test_clamp__beyond_the_band__is_moved_to_its_edge() -> None:
     assert not found.refused
 
 
+def test_keep_all__keeps_all() -> None:
+    assert left(judge(KeepAll(), a=1, b=10_000, c=10**9)) == {"a": (1, 10), "b": (10_000, 10), "c": (10**9, 10)}
+
+
 def test_every_rule__two_votes__judges_nobody() -> None:
-    for rule in (Clamp(), ZeroWeight(), Exclude(), HalveThenExclude()):
+    for rule in (KeepAll(), Clamp(), ZeroWeight(), Exclude(), HalveThenExclude()):
         found = judge(rule, a=10_000, b=20_000)
         assert {name: price for name, (price, _) in left(found).items()} == {"a": 10_000, "b": 20_000}
         assert (found.refused, found.by_median) == ({}, False)
@@ -163,7 +168,7 @@ def test_rule__impossible_option__is_refused_by_name(make: Callable[[], object],
 PRICES = st.lists(st.integers(1, 10**6), min_size=1, max_size=9)
 
 
-@pytest.mark.parametrize("rule", [Clamp(), ZeroWeight(), Exclude(), HalveThenExclude()], ids=str)
+@pytest.mark.parametrize("rule", [KeepAll(), Clamp(), ZeroWeight(), Exclude(), HalveThenExclude()], ids=str)
 @LAW
 @given(prices=PRICES, age=st.integers(0, 100))
 def test_every_rule__any_votes__accounts_for_each_and_moves_none_away_from_the_centre(

@@ -11,14 +11,12 @@ from keeper.domain.grade import Grade
 from keeper.domain.index_methods import ClampedWeightedMean, WeightedMean, WeightedMedian
 from keeper.domain.ladder import Ladder, Rung
 from keeper.domain.numbers import BPS
-from keeper.domain.outlier_rules import Clamp, Exclude
+from keeper.domain.outlier_rules import Exclude, KeepAll
 from tests.validation.data import golden
 from tests.validation.indices import priced, spec_of
 from tests.validation.row import Row, relative
 
 _DATA = "golden_vectors"
-_WIDEST = Clamp(BPS - 1)
-"""No outlier rule to speak of: the examples are of the method alone."""
 
 
 def rows() -> Sequence[Row]:
@@ -42,7 +40,7 @@ def _row(venue: str, formula: str, errors: list[Decimal], note: str) -> Row:
 
 def _weighted_median(vector: dict[str, Any]) -> Decimal:
     prices, weights = zip(*vector["inputs"], strict=True)
-    spec = replace(spec_of(weights), method=WeightedMedian(), outliers=_WIDEST)
+    spec = replace(spec_of(weights), method=WeightedMedian(), outliers=KeepAll())
     return relative(priced(spec, prices), Decimal(vector["published"]))
 
 
@@ -50,7 +48,7 @@ def _deribit(vector: dict[str, Any]) -> Decimal:
     given = vector["inputs"]
     method = ClampedWeightedMean(int(given["band"] * BPS))
     return relative(
-        priced(replace(spec_of(given["w"]), method=method, outliers=_WIDEST), given["p"]), vector["published"]
+        priced(replace(spec_of(given["w"]), method=method, outliers=KeepAll()), given["p"]), vector["published"]
     )
 
 

@@ -12,7 +12,7 @@ from keeper.domain.funding import predict
 from keeper.domain.gate import Gate, GateInputs, GateState, Open, Shut
 from keeper.domain.guard import Guard, GuardState, Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
-from keeper.domain.index import IndexPrice, IndexSpec, Withheld
+from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld
 from keeper.domain.index_spec import SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
 from keeper.domain.mark.references import references_of
@@ -87,6 +87,8 @@ class Seen(NamedTuple):
     trade: Trade | None
     chain: ChainState | None
     paused: bool
+    rates: tuple[IndexId, ...] = ()
+    """The indices that convert for the market's, directly or through one another."""
 
 
 class Marked(NamedTuple):
@@ -116,13 +118,20 @@ class PricedMarket:
 
     @property
     def publishable(self) -> Marked | None:
-        """What may go on chain now: a mark whose index the guard lets pass."""
-        return self.marked if isinstance(self.guard, Pass) else None
+        """What may go on chain now: a mark whose index the guard lets pass.
+
+        Never one of a held index: the chain holds that price already, and with its true age.
+        """
+        return self.marked if isinstance(self.guard, Pass) and not self.held else None
+
+    @property
+    def held(self) -> bool:
+        """The index is an earlier one, for want of sources."""
+        return isinstance(self.index, IndexPrice) and IndexFlag.HELD in self.index.flags
 
     def conversions(self) -> tuple[IndexPrice | Withheld, ...]:
         """The indices that convert for this one, in the order of their names."""
-        wanted = {peg.index for peg in self.plan.spec.conversions.values()}
-        return tuple(self.seen.indices[index] for index in sorted(wanted))
+        return tuple(self.seen.indices[index] for index in self.seen.rates)
 
 
 def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:
@@ -162,7 +171,7 @@ def _mark(
 ) -> tuple[Any, CarriedPremium, Marked]:
     book = seen.book if readable(seen.book, now, plan.book_max_age_ns) else None
     others = (
-        references_of(plan.references, seen.quotes, plan.spec, rates_of(plan.spec, seen.indices), now)
+        references_of(plan.references, seen.quotes, plan.spec, rates_of(plan.spec, seen.indices)[0], now)
         if plan.references
         else ()
     )

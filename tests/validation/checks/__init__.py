@@ -11,6 +11,7 @@ from tests.validation.checks import (
     funding_examples,
     funding_recorded,
     index_compositions,
+    index_golden,
     margin_prices,
     margin_tiers,
     other_marks,
@@ -27,4 +28,5 @@ CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
     other_marks.rows,
     funding_recorded.rows,
     funding_examples.rows,
+    index_golden.rows,
 )

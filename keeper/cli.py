@@ -100,6 +100,34 @@ def demo(
 
 
 @app.command()
+def replay(
+    tape: Annotated[Path, typer.Argument(help="A tape, or a directory of them such as `tape` in the state directory.")],
+    config: Config = DEFAULT_CONFIG,
+    report: Annotated[Path | None, typer.Option("--report", help="Write charts of it to this HTML file.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Fail when the keeper published otherwise at the time.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Play what was heard through the same code again, on a clock of its own."""
+    from keeper.app.replay import command
+
+    raise typer.Exit(command.run(tape, _settings(config), report, verify=verify, as_json=as_json))
+
+
+@app.command()
+def record(
+    out: Annotated[Path, typer.Option("--out", help="Directory for the tape.")],
+    config: Config = DEFAULT_CONFIG,
+    for_: Annotated[str | None, typer.Option("--for", help="Stop after this time, e.g. 60s or 5m.")] = None,
+) -> None:
+    """Listen to venues and chain, decide everything, send nothing, and keep all that was heard."""
+    from keeper.app import record as recording
+
+    recording.run(_settings(config), out, _seconds(for_))
+
+
+@app.command()
 def version(as_json: Json = False) -> None:
     """Print the version."""
     sys.stdout.write(json.dumps({"version": __version__}) + "\n" if as_json else f"{__version__}\n")

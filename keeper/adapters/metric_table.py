@@ -36,6 +36,8 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "service_last_beat_timestamp_seconds", "service", "When a loop last went round."),
     _metric("gauge", "loop_lag_seconds", "", "How late the event loop last was."),
     _metric("gauge", "mailbox_depth", "mailbox", "Acts waiting in a bounded queue."),
+    _metric("gauge", "tape_bytes", "", "Size of the tape on disk."),
+    _metric("gauge", "tape_lines_lost", "", "Lines that the disk did not take since the start."),
     _metric("counter", "series_refused_total", "", "Metric series not opened because a metric had too many."),
     _metric("gauge", "feed_connected", "source", "1 while the venue's channel of this source is up."),
     _metric("counter", "feed_reconnects_total", "source reason", "Connections that ended, by why."),

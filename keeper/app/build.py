@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.coordinator import AlwaysLeader
@@ -16,6 +18,7 @@ from keeper.app.endpoints import rpc_endpoints
 from keeper.app.halt import HALT_FILE, Halt, Switches
 from keeper.app.intake import chain_services, feeds, pricing_services
 from keeper.app.serve import deployment_of, outboxes_of, serve
+from keeper.app.taping import Taping
 from keeper.app.world import App, Keys, World
 from keeper.domain.transaction import Intent
 from keeper.errors import ConfigError
@@ -62,10 +65,15 @@ def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
     halt = Halt(settings.state_dir / HALT_FILE, world.journal.snapshots, world.clock, world.log)
     switches = Switches(halt, dry_run, boards)
     outboxes = outboxes_of(settings, keys, world, boards, deployments, inbox, switches)
+    if world.taping is not None:
+        world.taping.attach(boards, [signer.address for signer in keys.reports])
     app = App(settings, world, boards, deployments, plans, outboxes, ApschedulerSchedule(world.log), switches)
     app.intake.update(feeds(settings, world, boards))
     app.core.update(chain_services(settings, world, boards))
     app.core.update(pricing_services(settings, world, boards, plans))
+    if world.taping is not None:
+        world.taping.snapshots = tuple(name for name in app.core if name.startswith("pricing:"))
+        app.core[world.taping.service.name] = world.taping.service
     for deployment in deployments:
         if deployment.markets:
             app.core.update(serve(app, deployment, keys, coordinator, inbox))
@@ -76,6 +84,14 @@ def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
         )
         app.core[balance.name] = balance
     return app
+
+
+def taped(world: World, settings: Settings, directory: Path, max_mb: int | None) -> World:
+    """The world with a tape running: `max_mb` 0 for none, None for one that is kept whole."""
+    if max_mb == 0:
+        return world
+    taping = Taping(directory, max_mb, settings, world.journal.snapshots, world.clock, world.log, world.meter)
+    return replace(world, sessions=taping.sessions, taping=taping)
 
 
 def system_clock() -> Clock:

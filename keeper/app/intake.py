@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +34,7 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
     for kind, symbols in sorted(wanted.items()):
         registry = STREAM_VENUES if kind in STREAM_VENUES else BOOK_VENUES
         venue = build_option(registry, kind, _venue_options(settings.venues.get(kind)), f"venues.{kind}")
-        feed = WebsocketFeed(venue, tuple(sorted(symbols)), world.clock, random.Random())  # noqa: S311  (jitter)
+        feed = WebsocketFeed(venue, tuple(sorted(symbols)), world.clock, world.draws(kind), world.sessions(kind))
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service
     return services

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from keeper import __version__
 from keeper.adapters.journal import Journal
 from keeper.adapters.prometheus import CONTENT_TYPE, PrometheusMeter
 from keeper.app import logs
 from keeper.app.admin import AdminServer
-from keeper.app.build import build, meter_of, open_chain, open_keys, system_clock
+from keeper.app.build import build, meter_of, open_chain, open_keys, system_clock, taped
 from keeper.app.gauges import Gauges
 from keeper.app.ops import OpsServer
 from keeper.app.orders import Orders
@@ -41,8 +42,11 @@ class Undrained(KeeperError):
     exit_code = 1
 
 
-def run(settings: Settings, dry_run: bool) -> None:
-    """Runs until SIGTERM or SIGINT. A second signal ends the process at once. Raises what ended it otherwise."""
+def run(settings: Settings, dry_run: bool, whole_tape: Path | None = None, for_s: float | None = None) -> None:
+    """Runs until SIGTERM or SIGINT, or for so long. A second signal ends the process at once. Raises what ended it otherwise.
+
+    `whole_tape`: where to keep all that is heard, instead of a ring in the state directory.
+    """
     faulthandler.enable()
     early = _heard_early()
     # A library raises it to 100,000 on import, at which deep nesting from a stranger ends in a segmentation fault.
@@ -57,10 +61,11 @@ def run(settings: Settings, dry_run: bool) -> None:
         meter = meter_of(settings)
         chain = open_chain(settings, os.environ, meter, log)
         world = World(clock, log, meter, Pulse(clock), journal, chain)
-        app = build(settings, keys, world, dry_run)
+        ring_mb = settings.tape.max_mb if whole_tape is None else None
+        app = build(settings, keys, taped(world, settings, whole_tape or state / "tape", ring_mb), dry_run)
         _spare_the_collector()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_Running(app, keys, meter, "dry-run" if dry_run else "live", early).run())
+            runner.run(_Running(app, keys, meter, "dry-run" if dry_run else "live", early, for_s).run())
 
 
 def _heard_early() -> Sequence[int]:
@@ -93,6 +98,7 @@ class _Running:
     meter: PrometheusMeter
     mode: str
     early: Sequence[int]
+    for_s: float | None = None
     supervisor: Supervisor = field(default_factory=Supervisor)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -119,6 +125,8 @@ class _Running:
         admin = AdminServer(app.settings.admin_socket, orders.verbs(), world.log)
         notifier = Notifier.of()
         self._listen(world.log)
+        if self.for_s is not None:
+            asyncio.get_running_loop().call_later(self.for_s, self.stop.set)
         orders.restore_pauses()
         async with world.chain:
             await ops.open()

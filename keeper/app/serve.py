@@ -20,7 +20,7 @@ from keeper.domain.report import PriceReport
 from keeper.domain.transaction import Intent, Lane
 from keeper.ports.deployment import Deployment
 from keeper.ports.protocol import Revert
-from keeper.ports.signer import Coordinator, ReportSigner
+from keeper.ports.signer import Attestor, Coordinator, ReportSigner
 from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.supervisor import Service
 from keeper.services.accounts import AccountIndexService
@@ -80,7 +80,24 @@ def serve(
         world.meter,
         world.log,
     )
-    funding = FundingService(
+    funding = settling(world, boards, own, deployment, inbox, coordinator)
+    app.schedule.every(funding.name, 1, lambda: own.wake.put("due", own.wake.version))
+    publishing = _publishing(app, deployment, keys, coordinator)
+    services: list[Service] = [chainstate, accounts, funding, publishing]
+    if keys.sender is not None:
+        services.append(_liquidations(app, deployment, keys.sender.address, coordinator, inbox))
+    return {service.name: service for service in services}
+
+
+def settling(
+    world: World,
+    boards: Boards,
+    own: DeploymentBoards,
+    deployment: Deployment,
+    inbox: Mailbox[Intent],
+    coordinator: Coordinator,
+) -> FundingService:
+    return FundingService(
         deployment,
         boards.states,
         own.settlements,
@@ -94,12 +111,6 @@ def serve(
         world.meter,
         world.log,
     )
-    app.schedule.every(funding.name, 1, lambda: own.wake.put("due", own.wake.version))
-    publishing = _publishing(app, deployment, keys, coordinator)
-    services: list[Service] = [chainstate, accounts, funding, publishing]
-    if keys.sender is not None:
-        services.append(_liquidations(app, deployment, keys.sender.address, coordinator, inbox))
-    return {service.name: service for service in services}
 
 
 def _needed_markets(boards: Boards, deployment: Deployment) -> Sequence[int]:
@@ -108,12 +119,23 @@ def _needed_markets(boards: Boards, deployment: Deployment) -> Sequence[int]:
 
 
 def _publishing(app: App, deployment: Deployment, keys: Keys, coordinator: Coordinator) -> PublishingService:
-    world, boards = app.world, app.boards
+    boards = app.boards
+    attestor = LocalAttestor(_report_signers(app, deployment, keys), lambda report: _authorised(boards, report))
+    signers = frozenset(signer.address for signer in keys.reports)
+    return publishing(app.settings, app.world, boards, deployment, signers, attestor, coordinator)
+
+
+def publishing(
+    settings: Settings,
+    world: World,
+    boards: Boards,
+    deployment: Deployment,
+    signers: frozenset[Address],
+    attestor: Attestor,
+    coordinator: Coordinator,
+) -> PublishingService:
     options = PublishOptions(
-        ttl_s=app.settings.report.ttl_s,
-        config_hash=app.settings.hash,
-        code_version=__version__,
-        signers=frozenset(signer.address for signer in keys.reports),
+        ttl_s=settings.report.ttl_s, config_hash=settings.hash, code_version=__version__, signers=signers
     )
     return PublishingService(
         deployment,
@@ -124,7 +146,7 @@ def _publishing(app: App, deployment: Deployment, keys: Keys, coordinator: Coord
         boards.slot,
         boards.underway,
         boards.outcomes,
-        LocalAttestor(_report_signers(app, deployment, keys), lambda report: _authorised(boards, report)),
+        attestor,
         coordinator,
         world.journal.decisions,
         world.journal.snapshots,

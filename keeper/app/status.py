@@ -16,6 +16,7 @@ from keeper.domain.guard import Held, Pass
 from keeper.domain.holdings import Holdings
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, Withheld
+from keeper.domain.margin import bankruptcy_price, terms_of
 from keeper.domain.market import MarketPlan, PricedMarket
 from keeper.domain.numbers import deviation_bps, text_of
 from keeper.domain.risk import WATCH_BPS, at_risk
@@ -187,13 +188,18 @@ class StatusPage:
         }
 
     def risks(self, deployment: DeploymentId, only_at_risk: bool) -> list[dict[str, Any]]:
-        """Accounts, worst first, for `keeper accounts`."""
+        """Accounts, worst first, for `keeper accounts`.
+
+        Per market, the other marks standing still: `alarms` has the liquidation price, a long's highest mark at which the
+        account is liquidatable and a short's lowest; `bankruptcies` the same for being worth less than nothing.
+        """
         state, holdings = self.boards.states.get(deployment), self.boards.holdings.get(deployment)
         if state is None or holdings is None:
             return []
         limit = WATCH_BPS if only_at_risk else _EVERYBODY_BPS
         near = holdings.below(state, WATCH_BPS) if only_at_risk else holdings.accounts.values()
         found = at_risk(near, state, state.at.timestamp_s, engine=holdings.engine, below_bps=limit)
+        terms = terms_of(state, state.at.timestamp_s)
         return [
             {
                 "account": each.account,
@@ -201,8 +207,11 @@ class StatusPage:
                 "health_bps": each.health_bps,
                 "equity_units": each.health.equity,
                 "maintenance_units": each.health.maintenance,
-                "alarms": {
-                    str(near.market_no): text_of(near.alarm_e18) if near.alarm_e18 is not None else None
+                "alarms": {str(near.market_no): _price(near.alarm_e18) for near in each.distances},
+                "bankruptcies": {
+                    str(near.market_no): _price(
+                        bankruptcy_price(holdings.accounts[each.account], near.market_no, terms)
+                    )
                     for near in each.distances
                 },
             }
@@ -243,6 +252,10 @@ class StatusPage:
             "reason": status.reason,
             "reconnects": status.reconnects,
         }
+
+
+def _price(price_e18: int | None) -> str | None:
+    return text_of(price_e18) if price_e18 is not None else None
 
 
 def _lane(lane: Lane) -> str:

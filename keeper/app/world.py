@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from keeper.adapters.journal import Journal
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.schedule import ApschedulerSchedule
 from keeper.adapters.signers.key_signer import KeySigner
+from keeper.adapters.websocket import SessionFactory, open_session
 from keeper.app.boards import Boards
 from keeper.app.halt import Switches
+from keeper.app.taping import Taping
 from keeper.domain.ids import MarketId
 from keeper.domain.market import MarketPlan
 from keeper.ports.clock import Clock
@@ -33,6 +36,10 @@ class World:
     pulse: Pulse
     journal: Journal
     chain: RpcChain
+    sessions: Callable[[str], SessionFactory] = lambda _venue: open_session
+    """By venue: what its feed connects with."""
+    taping: Taping | None = None
+    draws: Callable[[str], random.Random] = lambda _venue: random.Random()  # noqa: S311  (jitter)
 
 
 @dataclass(frozen=True, slots=True)

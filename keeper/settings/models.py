@@ -129,6 +129,14 @@ class AdminSettings(Model):
     )
 
 
+class TapeSettings(Model):
+    """What venues and chain said, as it came in: for `keeper replay` and the raw messages behind a price."""
+
+    max_mb: int = Field(
+        default=256, ge=0, le=1_000_000, description="Size of the ring in the state directory; 0 keeps none."
+    )
+
+
 class LogSettings(Model):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = Field(
@@ -147,7 +155,11 @@ class CommonSettings(Model):
     ops: OpsSettings = Field(default_factory=OpsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    tape: TapeSettings = Field(default_factory=TapeSettings)
     grace_s: Seconds = Field(default=20.0, description="How long a stop waits for transactions that are under way.")
+
+
+_INDECISIVE = frozenset({"signers", "ops", "admin", "log", "tape", "grace_s"})
 
 
 class GlobalFile(CommonSettings):
@@ -194,7 +206,7 @@ class Settings(CommonSettings):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the public view without the signers: what decisions name as their configuration."""
-        decisive = {key: value for key, value in self.public().items() if key != "signers"}
+        """SHA-256 of what prices and acts depend on in the public view: what decisions name as their configuration."""
+        decisive = {key: value for key, value in self.public().items() if key not in _INDECISIVE}
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

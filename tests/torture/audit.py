@@ -84,7 +84,11 @@ class Audit:
     async def _judge_contract(self, verdict: Verdict) -> None:
         """The same once more by what the contracts hold."""
         for key, target in self.scene.keys.items():
-            counted = await acted(self.rpc, self.scene, target, self.scene.word(key))
+            try:
+                counted = await acted(self.rpc, self.scene, target, self.scene.word(key))
+            except RpcError as error:
+                verdict.losses.append(f"{key}: the contract cannot be asked: {error}")
+                continue
             if counted > 1:
                 verdict.doubles.append(f"{key} counted {counted} times by the contract")
             elif counted == 0:
@@ -92,9 +96,6 @@ class Audit:
 
 
 async def acted(rpc: JsonRpc, scene: Scene, target: Address, word: bytes) -> int:
-    """How often the contract was acted on for a key, as far as it would let itself."""
+    """How often the contract was acted on for a key, as far as it would let itself. Raises RpcError."""
     data = selector("count()") if scene.contract == "counter" else selector("counts(bytes32)") + word
-    try:
-        return int(await rpc.call("eth_call", {"to": target, "data": "0x" + data.hex()}, "latest"), 16)
-    except RpcError:
-        return 0
+    return int(await rpc.call("eth_call", {"to": target, "data": "0x" + data.hex()}, "latest"), 16)

@@ -62,12 +62,18 @@ class Naive:
     async def run(self) -> int:
         self.trap.passed("start")
         for intent in self.scene.acts(SystemClock().now()):
-            if await acted(self.rpc, self.scene, intent.call.to, self.scene.word(intent.key)) == 0:
+            if not await self._is_done(intent):
                 await self._do(intent)
         for _ in range(self.scene.prices):
             now = SystemClock().now()
             await self._do(self.scene.round(now, now, None))
         return int(now)
+
+    async def _is_done(self, intent: Intent) -> bool:
+        try:
+            return await acted(self.rpc, self.scene, intent.call.to, self.scene.word(intent.key)) > 0
+        except RpcError:
+            return False
 
     async def _do(self, intent: Intent) -> None:
         end = time.monotonic() + _GIVE_UP_S

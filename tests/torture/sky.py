@@ -42,6 +42,7 @@ class Sky:
     held_until: float = 0.0
     blocks: int = 0
     mined: int = 0
+    over: bool = False
 
     def hold(self) -> None:
         """Often the chain is slower than a restart: what was sent before the kill is still pending after it."""
@@ -52,7 +53,8 @@ class Sky:
         self.awaited, self.awaited_until = place, time.monotonic() + _LONGEST_WAIT_S
 
     async def run(self) -> None:
-        while True:
+        """Until it is `over`; what has begun ends, or the node would still be at it while it is judged."""
+        while not self.over:
             await asyncio.sleep(max(self.weather.block_s, _SEEN_S if self.awaited in REORGED else 0.0))
             self.blocks += 1
             await self._block()

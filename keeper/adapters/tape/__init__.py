@@ -1,0 +1,1 @@
+"""What came in, as it came in: kept in a bounded ring, read again by a replay."""

@@ -1,0 +1,60 @@
+"""The tape's lines. One JSON array each, first when it came (ns) and what it is; files of them, compressed.
+
+`text`, `data`   a websocket frame: connection, frame (binary in base64)
+`dial`, `sent`, `shut`, `fail`   connection opened, what we said on it, its end with the close code, a failed attempt
+`http`   an answer: venue, what was asked (method, path, query), status, headers that matter, body
+`state`, `paused`   what the chain said at a block, a market stopped by the operator (null: no longer)
+`said`   a report that was signed: deployment, round, evidence, per market index, mark, premium
+`head`, `saved`   what wrote the tape; the moving state of the prices
+
+A file also begins with what it needs to be read alone, said before: such lines have a `~` before their kind.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from keeper.domain.time import Timestamp
+
+FORMAT = 1
+PROLOGUE = "~"
+_encode = msgspec.json.Encoder().encode
+
+
+class Line(NamedTuple):
+    at: Timestamp
+    kind: str
+    words: Sequence[Any]
+
+
+def line(at: Timestamp, kind: str, *words: Any) -> bytes:
+    """One line with its end. What `words` hold must be JSON-able, or a dataclass of such."""
+    return bytes(_encode((at, kind, *words))) + b"\n"
+
+
+def framed(at: Timestamp, connection: str, frame: bytes) -> bytes:
+    """A frame's line: as text where it is text, so that a tape can be read by people."""
+    try:
+        return line(at, "text", connection, frame.decode())
+    except UnicodeDecodeError:
+        return line(at, "data", connection, base64.b64encode(frame).decode())
+
+
+def frame_of(found: Line) -> bytes:
+    """The frame that `framed` wrote. Raises ValueError."""
+    return str(found.words[1]).encode() if found.kind == "text" else base64.b64decode(found.words[1], validate=True)
+
+
+def parsed(raw: bytes) -> Line:
+    """Raises ValueError on what `line` did not write."""
+    try:
+        at, kind, *words = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise ValueError(f"not a line of a tape: {error}") from None
+    if type(at) is not int or type(kind) is not str:
+        raise ValueError("a line of a tape begins with a time and a kind")
+    return Line(Timestamp(at), kind, words)

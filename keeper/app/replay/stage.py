@@ -1,0 +1,72 @@
+"""What stands in for the world in a replay: the chain as it was read, a log that counts, nobody who sends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keeper.adapters.tape.documents import restored
+from keeper.adapters.tape.lines import Line
+from keeper.app.boards import Boards
+from keeper.domain.exchange import ChainState
+from keeper.domain.ids import DeploymentId, MarketId
+from keeper.domain.time import SECOND
+from keeper.domain.transaction import Intent
+from keeper.ports.clock import Clock
+from keeper.runtime.mailbox import Mailbox
+
+_PLAYED = frozenset({"state", "paused"})
+
+
+@dataclass(slots=True)
+class CountingLog:
+    """An EventLog of which only the numbers are kept."""
+
+    events: Counter[str] = field(default_factory=Counter)
+
+    def debug(self, event: str, **_keys: Any) -> None:
+        self.events[event] += 1
+
+    info = warning = error = exception = critical = debug
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPlayer:
+    """Puts on the boards what the chain and the operator said, when they said it."""
+
+    lines: Sequence[Line]
+    boards: Boards
+    clock: Clock
+    name: str = "chain"
+
+    async def run(self) -> None:
+        for found in self.lines:
+            if found.kind not in _PLAYED:
+                continue
+            if (left := found.at - self.clock.now()) > 0:
+                await asyncio.sleep(left / SECOND)
+            if found.kind == "state":
+                self.boards.states.put(DeploymentId(found.words[0]), restored(found.words[1], ChainState))
+            else:
+                self.boards.paused.put(MarketId(found.words[0]), str(found.words[1]))
+        await asyncio.get_running_loop().create_future()
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """Takes what would have been sent, each once."""
+
+    inbox: Mailbox[Intent]
+    clock: Clock
+    taken: dict[str, tuple[int, Intent]]
+    name: str = "acts"
+
+    async def run(self) -> None:
+        while True:
+            self.note(await self.inbox.get())
+
+    def note(self, intent: Intent) -> None:
+        self.taken.setdefault(intent.id, (self.clock.now(), intent))

@@ -1,0 +1,77 @@
+"""What the keeper heard is on its tape, and the same build makes the same of it, whatever the seed of Python's hashes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from keeper.adapters.tape.reader import read
+from tests.canary import URL_SECRET, assert_kept
+from tests.process.stage import REPOSITORY, Stage, stage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(tmp_path) as found:
+        yield found
+
+
+async def _replayed(tape: Path, config: Path, seed: str) -> tuple[int, dict]:
+    words = ("replay", str(tape), "--config", str(config), "--verify", "--json")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "keeper", *words,
+        stdout=asyncio.subprocess.PIPE, cwd=REPOSITORY, env={**os.environ, "PYTHONHASHSEED": seed},
+    )  # fmt: skip
+    printed, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, json.loads(printed)
+
+
+async def test_replay__three_times_of_a_live_tape__the_same_decisions_and_near_what_was_published(world: Stage) -> None:
+    config = world.configure()
+    keeper = await world.keeper(config)
+    await keeper.published("BTC-USD")
+    await asyncio.sleep(10)
+    assert await keeper.stop() == 0
+    tape = config.parent / "state" / "tape"
+    found = [await _replayed(tape, config, seed) for seed in ("1", "2", "4294967295")]
+    assert len({document["hash"] for _, document in found}) == 1
+    code, document = found[0]
+    assert code == 0, document
+    assert document["markets"]["BTC-USD"]["published_then"] > 0
+    assert document["markets"]["BTC-USD"]["pushes"] > 0
+    assert document["decisions"] > 0
+    for file in tape.iterdir():
+        assert_kept("".join(str(each) for each in read(file)), (*world.secrets, URL_SECRET.encode()))
+
+
+async def test_record__beside_a_keeper__keeps_a_tape_that_can_be_replayed_and_drawn(world: Stage) -> None:
+    config, out = world.configure(), world.directory / "tape"
+    code, said = await world.command("record", "--out", str(out), "--for", "6s", "--config", str(config))
+    assert code == 0, said
+    kinds = {found.kind for found in read(out)}
+    assert {"head", "dial", "text", "sent", "state"} <= kinds
+    report = world.directory / "report.html"
+    code, said = await world.command("replay", str(out), "--config", str(config), "--report", str(report))
+    assert code == 0, said
+    assert re.search(r"hash [0-9a-f]{64}", said)
+    page = report.read_text()
+    assert page.count("<svg") == 2
+    assert "http" not in re.sub(
+        r'xmlns(:\w+)?="[^"]*"|<metadata>.*?</metadata>|<!DOCTYPE[^>]*>', "", page, flags=re.DOTALL
+    )
+
+
+async def test_replay__of_something_else__one_sentence(world: Stage) -> None:
+    code, said = await world.command("replay", str(world.directory / "none"), "--config", str(world.configure()))
+    assert code == 1
+    assert "no tape there" in said

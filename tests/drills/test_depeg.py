@@ -34,5 +34,5 @@ def test_minutes__without_any_usd__says_nothing_while_the_groups_disagree(course
 def test_ticks__of_three_companies_with_real_settings__the_index_is_there_and_usdc_is_left_out(
     course: Sequence[Minute],
 ) -> None:
-    window = ticks.smoothed(course[BREAK_MINUTE + 120 : BREAK_MINUTE + 240])
+    window = ticks.smoothed(course[BREAK_MINUTE + 300 : BREAK_MINUTE + 420])
     _hold(list(by_ticks(list(ticks.play(window)))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keeper.domain.fees import GWEI, FeeLimit
 from keeper.domain.transaction import UNMINED, TxRecord, TxState
 from keeper.services.outbox.service import Outbox
-from keeper.services.outbox.steps import Step, is_expired, is_unpaid
+from keeper.services.outbox.steps import Step, is_unpaid
 
 
 def reason(outbox: Outbox, tx: TxRecord) -> tuple[str, str]:
@@ -36,7 +36,7 @@ def _words(outbox: Outbox, tx: TxRecord, step: Step) -> str:
         case Step.SUPERSEDE:
             return "a newer price takes its nonce with the next block"
         case Step.CANCEL:
-            late = is_expired(tx.intent, wallet.clock.now())
+            late = wallet.is_late(tx.intent)
             cause = "taken back" if desk.is_abandoned(tx.intent) else "too late" if late else "paused on chain"
             return f"{cause}: an empty transfer takes its nonce with the next block"
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from keeper.domain.chain import BlockRef
 from keeper.domain.heads import Head, Ring, block_at, block_time_s, extended, joins
-from keeper.domain.time import SECOND, Timestamp, age_ms
+from keeper.domain.time import MILLISECOND, SECOND, Timestamp, nanos
 from keeper.errors import DataError, TransientError, WrongChain
 from keeper.ports.clock import Clock
 from keeper.ports.log import EventLog
@@ -46,8 +46,8 @@ class Pace:
 class _Watch:
     ring: Ring = ()
     reorgs: int = 0
-    read_at: int = 0
-    moved_at: Timestamp | None = None
+    read_ns: int = 0
+    moved_ns: int | None = None
     lagging: bool = False
     unreachable: bool = False
 
@@ -98,14 +98,14 @@ class HeadService:
         self._watch.unreachable = False
 
     async def _is_due(self) -> bool:
-        ring, now = self._watch.ring, self.clock.now()
-        if not ring or now - self._watch.read_at >= self.pace.recheck_s * SECOND:
+        ring, due_ns = self._watch.ring, self._watch.read_ns + nanos(self.pace.recheck_s)
+        if not ring or _now_ns() >= due_ns:
             return True
         return await self.chain.head_number() != ring[-1].number
 
     async def _read(self) -> None:
         ref = await self.chain.head()
-        self._watch.read_at = received_at = self.clock.now()
+        received_at, self._watch.read_ns = self.clock.now(), _now_ns()
         seen = block_at(self._watch.ring, ref.number)
         if seen is not None and seen.hash == ref.hash:
             return  # nothing new, or an endpoint that lags behind another
@@ -144,21 +144,21 @@ class HeadService:
             self.log.warning("chain.reorged", chain=self.chain_id, block=ref.number, reorged_from=reorged_from)
         if watch.lagging:
             self.log.info("chain.caught_up", chain=self.chain_id, block=ref.number)
-        watch.moved_at, watch.lagging = received_at, False
+        watch.moved_ns, watch.lagging = watch.read_ns, False
         self.meter.gauge("keeper_chain_head_block", ref.number, chain=str(self.chain_id))
         self.meter.gauge("keeper_chain_head_timestamp_seconds", ref.timestamp_s, chain=str(self.chain_id))
         self.blocks.put(KEY, ref)
-        self.heads.put(KEY, Head(ref, reorged_from, received_at, watch.reorgs))
+        self.heads.put(KEY, Head(ref, reorged_from, received_at, watch.read_ns, watch.reorgs))
 
     def _judge_lag(self) -> None:
-        watch, now = self._watch, self.clock.now()
-        if watch.moved_at is None:
-            watch.moved_at = now
-        silent_ns = now - watch.moved_at
+        watch, now_ns = self._watch, _now_ns()
+        if watch.moved_ns is None:
+            watch.moved_ns = now_ns
+        silent_ns = now_ns - watch.moved_ns
         if silent_ns >= self.pace.lag_after_s * SECOND and not watch.lagging:
             watch.lagging = True
             block = watch.ring[-1].number if watch.ring else None
-            self.log.warning("chain.lagged", chain=self.chain_id, block=block, age_ms=age_ms(watch.moved_at, now))
+            self.log.warning("chain.lagged", chain=self.chain_id, block=block, age_ms=silent_ns // MILLISECOND)
 
     def _pause_s(self) -> float:
         pace = self.pace
@@ -166,3 +166,8 @@ class HeadService:
             return pace.poll_max_s
         between_s = block_time_s(self._watch.ring)
         return pace.poll_min_s if between_s is None else min(max(between_s / 10, pace.poll_min_s), pace.poll_max_s)
+
+
+def _now_ns() -> int:
+    """Of a clock that nobody sets."""
+    return nanos(asyncio.get_running_loop().time())

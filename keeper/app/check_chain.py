@@ -30,7 +30,7 @@ from keeper.settings.options import build
 _OLD_HEAD_S = 60
 
 
-class _Quiet:
+class Quiet:
     """An EventLog for a table that says it all."""
 
     def debug(self, event: str, **keys: Any) -> None:
@@ -60,7 +60,7 @@ async def check_chain(settings: Settings, addresses: Mapping[str, str], environ:
 
 
 def _chain(settings: Settings, *endpoints: RpcEndpoint) -> RpcChain:
-    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=_Quiet())
+    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=Quiet())
 
 
 async def _endpoint(settings: Settings, endpoint: RpcEndpoint) -> Finding:

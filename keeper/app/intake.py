@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping
 from typing import Any
 
+from keeper.adapters.rpc_stream import HeadStream
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.adapters.websocket import WebsocketFeed
 from keeper.app.boards import Boards
+from keeper.app.endpoints import stream_endpoints
 from keeper.app.world import World
 from keeper.domain.ids import MarketId
 from keeper.domain.market import MarketPlan, by_component
@@ -60,8 +63,18 @@ def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str
         world.meter,
         world.pulse,
         pace,
+        streams=boards.announced,
     )
-    return {heads.name: heads, world.chain.name: world.chain}
+    services: list[Service] = [heads, world.chain, *_streams(settings, world, boards)]
+    return {service.name: service for service in services}
+
+
+def _streams(settings: Settings, world: World, boards: Boards) -> list[Service]:
+    draw = random.Random().random  # noqa: S311  (jitter)
+    return [
+        HeadStream(endpoint, settings.chain.id, boards.announced, meter=world.meter, log=world.log, draw=draw)
+        for endpoint in stream_endpoints(settings, os.environ)
+    ]
 
 
 def pricing_services(

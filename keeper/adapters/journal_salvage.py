@@ -172,11 +172,23 @@ def _check(target: sqlite3.Connection) -> None:
         " AND id NOT IN (SELECT tx_id FROM receipt JOIN attempt USING (tx_id) WHERE receipt.tx_hash = attempt.hash)"
     )
     target.execute("DELETE FROM intent WHERE id NOT IN (SELECT intent_id FROM attempt WHERE intent_id IS NOT NULL)")
+    for name, document in target.execute("SELECT name, document FROM snapshot").fetchall():
+        if not _is_order(name, document):
+            target.execute("DELETE FROM snapshot WHERE name = ?", (name,))
     target.execute(f"DELETE FROM outcome WHERE state NOT IN ({_words(frozenset(IntentState))})")  # noqa: S608
     for (tx_id,) in target.execute("SELECT id FROM tx").fetchall():
         if not _parses(target, tx_id):
             for table, key in (("receipt", "tx_id"), ("attempt", "tx_id"), ("tx", "id")):
                 target.execute(f"DELETE FROM {table} WHERE {key} = ?", (tx_id,))  # noqa: S608 - our own names
+
+
+def _is_order(name: str, document: str) -> bool:
+    if name.startswith("round:"):
+        return document.isdecimal()
+    try:
+        return isinstance(msgspec.json.decode(document), dict)
+    except msgspec.DecodeError:
+        return False
 
 
 def _repeats(raw: bytes, to: str, data: bytes) -> bool:

@@ -22,6 +22,7 @@ _CHAIN_ID = "eth_chainId"
 _SUBSCRIBE = "eth_subscribe"
 _LONGEST_NAME = 128
 _LONGEST_WORDS = 200
+_HIGHEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,8 @@ class Dialogue:
         if not self._subscription or params.get("subscription") != self._subscription:
             raise codec.Malformed("a notification of another subscription")
         head = codec.block_ref(params.get("result"))
+        if head.number > _HIGHEST:
+            raise codec.Malformed("not a block number")
         self._first, self._last = self._first or head, head
         self._heard_s = _now_s()
         self.heads += 1

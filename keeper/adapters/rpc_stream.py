@@ -80,35 +80,11 @@ class HeadStream:
 
     async def _talk(self, session: aiohttp.ClientSession, dialogue: Dialogue) -> None:
         """Raises Ended, and nothing else."""
-        async with self._connected(session) as socket:
+        async with _connected(session, self._endpoint, self._rules) as socket:
             try:
                 await dialogue.hold(socket)
             except (aiohttp.ClientError, OSError) as error:
                 raise Ended("broken", kind_of(error)) from None
-
-    @asynccontextmanager
-    async def _connected(self, session: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientWebSocketResponse[bool]]:
-        rules = self._rules
-        try:
-            async with asyncio.timeout(rules.connect_timeout_s):
-                socket = await session.ws_connect(
-                    self._endpoint.url,
-                    compress=0,
-                    max_msg_size=rules.max_frame_bytes,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=rules.close_timeout_s),
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            raise Ended(f"http_{error.status}") from None
-        except FeedDisconnected:
-            raise Ended("redirected") from None
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            # aiohttp's own words can contain the address, keys and all: only the kind of error is passed on.
-            raise Ended("connect_failed", kind_of(error)) from None
-        try:
-            yield socket
-        finally:
-            with suppress(aiohttp.ClientError, OSError):
-                await socket.close()
 
     def _subscribed(self) -> None:
         self._meter.gauge("keeper_rpc_stream_connected", 1, endpoint=self._endpoint.name)
@@ -132,3 +108,51 @@ class HeadStream:
             expected=self._chain_id,
             advice="this endpoint serves another chain than configured; it is not used until it serves ours",
         )
+
+
+class _Enough(Exception):
+    """No error: it ends a conversation in which all was said that we wanted to hear."""
+
+
+async def greet(endpoint: StreamEndpoint, chain_id: int, rules: StreamRules | None = None) -> None:
+    """Subscribes once and hangs up. Raises Ended when that does not work."""
+
+    def subscribed() -> None:
+        raise _Enough
+
+    rules = rules or StreamRules()
+    dialogue = Dialogue(chain_id, rules, endpoint.scrub, subscribed, lambda _number: None)
+    async with open_session() as session, _connected(session, endpoint, rules) as socket:
+        try:
+            await dialogue.hold(socket)
+        except _Enough:
+            return
+        except (aiohttp.ClientError, OSError) as error:
+            raise Ended("broken", kind_of(error)) from None
+
+
+@asynccontextmanager
+async def _connected(
+    session: aiohttp.ClientSession, endpoint: StreamEndpoint, rules: StreamRules
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse[bool]]:
+    """Raises Ended."""
+    try:
+        async with asyncio.timeout(rules.connect_timeout_s):
+            socket = await session.ws_connect(
+                endpoint.url,
+                compress=0,
+                max_msg_size=rules.max_frame_bytes,
+                timeout=aiohttp.ClientWSTimeout(ws_close=rules.close_timeout_s),
+            )
+    except aiohttp.WSServerHandshakeError as error:
+        raise Ended(f"http_{error.status}") from None
+    except FeedDisconnected:
+        raise Ended("redirected") from None
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        # aiohttp's own words can contain the address, keys and all: only the kind of error is passed on.
+        raise Ended("connect_failed", kind_of(error)) from None
+    try:
+        yield socket
+    finally:
+        with suppress(aiohttp.ClientError, OSError):
+            await socket.close()

@@ -11,8 +11,10 @@ from keeper.adapters.clock import SystemClock
 from keeper.adapters.prometheus import PrometheusMeter
 from keeper.adapters.protocols import PROTOCOLS
 from keeper.adapters.rpc import RpcChain
+from keeper.adapters.rpc_dialogue import Ended
 from keeper.adapters.rpc_http import RpcEndpoint
-from keeper.app.endpoints import rpc_endpoints
+from keeper.adapters.rpc_stream import StreamEndpoint, greet
+from keeper.app.endpoints import rpc_endpoints, stream_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
 from keeper.domain.chain import BlockRef
@@ -42,12 +44,13 @@ class Quiet:
 async def check_chain(settings: Settings, addresses: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
     """`addresses` of the signers by their place in keeper.yaml."""
     try:
-        endpoints = rpc_endpoints(settings, environ)
+        endpoints, streams = rpc_endpoints(settings, environ), stream_endpoints(settings, environ)
     except KeeperError:
         return []  # check_files has said so
     findings = [await _endpoint(settings, endpoint) for endpoint in endpoints]
     if all(finding.status == "fail" for finding in findings):
         return findings
+    findings += [await _stream(settings, endpoint) for endpoint in streams]
     async with _chain(settings, *endpoints) as chain:
         try:
             head = await chain.head()
@@ -73,6 +76,18 @@ async def _endpoint(settings: Settings, endpoint: RpcEndpoint) -> Finding:
     age_s = to_seconds(SystemClock().now()) - head.timestamp_s
     detail = f"chain {settings.chain.id}, block {head.number}, {age_s} s old"
     return warn(subject, "chain id", detail) if age_s > _OLD_HEAD_S else ok(subject, "chain id", detail)
+
+
+async def _stream(settings: Settings, endpoint: StreamEndpoint) -> Finding:
+    """Heads are polled without it, so only another chain is a fault."""
+    subject = f"stream {endpoint.name}"
+    try:
+        await greet(endpoint, settings.chain.id)
+    except Ended as ended:
+        if ended.reason == "wrong_chain":
+            return misconfigured(subject, "heads", f"it serves chain {ended.detail}, not {settings.chain.id}")
+        return warn(subject, "heads", " ".join(filter(None, (ended.reason, ended.detail))))
+    return ok(subject, "heads", "subscribed")
 
 
 async def _sender(chain: RpcChain, addresses: Mapping[str, str], head: BlockRef) -> list[Finding]:

@@ -216,6 +216,17 @@ def test_intent__whose_call_is_not_that_of_its_bytes__is_not_signed_again(tmp_pa
     assert second.last.raw == transaction(2).last.raw
 
 
+def test_orders__of_the_operator_and_the_last_round__are_saved_if_they_make_sense(tmp_path: Path, clock: Clock) -> None:
+    kept = {"halted": '{"reason": "by hand"}', "round:main": "1700000000000"}
+    with Journal.open(tmp_path, clock) as journal:
+        for name, document in {**kept, "paused": '{"BTC-US', "round:other": "17x", "prices": "{}"}.items():
+            journal.snapshots.save(name, document)
+    damage(tmp_path / files.JOURNAL, 0, bytes(PAGE))
+    saved_from(tmp_path, clock)
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite.new")) as connection:
+        assert dict(connection.execute("SELECT name, document FROM snapshot").fetchall()) == kept
+
+
 def test_mined__with_its_receipt_lost__is_looked_up_again(tmp_path: Path, clock: Clock) -> None:
     plain = transaction(1)
     done = replace(receipt(1), tx_hash=plain.last.hash)

@@ -17,9 +17,9 @@ from aiohttp import WSMsgType, web
 
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.rpc import RpcChain
-from keeper.adapters.rpc_dialogue import StreamRules
+from keeper.adapters.rpc_dialogue import Ended, StreamRules
 from keeper.adapters.rpc_http import RpcEndpoint
-from keeper.adapters.rpc_stream import HeadStream, StreamEndpoint
+from keeper.adapters.rpc_stream import HeadStream, StreamEndpoint, greet
 from keeper.domain.chain import BlockRef
 from keeper.domain.heads import Head
 from keeper.domain.ids import Hash
@@ -158,6 +158,19 @@ async def test_real_node__each_head_is_announced(automine: Stage) -> None:
         assert listener.meter.total("keeper_rpc_stream_connected", endpoint="node") == 1
 
 
+async def test_greeting__of_real_and_other_nodes__tells_whether_it_works(automine: Stage) -> None:
+    await greet(StreamEndpoint(automine.node.ws_url), CHAIN_ID, QUICK)
+    with pytest.raises(Ended) as other:
+        await greet(StreamEndpoint(automine.node.ws_url), 1, QUICK)
+    assert (other.value.reason, other.value.detail) == ("wrong_chain", str(CHAIN_ID))
+    for say, reason in ((_mute, "unanswered"), (_refusing, "refused"), (_hang_up_at_once, "closed")):
+        async with serving(say) as url:
+            with pytest.raises(Ended) as ended:
+                await greet(StreamEndpoint(url), CHAIN_ID, QUICK)
+            assert ended.value.reason == reason
+            assert SECRET not in ended.value.detail
+
+
 async def test_real_node__that_mines_nothing__is_taken_for_mute_and_taken_up_again(automine: Stage) -> None:
     async with listening(automine.node.ws_url) as listener:
         await listener.until(lambda: len(listener.log.named("stream.connected")) >= 3)
@@ -222,6 +235,10 @@ async def _flood(line: Line) -> None:
     await line.listen()
 
 
+async def _hang_up_at_once(line: Line) -> None:
+    await line.asked()
+
+
 async def _hang_up(line: Line) -> None:
     await line.introduce()
 
@@ -257,6 +274,7 @@ def _says(what: Any, name: str = NAME) -> Say:
         (_says({**header(7), "number": 7}), "malformed"),
         (_says({**header(7), "hash": "0x7"}), "malformed"),
         (_says({**header(7), "hash": None}), "malformed"),
+        (_says({**header(7), "number": hex(2**200)}), "malformed"),
         (_says("x" * (65 << 10)), "closed"),
     ],
 )

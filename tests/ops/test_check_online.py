@@ -145,3 +145,10 @@ async def test_check__of_a_chain_that_is_away__still_tells_about_the_venues(stag
     found = await stage.findings("keeper.yaml", stage.node.url, "http://127.0.0.1:9")
     assert rows(found, "fail") == [("rpc 127.0.0.1:9", "chain id", 1)]
     assert ("BTC-USD", "coinbase:BTC-USD", 0) in rows(found, "ok")
+
+
+async def test_check__of_streams__tells_which_announce_heads(stage: Stage) -> None:
+    good = stage.node.ws_url
+    found = await stage.findings("keeper.yaml", "chain: {", f'chain: {{streams: ["{good}", "ws://127.0.0.1:9"], ')
+    assert (f"stream {good.removeprefix('ws://')}", "heads", 0) in rows(found, "ok")
+    assert ("stream 127.0.0.1:9", "heads", 0) in rows(found, "warn"), "polling goes on without it"

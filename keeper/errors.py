@@ -131,6 +131,12 @@ class SignerRefused(Fatal):
 class StateCorrupt(Fatal):
     """The journal or a snapshot cannot be trusted."""
 
+    exit_code = 65
+
+
+class StateTooNew(StateCorrupt):
+    """It is sound, and only a newer keeper can read it."""
+
 
 class InvariantBroken(Fatal):
     """Something that must always hold does not."""

@@ -105,6 +105,9 @@ TABLE: tuple[Metric, ...] = (
     _metric(
         "gauge", "rpc_head_lag_blocks", "endpoint", "How far an endpoint stands behind the others; ahead is negative."
     ),
+    _metric("gauge", "rpc_stream_connected", "endpoint", "1 while a node announces its heads to us."),
+    _metric("counter", "rpc_stream_ended_total", "endpoint reason", "Subscriptions that ended, by why."),
+    _metric("counter", "rpc_stream_heads_total", "endpoint", "Heads that a node announced."),
     _metric("histogram", "rpc_seconds", "endpoint", "Time that an endpoint took to answer."),
 )
 

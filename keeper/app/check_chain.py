@@ -11,8 +11,10 @@ from keeper.adapters.clock import SystemClock
 from keeper.adapters.prometheus import PrometheusMeter
 from keeper.adapters.protocols import PROTOCOLS
 from keeper.adapters.rpc import RpcChain
+from keeper.adapters.rpc_dialogue import Ended
 from keeper.adapters.rpc_http import RpcEndpoint
-from keeper.app.endpoints import rpc_endpoints
+from keeper.adapters.rpc_stream import StreamEndpoint, greet
+from keeper.app.endpoints import rpc_endpoints, stream_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
 from keeper.domain.chain import BlockRef
@@ -35,7 +37,7 @@ _DELEGATED = bytes.fromhex("ef0100")
 """How the code of an account begins that has delegated itself: https://eips.ethereum.org/EIPS/eip-7702"""
 
 
-class _Quiet:
+class Quiet:
     """An EventLog for a table that says it all."""
 
     def debug(self, event: str, **keys: Any) -> None:
@@ -47,12 +49,13 @@ class _Quiet:
 async def check_chain(settings: Settings, addresses: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
     """`addresses` of the signers by their place in keeper.yaml."""
     try:
-        endpoints = rpc_endpoints(settings, environ)
+        endpoints, streams = rpc_endpoints(settings, environ), stream_endpoints(settings, environ)
     except KeeperError:
         return []  # check_files has said so
     findings = [await _endpoint(settings, endpoint) for endpoint in endpoints]
     if all(finding.status == "fail" for finding in findings):
         return findings
+    findings += [await _stream(settings, endpoint) for endpoint in streams]
     async with _chain(settings, *endpoints) as chain:
         try:
             head = await chain.head()
@@ -65,7 +68,7 @@ async def check_chain(settings: Settings, addresses: Mapping[str, str], environ:
 
 
 def _chain(settings: Settings, *endpoints: RpcEndpoint) -> RpcChain:
-    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=_Quiet())
+    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=Quiet())
 
 
 async def _endpoint(settings: Settings, endpoint: RpcEndpoint) -> Finding:
@@ -84,6 +87,18 @@ async def _senders(settings: Settings, chain: RpcChain, addresses: Mapping[str, 
     places = [sender_place(name) for name in settings.signers.senders]
     found = [await _sender(chain, place, Address(addresses[place]), head) for place in places if place in addresses]
     return [finding for findings in found for finding in findings]
+
+
+async def _stream(settings: Settings, endpoint: StreamEndpoint) -> Finding:
+    """Heads are polled without it, so only another chain is a fault."""
+    subject = f"stream {endpoint.name}"
+    try:
+        await greet(endpoint, settings.chain.id)
+    except Ended as ended:
+        if ended.reason == "wrong_chain":
+            return misconfigured(subject, "heads", f"it serves chain {ended.detail}, not {settings.chain.id}")
+        return warn(subject, "heads", " ".join(filter(None, (ended.reason, ended.detail))))
+    return ok(subject, "heads", "subscribed")
 
 
 async def _sender(chain: RpcChain, place: str, wallet: Address, head: BlockRef) -> list[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from keeper.adapters.signers import open_signer
 from keeper.adapters.signers.key_signer import KeySigner
-from keeper.app.endpoints import rpc_endpoints
+from keeper.app.endpoints import rpc_endpoints, stream_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
 from keeper.app.keyless import KEYLESS, keyless
@@ -22,7 +22,7 @@ def check_files(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
     yield ok("configuration", "files", f"{counts}; hash {settings.hash[:16]}")
     yield _state_dir(settings)
     try:
-        endpoints = rpc_endpoints(settings, environ)
+        endpoints = (*rpc_endpoints(settings, environ), *stream_endpoints(settings, environ))
         yield ok("chain", "endpoints", ", ".join(endpoint.name for endpoint in endpoints))
     except KeeperError as error:
         yield failed_by("chain", "endpoints", error)

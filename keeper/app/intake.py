@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from keeper.adapters.feeds import feed_of
+from keeper.adapters.rpc_stream import HeadStream
 from keeper.app.boards import Boards
+from keeper.app.endpoints import stream_endpoints
 from keeper.app.venues import venue_of
 from keeper.app.world import World
 from keeper.domain.ids import MarketId
@@ -49,8 +52,18 @@ def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str
         world.meter,
         world.pulse,
         pace,
+        streams=boards.announced,
     )
-    return {heads.name: heads, world.chain.name: world.chain}
+    services: list[Service] = [heads, world.chain, *_streams(settings, world, boards)]
+    return {service.name: service for service in services}
+
+
+def _streams(settings: Settings, world: World, boards: Boards) -> list[Service]:
+    draw = world.draws("streams").random
+    return [
+        HeadStream(endpoint, settings.chain.id, boards.announced, meter=world.meter, log=world.log, draw=draw)
+        for endpoint in stream_endpoints(settings, os.environ)
+    ]
 
 
 def pricing_services(

@@ -55,6 +55,7 @@ class StatusPage:
             "config": self.config_hash,
             "now_ms": to_millis(now),
             "block": {"number": block.number, "timestamp_s": block.timestamp_s} if block is not None else None,
+            "streams": dict(sorted(self.boards.announced.snapshot().items())),
             "markets": {market: self._market(plan, now) for market, plan in sorted(self.plans.items())},
             "indices": {index: self._index(index, now) for index in self.indices},
             "forbidden": dict(self.switches.causes()),

@@ -7,7 +7,7 @@ from keeper.domain.fees import GWEI, FeeLimit
 from keeper.domain.funds import Shortfall
 from keeper.domain.transaction import UNMINED, Intent, Purpose, TxRecord, TxState
 from keeper.services.outbox.service import Outbox
-from keeper.services.outbox.steps import Step, is_expired, is_unpaid
+from keeper.services.outbox.steps import Step, is_unpaid
 
 
 def reason(outbox: Outbox, tx: TxRecord) -> tuple[str, str]:
@@ -41,7 +41,7 @@ def _words(outbox: Outbox, tx: TxRecord, step: Step, newer: Intent | None) -> st
         case Step.SUPERSEDE:
             return _raised(outbox, tx, Purpose.SUPERSEDE, newer, "a newer price takes its nonce with the next block")
         case Step.CANCEL:
-            late = is_expired(tx.intent, wallet.clock.now())
+            late = wallet.is_late(tx.intent)
             cause = "taken back" if desk.is_abandoned(tx.intent) else "too late" if late else "paused on chain"
             return f"{cause}: an empty transfer takes its nonce with the next block"
 

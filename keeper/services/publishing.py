@@ -218,7 +218,7 @@ class PublishingService:
             self._unsigned(markets, error, state)
             return
         act = self.deployment.protocol.publish(signed)
-        deadline = Timestamp(from_seconds(report.valid_until_s))
+        deadline = from_seconds(report.valid_until_s)
         intent = self.deployment.intent(Lane.PRICE, str(report.round_id), act, now, deadline)
         self.flight.intent_id, self.flight.since_block, self.flight.decided_at = intent.id, state.at.number, now
         self.flight.refused_at, self.flight.refused_epoch = "", None

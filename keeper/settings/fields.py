@@ -87,20 +87,27 @@ def is_plain(url: str) -> bool:
     return parts.scheme in ("http", "ws") and not is_loopback(parts.hostname or "")
 
 
-def endpoint_fault(text: str) -> str:
+HTTP = ("http", "https")
+WS = ("ws", "wss")
+
+
+def endpoint_fault(text: str, schemes: tuple[str, ...] = HTTP) -> str:
     """Why `text` is not the URL of an RPC endpoint, or nothing. Never repeats it."""
     try:
-        _url(("http", "https"))(text)
+        _url(schemes)(text)
     except ValueError as error:
         return str(error)
     return ""
 
 
-def _endpoint(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text.startswith(("file:", "cred:")):
-        _url(("http", "https"))(text)
-    return value
+def _endpoint(schemes: tuple[str, ...]) -> Any:
+    def check(value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if not text.startswith(("file:", "cred:")):
+            _url(schemes)(text)
+        return value
+
+    return check
 
 
 def public_url(text: str) -> str:
@@ -137,7 +144,7 @@ FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "stri
 StreamUrl = Annotated[str, AfterValidator(_url(("ws", "wss", "http", "https")))]
 """Of a websocket, or of an event stream: which one, its venue tells."""
 HttpUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
-Endpoint = Annotated[SecretStr, AfterValidator(_endpoint), PlainSerializer(_public_endpoint, return_type=str)]
+Endpoint = Annotated[SecretStr, AfterValidator(_endpoint(HTTP)), PlainSerializer(_public_endpoint, return_type=str)]
 """An RPC URL, or `file:NAME` or `cred:NAME` of a file that holds one. Shown by scheme and host alone."""
 Instant = Annotated[
     int,
@@ -146,6 +153,8 @@ Instant = Annotated[
     WithJsonSchema({"type": "string"}),
 ]
 """UTC text as whole seconds since the epoch."""
+StreamEndpoint = Annotated[SecretStr, AfterValidator(_endpoint(WS)), PlainSerializer(_public_endpoint, return_type=str)]
+"""The same for a websocket."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(\.[A-Z0-9]{1,20})?$")]
 """Base and quote, e.g. `BTC-USD`; a suffix tells two markets of one pair apart."""

@@ -13,7 +13,7 @@ from pydantic import Field
 from keeper.domain.ids import ChainId, DeploymentId, MarketId
 from keeper.domain.transaction import Lane
 from keeper.settings.base import Chosen, Model
-from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, StreamUrl
+from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, StreamEndpoint, StreamUrl
 from keeper.settings.market import MarketSettings
 
 
@@ -31,11 +31,16 @@ class ChainSettings(Model):
         max_length=16,
         description="Further endpoints that are sent every transaction and asked nothing. Those of `rpc` are sent it too.",
     )
+    streams: tuple[StreamEndpoint, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Websockets that announce new heads, so that they are polled less. What counts is read from `rpc`.",
+    )
     requests_per_s: float | None = Field(
         default=None, gt=0, le=100_000, description="Most requests a second to each endpoint, if its plan has a limit."
     )
     plain_http: bool = Field(
-        default=False, description="Allow http:// to other machines (your own node in your own network)."
+        default=False, description="Allow http:// and ws:// to other machines (your own node in your own network)."
     )
     confirmations: Count = Field(default=1, le=1000, description="Blocks after which a transaction counts as final.")
     poll_s: Seconds = Field(default=1.0, description="How often to ask for a new head.")

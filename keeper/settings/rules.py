@@ -174,12 +174,7 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
 
 def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     """Faults of keeper.yaml itself."""
-    for key, endpoints in (("rpc", common.chain.rpc), ("send_to", common.chain.send_to)):
-        for number, endpoint in enumerate(endpoints):
-            if is_plain(endpoint.get_secret_value()) and not common.chain.plain_http:
-                yield Complaint(
-                    ("chain", key, number), "http:// to another machine; use https://, or set chain.plain_http"
-                )
+    yield from _plain_endpoints(common)
     if not is_loopback(common.ops.host) and not common.ops.expose:
         yield Complaint(
             ("ops", "host"), "not a loopback address; set ops.expose: true if this page may be seen by others"
@@ -188,6 +183,16 @@ def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complain
     yield from _deployments(common, known)
     yield from _signers(common, known)
     yield from _lanes(common.signers)
+
+
+def _plain_endpoints(common: CommonSettings) -> Iterator[Complaint]:
+    for key in ("rpc", "send_to", "streams"):
+        for number, endpoint in enumerate(getattr(common.chain, key)):
+            if is_plain(endpoint.get_secret_value()) and not common.chain.plain_http:
+                plain, secure = ("ws", "wss") if key == "streams" else ("http", "https")
+                yield Complaint(
+                    ("chain", key, number), f"{plain}:// to another machine; use {secure}://, or set chain.plain_http"
+                )
 
 
 def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:

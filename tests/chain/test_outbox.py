@@ -205,7 +205,7 @@ async def test_deadline__passed_while_unmined__cancels_at_the_same_nonce(manual:
     await keeper.inbox.put(intent)
     await keeper.until(lambda: keeper.wallet.desk.open.get(0) is not None)
     await keeper.until(lambda: keeper.wallet.desk.open[0].state is TxState.CANCELLING)
-    await keeper.until(lambda: keeper.wallet.desk.open[0].last.sends == 1)  # signed is not yet sent
+    await keeper.until(lambda: keeper.wallet.desk.open[0].last.answer is not None)
     pooled = await manual.pooled()
     assert [(each["to"], each["input"]) for each in pooled] == [(manual.signer.address, "0x")]
     await manual.mine()

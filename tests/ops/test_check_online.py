@@ -196,3 +196,10 @@ async def test_check__of_several_wallets__looks_at_each(stage: Stage) -> None:
         (stage.directory / "cranker.key").write_text(same)
         found = await stage.findings("keeper.yaml", APART, WALLETS)
         assert [each for each in found if each.check == "key apart" and each.code == 77 and words in each.detail]
+
+
+async def test_check__of_streams__tells_which_announce_heads(stage: Stage) -> None:
+    good = stage.node.ws_url
+    found = await stage.findings("keeper.yaml", "chain: {", f'chain: {{streams: ["{good}", "ws://127.0.0.1:9"], ')
+    assert (f"stream {good.removeprefix('ws://')}", "heads", 0) in rows(found, "ok")
+    assert ("stream 127.0.0.1:9", "heads", 0) in rows(found, "warn"), "polling goes on without it"

@@ -14,7 +14,6 @@ from keeper.domain.txerrors import SendAnswer
 from keeper.errors import KeeperError
 from keeper.services.outbox.desk import level
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.steps import is_expired
 from keeper.services.outbox.wallet import Wallet
 
 _BY_OPERATOR = "taken back by the operator"
@@ -100,7 +99,7 @@ class Commands:
             raise Declined("the chain has not told its fees yet; try again in a moment")
 
     def _require_wanted(self, tx: TxRecord) -> None:
-        late = is_expired(tx.intent, self.wallet.clock.now()) or self.wallet.desk.is_abandoned(tx.intent)
+        late = self.wallet.is_late(tx.intent) or self.wallet.desk.is_abandoned(tx.intent)
         if late and tx.last.purpose is not Purpose.CANCEL:
             raise Declined(f"nonce {tx.nonce} is too late or taken back: the next block brings its cancellation")
 

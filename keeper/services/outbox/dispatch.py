@@ -11,7 +11,6 @@ from keeper.errors import DataError, Reverted, TransientError, WrongChain
 from keeper.runtime.board import Board
 from keeper.services.outbox.funds import Funds
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.steps import is_expired
 from keeper.services.outbox.wallet import Wallet
 
 _URGENT = frozenset({Lane.SAFETY, Lane.PRICE})
@@ -73,7 +72,7 @@ class Dispatch:
             return None
         if self.wallet.desk.is_abandoned(intent) or self.wallet.barred(newest):
             return None
-        return newest if self._is_wanted(newest) and not is_expired(newest, self.wallet.clock.now()) else None
+        return newest if self._is_wanted(newest) and not self.wallet.is_late(newest) else None
 
     def _is_followed(self, tx: TxRecord) -> bool:
         prices = (each for each in self.wallet.desk.unmined() if each.lane is Lane.PRICE and each.nonce > tx.nonce)
@@ -81,9 +80,8 @@ class Dispatch:
 
     def expire(self) -> None:
         """Drops what waited too long. What is being sent stays in the queue until a node answers, and may be done by then."""
-        now = self.wallet.clock.now()
         for _, _, intent in list(self.wallet.desk.queue):
-            if is_expired(intent, now) and self._is_wanted(intent):
+            if self.wallet.is_late(intent) and self._is_wanted(intent):
                 self._expire(intent)
 
     def _next(self) -> Intent | None:
@@ -101,7 +99,7 @@ class Dispatch:
         return found is not None and found.id == intent.id
 
     def _candidates(self) -> Iterator[Intent]:
-        desk, now = self.wallet.desk, self.wallet.clock.now()
+        desk = self.wallet.desk
         waiting = [intent for _, _, intent in sorted(desk.queue, key=lambda entry: entry[:2])]
         newest = sorted(self.prices.snapshot().values(), key=lambda intent: intent.created_at)
         for intent in sorted([*newest, *waiting], key=lambda each: each.lane):
@@ -109,7 +107,7 @@ class Dispatch:
                 continue
             if not self._is_wanted(intent):
                 continue  # a price that is mined stays on the board and does not expire any more
-            if is_expired(intent, now):
+            if self.wallet.is_late(intent):
                 self._expire(intent)
             elif self.wallet.barred(intent):
                 continue

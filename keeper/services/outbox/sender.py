@@ -269,7 +269,7 @@ _BEHIND = "chain_behind_journal"
 _FUND = "send funds to the wallet; sending goes on by itself"
 _ADVICE = {
     _BEHIND: "the chain has consumed fewer nonces than the wallet used: the node lags, transactions of another program are"
-    " pending, or the chain was set up anew; in the last case move the journal away",
+    " pending, or the chain was set up anew; in the last case move the state directory away",
     SendAnswer.ALREADY_RESERVED: "the wallet has transactions of another kind (blobs, EIP-7702): give the keeper its own key",
 }
 

@@ -243,10 +243,10 @@ class Outbox:
     def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
         wallet, desk = self.wallet, self.wallet.desk
-        newer, abandoned = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent)
+        newer, late = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent)
         if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
             newer = None  # what cannot be paid takes nobody's place
-        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, abandoned=abandoned)
+        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, late=late)
         payload = tx.last.intent
         if newer is None and payload is not None and wallet.barred(payload):
             return restrained(step, followed=any(each.nonce > tx.nonce for each in desk.unmined())), None

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from keeper.domain.chain import Receipt
+from keeper.domain.heads import chain_time
 from keeper.domain.ids import Address, Hash
+from keeper.domain.time import nanos
 from keeper.domain.transaction import OPEN_INTENTS, Intent, IntentRecord, IntentState, Lane, Outcome, TxRecord
 from keeper.errors import RpcUnavailable, TransientError
 from keeper.ports.chain import ChainReader, ChainWriter
@@ -22,6 +24,7 @@ from keeper.runtime.board import Board
 from keeper.services.outbox.desk import Desk
 from keeper.services.outbox.outcomes import OutcomeBoard
 from keeper.services.outbox.rules import OutboxRules
+from keeper.services.outbox.steps import is_expired
 
 T = TypeVar("T")
 
@@ -73,6 +76,11 @@ class Wallet:
     def forbids(self, intent: Intent | None) -> str:
         """Why this payload may not be sent now; the one gate in front of every broadcast. None is an empty transfer."""
         return self.forbidden() or ("" if intent is None else self.barred(intent))
+
+    def is_late(self, intent: Intent | None) -> bool:
+        """Whether the chain has come to the intent's deadline. Before the first head nothing is late, and nothing is sent."""
+        head = self.desk.head
+        return head is not None and is_expired(intent, chain_time(head, nanos(asyncio.get_running_loop().time())))
 
     async def ask(self, answer: Awaitable[T]) -> T:
         """A read of the chain that ends. Raises RpcUnavailable also when it takes too long."""

@@ -17,10 +17,12 @@ from keeper.domain.gate import Open, Shut
 from keeper.domain.guard import GuardState, Held, Pass
 from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
-from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain
+from keeper.domain.index_state import IndexFold
+from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain, Reference
 from keeper.domain.premium import CarriedPremium, ImpactPrices
 from keeper.domain.publishing import OnChain
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
+from keeper.domain.rates.fold import Rated
 from keeper.domain.report import MarketPrice
 
 FORMAT = 2
@@ -42,12 +44,12 @@ class Occasion:
 class Decision:
     """All that one market's entry in a batch was decided from, and the entry.
 
-    `indices`: the market's own index first, then those that convert for it, each with its votes and refusals. `quotes` is
-    the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
+    `indices`: the market's own index first, then those that convert for it, each with its votes, its refusals and its state
+    before the step. `quotes` is the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
     before the step, `impact` the impact prices (None: the book was not deep enough), `carried` the premium that stands in
     for a missing one, `accepted` the last indices that the operator gave his word for, `guard_before` the guard's state before
-    its verdict `guard`, `gate` whether liquidations may act on it, `due` why it was published, and `notes` anything else that
-    canonical JSON can say.
+    its verdict `guard`, `gate` whether liquidations may act on it, `due` why it was published, `rated` the
+    funding method's estimate, where one is chosen, and `notes` anything else that canonical JSON can say.
     """
 
     entry: MarketPrice
@@ -67,6 +69,7 @@ class Decision:
     guard: Pass | Held | None = None
     gate: Open | Shut | None = None
     due: Occasion | None = None
+    rated: Rated | None = None
 
 
 _IDLE = ConfirmationState()
@@ -90,6 +93,7 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
         f'"gate":{_gate(decision.gate)},"guard":{_guard(decision.guard, decision.guard_before)},'
         f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
         f'"market":{_text(entry.market)},"notes":{canonical_json(decision.notes)},"now":"{inputs.now}",'
+        f'{_rated(decision.rated)}"references":[{",".join([_reference(each, decision.quotes) for each in inputs.references])}],'
         f'"trade":{_trade(inputs.trade)}}}'
     )
 
@@ -165,13 +169,28 @@ def _index(index: IndexPrice | Withheld, decision: Decision) -> str:
     detail, price, reason = (
         (index.detail, None, index.reason.value) if isinstance(index, Withheld) else (None, index.price_e18, None)
     )
+    flags, raw = ((), None) if isinstance(index, Withheld) else (index.flags, index.raw_e18)
     votes = ",".join([_vote(vote) for vote in index.inputs])
     refused = ",".join([_rejection(rejection, decision.quotes) for rejection in index.rejected])
     return (
-        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"id":{_text(index.index)},"inputs":[{votes}],'
-        f'"last":{_number(decision.last.get(index.index))},"price":{_number(price)},"rejected":[{refused}],'
+        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"flags":[{",".join([_text(flag.value) for flag in flags])}],'
+        f'"id":{_text(index.index)},"inputs":[{votes}],"last":{_number(decision.last.get(index.index))},'
+        f'"price":{_number(price)},"raw":{_number(raw)},"rejected":[{refused}],{_fold(index.fold)},'
         f'"withheld":{_text(reason)}}}'
     )
+
+
+def _fold(fold: IndexFold | None) -> str:
+    """Of an index without a memory and without trades nothing: its state is the start, whatever it was."""
+    if fold is None:
+        return '"state_before":null,"traded":{}'
+    traded = ",".join(
+        [
+            f'{_text(source)}:{{"price":"{found.price_e18}","volume":"{found.volume_e18}"}}'
+            for source, found in sorted(fold.traded.items())
+        ]
+    )
+    return f'"state_before":{canonical_json(fold.before.to_plain())},"traded":{{{traded}}}'
 
 
 def _vote(vote: PricedQuote) -> str:
@@ -230,12 +249,35 @@ def _funding(funding: FundingEstimate | None) -> str:
     return f'{{"boundary":"{funding.boundary_s}","interval":"{funding.interval_s}","rate":"{funding.rate_e18}"}}'
 
 
+def _reference(reference: Reference, quotes: Quotes) -> str:
+    quote = quotes.get(reference.source)
+    return (
+        f'{{"price":"{reference.mid_e18}","quote":{"null" if quote is None else _quote(quote)},'
+        f'"source":{_text(reference.source)},"weight":"{reference.weight}"}}'
+    )
+
+
 def _impact(impact: ImpactPrices | None) -> str:
     return "null" if impact is None else f'{{"ask":"{impact.ask_e18}","bid":"{impact.bid_e18}"}}'
 
 
 def _carried(carried: CarriedPremium) -> str:
     return f'{{"sampled":{_number(carried.sampled_at)},"value":"{carried.value_e18}"}}'
+
+
+def _rated(rated: Rated | None) -> str:
+    """Nothing at all without a method: a record without one is spelled as ever."""
+    if rated is None:
+        return ""
+    estimate = rated.estimate
+    charge, span = estimate.charge, estimate.span
+    flags = ",".join([f'"{flag.value}"' for flag in charge.flags])
+    before = None if rated.before is None else rated.before.to_plain()
+    return (
+        f'"rates":{{"boundary":"{span.boundary_s}","flags":[{flags}],"interval":"{span.interval_s}",'
+        f'"method":{_text(estimate.method)},"premium":"{charge.premium_e18}","rate":"{charge.rate_e18}",'
+        f'"state_before":{canonical_json(before)}}},'
+    )
 
 
 def _mark(mark: MarkPrice, state: Plain) -> str:

@@ -49,14 +49,14 @@ def recompute(given: Recalled, plan: MarketPlan, specs: Sequence[IndexSpec]) -> 
     index = indices[plan.spec.id]
     if isinstance(index, Withheld):
         return Recomputed(index, None, None)
-    inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now)
+    inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now, given.references)
     _, mark = plan.mark.step(plan.mark.restore(given.mark_state), inputs)
     return Recomputed(index, mark.price_e18, _premium(given, plan, index), _held(given, plan, index))
 
 
 def _indices(given: Recalled, specs: Sequence[IndexSpec]) -> Mapping[IndexId, IndexPrice | Withheld]:
     """Every fold that an index has is given its state before the step here."""
-    return price_component(specs, given.quotes, given.last, given.now)
+    return price_component(specs, given.quotes, given.last, given.now, given.states, given.traded)
 
 
 def _premium(given: Recalled, plan: MarketPlan, index: IndexPrice) -> int:

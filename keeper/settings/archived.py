@@ -38,7 +38,7 @@ def archived_config(text: str) -> ArchivedConfig:
     named = hashlib.sha256(text.encode()).hexdigest()
     try:
         document = json.loads(text)
-        markets = [MarketSettings.model_validate_json(json.dumps(_written(each))) for each in document["markets"]]
+        markets = [MarketSettings.model_validate(_written(each)) for each in document["markets"]]
         groups = components([index_spec(market) for market in markets])
         plans = {
             market.id: replace(market_plan(market), config_hash=named) for market in markets if not market.is_index_only
@@ -51,9 +51,9 @@ def archived_config(text: str) -> ArchivedConfig:
 
 
 def _written(shown: Any) -> Any:
-    """As an operator writes it: the options of a kind stand beside it."""
+    """As the reader of YAML gives it: the options of a kind stand beside it, and a sequence is a tuple."""
     if isinstance(shown, dict):
         options = shown.get("options")
         rest = shown if not isinstance(options, dict) else {**shown, **options}
         return {key: _written(each) for key, each in rest.items() if key != "options" or not isinstance(options, dict)}
-    return [_written(each) for each in shown] if isinstance(shown, list) else shown
+    return tuple(_written(each) for each in shown) if isinstance(shown, list) else shown

@@ -59,6 +59,9 @@ def wanted_of(document: Mapping[str, Any]) -> list[Wanted]:
         quotes = [*index["inputs"], *(each["quote"] for each in index["rejected"] if each["quote"] is not None)]
         for quote in quotes:
             _add(found, quote, int(quote["changed"]))
+    for reference in document.get("references", ()):
+        if reference["quote"] is not None:
+            _add(found, reference["quote"], int(reference["quote"]["changed"]))
     if document["book"] is not None:
         _add(found, document["book"], int(document["book"]["received"]))
     return list(found.values())

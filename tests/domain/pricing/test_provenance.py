@@ -16,6 +16,7 @@ from keeper.domain.gate import Doubt, Open, Shut
 from keeper.domain.guard import GuardState, Held, HeldReason, Pass
 from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, SourceSpec
+from keeper.domain.index_methods import ClampedWeightedMean
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.method import FundingEstimate, MarkInputs
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of
@@ -37,7 +38,7 @@ COIN = IndexSpec(
         *(SourceSpec(SourceId(f"usd{n}"), "USD", weight=n + 1) for n in range(3)),
         *(SourceSpec(SourceId(f"usdt{n}"), "USDT") for n in range(4)),
     ),
-    method="clamped_weighted_mean",
+    method=ClampedWeightedMean(),
     conversions={"USDT": PegSpec(USDT)},
 )
 MARK = MARK_METHODS["median3"]()

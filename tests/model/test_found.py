@@ -382,3 +382,22 @@ def test_intent__failed_and_then_its_second_nonce_went_to_somebody_else__gets_a_
         assert {each.nonce for each in world.signed.values() if each.data} == {0, 1, 2}
 
     played(play)
+
+
+def test_intent__mined_and_not_found_on_both_sides_of_a_long_silence__keeps_its_nonce() -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        world.lies.reads["receipt"] = [Read.NULL] * 2
+        await block(world)
+        await block(world)
+        for _ in range(12):
+            world.lies.reads["receipt"] = [Read.AWAY]
+            await block(world)
+        world.lies.reads["receipt"] = [Read.NULL]
+        await block(world)
+        await block(world)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+        assert not world.diary.alarms
+
+    played(play)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keeper.domain.chain import BlockRef
-from keeper.domain.time import Timestamp, from_seconds
+from keeper.domain.time import SECOND, Timestamp, from_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Head:
 
 
 def chain_time(head: Head, now_ns: int) -> Timestamp:
-    """The chain's time: its newest stamp, and what has passed since that came, by the clock of `heard_ns`.
+    """The chain's time: its newest stamp, and the whole seconds since that came, by the clock of `heard_ns`.
 
     Heads can stop, and what has a deadline must not wait for ever: the next block will be stamped with the time that has
-    passed meanwhile.
+    passed meanwhile. Stamps are whole seconds, rounded down: counted in those, it is not ahead of the next one.
     """
-    return Timestamp(from_seconds(head.ref.timestamp_s) + max(0, now_ns - head.heard_ns))
+    return Timestamp(from_seconds(head.ref.timestamp_s) + max(0, now_ns - head.heard_ns) // SECOND * SECOND)
 
 
 Ring = tuple[BlockRef, ...]

@@ -208,7 +208,7 @@ async def test_deadline__passed_while_unmined__cancels_at_the_same_nonce(manual:
     await keeper.until(lambda: keeper.wallet.desk.open[0].last.answer is not None)
     pooled = await manual.pooled()
     assert [(each["to"], each["input"]) for each in pooled] == [(manual.signer.address, "0x")]
-    await manual.mine()
+    await manual.mine_later()
     await keeper.outcome(intent, IntentState.EXPIRED)
     assert (await manual.count(), await manual.mined_nonce()) == (0, 1)
 

@@ -94,6 +94,11 @@ class Blocks:
         """How many blocks lie on the one that consumed this nonce; -1 when none has."""
         return len(self.line) - 1 - self.takers[nonce][1] if nonce in self.takers else -1
 
+    def was_in_vain(self, tx: Envelope) -> bool:
+        """Whether it is in the chain, and without effect."""
+        taker, number = self.takers.get(tx.nonce, (None, 0))
+        return taker is not None and taker.hash == tx.hash and not self.line[number].receipts[tx.hash].logs
+
     def _execute(self, tx: Envelope, ref: BlockRef) -> Receipt:
         price = min(tx.cap, ref.base_fee_wei + tx.tip)
         used = min(tx.gas, 21_000 if not tx.data else 50_000)

@@ -209,6 +209,7 @@ class World:
     def _note_funds(self, tx: Envelope) -> None:
         """Of what raises the reservation: an empty transfer, or a cheaper form, is offered with any balance."""
         known = None if self.life is None else self.life.outbox.wallet.desk.balance
+        self.afforded.pop(tx.hash, None)  # the same bytes, signed before and thrown away
         forms = [each.cost for each in self.signed.values() if each.nonce == tx.nonce and each.hash != tx.hash]
         if (
             known is not None

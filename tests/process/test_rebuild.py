@@ -5,26 +5,30 @@ twice.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keeper.devnet.configure import address_of
+from keeper.devnet.demo.wallet import fund
 from keeper.devnet.demo.world import journal_of
 from tests.process.ledger import assert_nothing_twice, sender_receipts
 from tests.process.stage import QUICK, QUICK_INTERVAL_S, KeeperProcess, Stage, stage
+from tests.process.test_wallets import key_file, two_wallets
 
 pytestmark = pytest.mark.timeout(240)
 
 UNREADABLE = 65
 
 
-async def counts(scene: Stage) -> tuple[int, int]:
-    """The wallet's latest and pending nonce."""
-    own = address_of(scene.keys.sender)
+async def counts(scene: Stage, own: str = "") -> tuple[int, int]:
+    """A wallet's latest and pending nonce: the sender's, if no other is named."""
+    own = own or address_of(scene.keys.sender)
     latest, pending = [await scene.rpc.call("eth_getTransactionCount", own, at) for at in ("latest", "pending")]
     return int(latest, 16), int(pending, 16)
 
@@ -157,6 +161,65 @@ async def test_journal__damaged_in_its_first_page__sends_the_same_bytes_again(tm
         assert sent.count(newest) == 2, "before it was killed, and after it was saved"
         first = next(each for each in await sender_receipts(scene) if each["nonce"] == mined)
         assert first["transactionHash"] in {each["tx_hash"] for each in keeper.events("tx.signed")}
+
+
+async def test_journal__destroyed_with_two_wallets_under_way__both_are_adopted(tmp_path: Path) -> None:
+    file = key_file(tmp_path / "pusher.key", key := secrets.token_bytes(32))
+    async with stage(tmp_path, listings=QUICK) as scene:
+        owners = {"sender": address_of(scene.keys.sender), "pusher": address_of(key)}
+        await fund(scene.rpc, owners["pusher"])
+        config = scene.configure(two_wallets(scene.node.url, file))
+        keeper = await scene.keeper(config)
+        await keeper.published()
+        await keeper.until(lambda _status: bool(keeper.events("funding.settled")), 40)
+        await scene.rpc.call("evm_setIntervalMining", 0)
+        await _with_both_pending(scene, keeper)
+        keeper.kill()
+        await keeper.process.wait()
+        before = {name: await counts(scene, own) for name, own in owners.items()}
+        assert all(latest < pending for latest, pending in before.values())
+        garbage(journal_of(config.parent))
+        await refused(scene, config, "file is not a database")
+
+        code, printed = await rebuilt(scene, config, "--plunge")
+        assert code == 0, printed
+        for name, (latest, pending) in before.items():
+            found = f"{owners[name]}: {latest} nonces are mined, it goes on with {pending}; 0 pending are known, "
+            assert f"{found}{pending - latest} are to be cancelled, 0 are to be filled" in printed
+
+        lines = len(keeper.events())
+        keeper = await scene.keeper(config)
+        await keeper.until(lambda _status: _senders(keeper.events()[lines:]) == set(owners.values()))
+        await scene.rpc.call("evm_setIntervalMining", 1)
+        await keeper.until(
+            lambda _status: {each["wallet"] for each in keeper.events("tx.cancelled")} == set(owners.values()), 40
+        )
+        settled = len(keeper.events("funding.settled"))
+        await keeper.until(lambda _status: len(keeper.events("funding.settled")) > settled, 40)
+        await keeper.until(lambda status: not status["transactions"]["pending"], 40)
+        assert await keeper.stop() == 0
+        assert not keeper.events("wallet.used_elsewhere")
+        for own in owners.values():
+            latest, pending = await counts(scene, own)
+            assert latest == pending
+
+
+async def _with_both_pending(scene: Stage, keeper: KeeperProcess) -> None:
+    """Blocks one by one, until one of them has made a settlement due; then a price that no block takes."""
+    while "sender" not in _wallets_pending(await keeper.status()):
+        await scene.rpc.call("evm_mine")
+        await asyncio.sleep(1)
+    scene.market.jump("BTC", 0.004)
+    await keeper.until(lambda status: _wallets_pending(status) == {"sender", "pusher"})
+
+
+def _wallets_pending(status: dict[str, Any]) -> set[str]:
+    """By name, those with something that a node has taken and no block."""
+    return {each["wallet"] for each in status["transactions"]["pending"] if each["state"] == "broadcast"}
+
+
+def _senders(events: list[dict[str, Any]]) -> set[str]:
+    return {each["wallet"] for each in events if each["event"] == "tx.broadcast"}
 
 
 async def test_rebuild__beside_a_running_keeper_or_with_a_sound_journal__changes_nothing(tmp_path: Path) -> None:

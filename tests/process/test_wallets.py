@@ -48,6 +48,12 @@ async def sent_by(scene: Stage, sender: str) -> list[tuple[int, bytes]]:
     return [(int(tx["nonce"], 16), bytes.fromhex(tx["input"][2:10])) for tx in mined]
 
 
+def key_file(path: Path, key: bytes) -> Path:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
+        out.write("0x" + key.hex())
+    return path
+
+
 def two_wallets(rpc: str, file: Path) -> Edit:
     def edit(settings: dict[str, Any], _markets: dict[str, Any]) -> None:
         settings["chain"]["rpc"] = [rpc]
@@ -76,9 +82,7 @@ async def assert_names_the_wallet(scene: Stage, config: Path, nonce: int, both: 
 async def test_wallets__the_senders_lane_is_stuck__a_price_goes_out_from_its_own_and_a_restart_recovers_both(
     tmp_path: Path,
 ) -> None:
-    key, file = secrets.token_bytes(32), tmp_path / "pusher.key"
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
-        out.write("0x" + key.hex())
+    file = key_file(tmp_path / "pusher.key", key := secrets.token_bytes(32))
     async with AsyncExitStack() as stack:
         scene = await stack.enter_async_context(stage(tmp_path, listings=QUICK))
         gate = await stack.enter_async_context(rpc_gate(scene.session, scene.node.url))

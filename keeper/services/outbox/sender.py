@@ -141,7 +141,10 @@ class Sender:
             signed_at=wallet.clock.now(),
             signed_block=desk.block,
         )
-        return self._journal(desk.open.get(tx.nonce, tx), attempt)
+        tx = desk.open.get(tx.nonce, tx)
+        if purpose is not Purpose.CANCEL and self.funds.lack_raised(tx, purpose, intent, fees) is not None:
+            return None  # the balance fell while the signer took its time; nobody has these bytes
+        return self._journal(tx, attempt)
 
     def _journal(self, tx: TxRecord, attempt: Attempt) -> Attempt | None:
         """`tx` as it is after the signer's answer: it may have been mined meanwhile."""

@@ -171,8 +171,10 @@ class Outbox:
         except WrongChain:
             raise
         except TransientError as error:
+            desk.missed.clear()  # looks on both sides of a silence are not in a row
             wallet.log.warning("outbox.unread", wallet=wallet.name, error=str(error))
         except DataError as error:
+            desk.missed.clear()
             self._unreadable(error)
         else:
             await self._push()

@@ -401,3 +401,22 @@ def test_intent__mined_and_not_found_on_both_sides_of_a_long_silence__keeps_its_
         assert not world.diary.alarms
 
     played(play)
+
+
+def test_funds__short_for_a_price_that_is_too_late_now__are_told_no_longer() -> None:
+    """It stays on the board until there is a newer one, and waits for nothing."""
+
+    async def play(world: World) -> None:
+        world.network.blocks.balance = 0
+        await block(world)
+        price = want(world, Kind.ROUND, Lane.PRICE, deadline_s=6)
+        await block(world)
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        assert (desk.scarce, price.id in desk.short) == (True, True)
+        for _ in range(3):
+            await block(world)
+        assert world.told[price.id].state is IntentState.EXPIRED
+        assert (desk.scarce, desk.short) == (False, {})
+
+    played(play)

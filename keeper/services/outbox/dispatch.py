@@ -55,7 +55,9 @@ class Dispatch:
                     desk.deferred.add(intent.id)
 
     def is_waiting(self, intent: Intent) -> bool:
-        """For its first nonce, and not overtaken by a newer price."""
+        """For its first nonce: wanted, not too late, and not overtaken by a newer price."""
+        if self.wallet.is_late(intent) or not self._is_wanted(intent):
+            return False
         newest = self.prices.get(intent.deployment)
         return self.wallet.desk.is_queued(intent.id) or (newest is not None and newest.id == intent.id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,8 @@ FOUND: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(("kind", "frame", "named"), FOUND, ids=[f"{kind}-{named}" for kind, _, named in FOUND])
 def test_found__by_campaigns__is_a_protocol_error_now(kind: str, frame: str, named: str) -> None:
     venue = STREAM_VENUES[kind]()
-    state = {7: "A"} if kind == "bitfinex" else venue.open(("A",))[0]
+    state: Any = venue.open(("A",))[0]
+    state = state.given(7, "A") if kind == "bitfinex" else state
     sent = gzip.compress(frame.encode()) if kind == "htx" else frame.encode()
     with pytest.raises(FeedProtocolError, match=named):
         venue.step(state, sent, NOW)

@@ -17,8 +17,8 @@ from keeper.ports.venue import HEARTBEAT, Frame, Limits, RestRequest, Step, Venu
 URL = "wss://ws-feed.exchange.coinbase.com"
 REST_URL = "https://api.exchange.coinbase.com"
 
-State = Mapping[str, tuple[Quote, int]]
-"""Last ticker of each product, with its trade id."""
+State = Mapping[str, tuple[Quote, int] | None]
+"""Last ticker of each product asked for, with its trade id."""
 
 
 class _Ticker(msgspec.Struct, tag_field="type", tag="ticker"):
@@ -99,13 +99,14 @@ class Coinbase:
     def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[str]]:
         """One product in each message: an unknown one fails its whole message."""
         subscribe = {"type": "subscribe", "channels": ["ticker", "heartbeat"]}
-        return {}, [wire.encode({**subscribe, "product_ids": [symbol]}) for symbol in symbols]
+        return dict.fromkeys(symbols), [wire.encode({**subscribe, "product_ids": [symbol]}) for symbol in symbols]
 
     def step(self, state: State, frame: Frame, received_at: Timestamp) -> Step:
         message = wire.decode(_FRAME, frame)
         if isinstance(message, _Ticker):
-            quote = self._quote(message, frame, received_at)
-            return Step({**state, message.product_id: (quote, message.trade_id)}, (quote,))
+            quote, product = self._quote(message, frame, received_at), message.product_id
+            after = {**state, product: (quote, message.trade_id)} if product in state else state
+            return Step(after, (quote,))
         if isinstance(message, _Heartbeat):
             return Step(state, events=(HEARTBEAT,), confirmations=self._confirmed(state, message, received_at))
         if isinstance(message, _Subscriptions):
@@ -128,8 +129,10 @@ class Coinbase:
         )
 
     def _confirmed(self, state: State, heartbeat: _Heartbeat, received_at: Timestamp) -> tuple[Quote, ...]:
-        quote, trade_id = state.get(heartbeat.product_id, (None, None))
-        if quote is None or trade_id != heartbeat.last_trade_id:
+        if (last := state.get(heartbeat.product_id)) is None:
+            return ()
+        quote, trade_id = last
+        if trade_id != heartbeat.last_trade_id:
             return ()
         if received_at - quote.received_at > self.max_quiet_s * SECOND:
             return ()

@@ -55,6 +55,15 @@ def rates_behind(specs: Iterable[IndexSpec]) -> Mapping[IndexId, tuple[IndexId, 
     return {index: tuple(sorted(behind(index))) for index in by_id}
 
 
+def users_of(specs: Iterable[IndexSpec]) -> Mapping[SourceId, tuple[IndexId, ...]]:
+    """For each source the indices that it has a vote in, in the order of `specs`."""
+    found: dict[SourceId, tuple[IndexId, ...]] = {}
+    for spec in specs:
+        for source in spec.sources:
+            found[source.source] = (*found.get(source.source, ()), spec.id)
+    return found
+
+
 def components(specs: Iterable[IndexSpec]) -> tuple[tuple[IndexSpec, ...], ...]:
     """Groups indices that convert through one another, each group in an order that prices rates first.
 

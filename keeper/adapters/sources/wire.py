@@ -208,7 +208,7 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def source(venue: str, symbol: str) -> SourceId:
     """`source_id`, the same object each time. Raises FeedProtocolError on a symbol longer than any: thousands are kept."""
     if len(symbol) > _LONGEST_SYMBOL:

@@ -24,7 +24,8 @@ from benchmarks.index import ELSEWHERE_MS, MARKETS, NOW, SOURCES, USDT, snapshot
 from benchmarks.perps import CHAIN, MAIN, book_of, plan_of
 from benchmarks.quiet import Quiet
 from benchmarks.whole_path import Ours, Plain, compare, messages, parsed, plainly_parsed, seconds
-from keeper.domain.ids import IndexId
+from keeper.domain.gate import Open
+from keeper.domain.ids import IndexId, MarketId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld, index_price
 from keeper.domain.market import MarketFold, MarketPlan, Seen, step
 from keeper.domain.pricing import price_component
@@ -33,7 +34,7 @@ from keeper.domain.time import SECOND, Timestamp
 from keeper.runtime.board import Board
 from keeper.services.pricing import Boards, PricingService
 
-TURNS, ROUNDS = 15, 3
+TURNS, ROUNDS, WARM_S = 15, 3, 4
 GOAL_US, GOAL_PER_S = 5.0, 300_000
 ELSEWHERE = "cryptofeed 4.3 µs and ccxt.pro 33 µs a ticker, parsing alone; Connect (Go) {ELSEWHERE_MS} ms for 500 × 10"
 
@@ -58,7 +59,7 @@ def service(indices: Sequence[IndexSpec], plans: Sequence[MarketPlan], quotes: Q
 
 def steps(
     plans: Sequence[MarketPlan],
-    folds: dict[str, MarketFold],
+    folds: dict[MarketId, MarketFold],
     indices: Mapping[IndexId, IndexPrice | Withheld],
     quotes: Quotes,
     boards: Boards,
@@ -87,29 +88,32 @@ def ticks(indices: Sequence[IndexSpec], quotes: Quotes) -> float:
     """Prints what a tick costs. Returns the best time of one market's refresh, in seconds."""
     plans = [plan_of(spec, number) for number, spec in enumerate(indices, 1) if spec.id != USDT]
     daemon = service(indices, plans, quotes)
-    daemon.tick(NOW)
-    priced = price_component(indices, quotes, {}, NOW)
+    for second in range(WARM_S + 1):  # until averages count and gates are open; quotes are fresh all the while
+        daemon.tick(Timestamp(NOW + second * SECOND))
+    now = Timestamp(NOW + WARM_S * SECOND)
+    priced = price_component(indices, quotes, {}, now)
     live = [plan for plan in plans if isinstance(priced[plan.spec.id], IndexPrice)]
     unmarked = [plan for plan in live if (it := daemon.boards.prices.get(plan.market)) is None or it.marked is None]
     if daemon.folds.halted or unmarked or len(live) < MARKETS - 2:
         raise SystemExit(
             f"halted {sorted(daemon.folds.halted)[:3]}, without a mark {len(unmarked)}, priced {len(live)}"
         )
-    folds = {plan.market: MarketFold(plan.mark.start()) for plan in plans}
-    steps(plans, folds, priced, quotes, daemon.boards, NOW)
+    if shut := [plan.market for plan in plans if not isinstance(daemon.boards.prices.get(plan.market).gate, Open)]:  # type: ignore[union-attr]
+        raise SystemExit(f"the gates of {len(shut)} are shut")
+    folds = dict(daemon.folds.markets)
     _settled()
     print(f"{'ms a tick':48}{'p50':>10}{'best':>9}{'µs each':>11}")
-    show(f"{MARKETS} indices", quietest(partial(price_component, indices, quotes, {}, NOW)), MARKETS, "an index")
-    work = partial(steps, plans, folds, priced, quotes, daemon.boards, NOW)
+    show(f"{MARKETS} indices", quietest(partial(price_component, indices, quotes, {}, now)), MARKETS, "an index")
+    work = partial(steps, plans, folds, priced, quotes, daemon.boards, now)
     show(f"{len(plans)} × guard, mark, funding, premium, gate", quietest(work), len(plans), "a market")
-    show("the service's tick, all of it", quietest(partial(daemon.tick, NOW)), MARKETS, "a market")
+    show("the service's tick, all of it", quietest(partial(daemon.tick, now)), MARKETS, "a market")
     far, sources = plans[7], plans[7].spec.sources
-    moved = partial(daemon.tick, NOW, {sources[0].source})
+    moved = partial(daemon.tick, now, {sources[0].source})
     show(
         "its tick for one far move", quietest(_repeated(moved, 20)), 20, "a tick: snapshot of 5,000, index, rate, mark"
     )
     rates = {"USDT": priced[USDT].price_e18} if isinstance(priced[USDT], IndexPrice) else {}  # type: ignore[union-attr]
-    one = _repeated(partial(index_price, far.spec, quotes, rates, None, NOW), 500)
+    one = _repeated(partial(index_price, far.spec, quotes, rates, None, now), 500)
     refresh = quietest(one)
     show("one market's index alone", refresh, 500, "an index")
     return refresh[1] / 500

@@ -23,6 +23,10 @@ def test_campaign__of_some_thousand_frames__ends_in_nothing_but_protocol_errors(
         refused, read = outcome.counts[kind, "refused"], outcome.counts[kind, "quotes"] + outcome.counts[kind, "events"]
         assert refused > 50, f"{kind} is hardly tried"
         assert read > 5, f"{kind}: nothing gets through, so what is behind the first look is not tried"
+    for hunted in prey():
+        if hunted.kind in STREAM_VENUES:
+            tried = sum(count for (name, _), count in outcome.counts.items() if name == f"{hunted.kind}:rest")
+            assert tried > 20, f"{hunted.kind}: its answers over HTTP are hardly tried"
 
 
 def test_campaign__again_with_its_seed__is_the_same() -> None:

@@ -38,6 +38,18 @@ class _Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
     last_trade_id: int
 
 
+class _Match(msgspec.Struct, tag_field="type", tag="match"):
+    product_id: str
+    price: str
+    size: str
+    time: str
+    trade_id: int
+
+
+class _LastMatch(_Match, tag_field="type", tag="last_match"):
+    """The newest trade before the subscription."""
+
+
 class _Channel(msgspec.Struct):
     name: str
     product_ids: list[str] = []
@@ -63,7 +75,7 @@ class _RestError(msgspec.Struct):
     message: str
 
 
-_FRAME = msgspec.json.Decoder(_Ticker | _Heartbeat | _Subscriptions | _Error)
+_FRAME = msgspec.json.Decoder(_Ticker | _Heartbeat | _Match | _LastMatch | _Subscriptions | _Error)
 _REST = msgspec.json.Decoder(_RestTicker)
 _REST_ERROR = msgspec.json.Decoder(_RestError)
 
@@ -73,14 +85,16 @@ class Coinbase:
     """Channel `ticker` speaks on trades only, so `observed_at` is the time of the last trade.
 
     A heartbeat that names the ticker's own trade as the last one confirms the ticker, for at most `max_quiet_s` after
-    it came: a venue whose matching has stopped would otherwise look fresh for ever.
+    it came: a venue whose matching has stopped would otherwise look fresh for ever. Trades come on channel `matches`.
     """
 
     name: str = "coinbase"
     url: str = URL
     rest_url: str = REST_URL
     max_quiet_s: float = 60.0
+    trades: frozenset[str] = frozenset()
 
+    gives_trades: ClassVar[bool] = True
     trade_driven: ClassVar[bool] = True
     limits: ClassVar[Limits] = Limits(
         doc="https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits",
@@ -98,8 +112,13 @@ class Coinbase:
 
     def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[str]]:
         """One product in each message: an unknown one fails its whole message."""
-        subscribe = {"type": "subscribe", "channels": ["ticker", "heartbeat"]}
-        return dict.fromkeys(symbols), [wire.encode({**subscribe, "product_ids": [symbol]}) for symbol in symbols]
+        return dict.fromkeys(symbols), [
+            wire.encode({"type": "subscribe", "channels": self._channels(symbol), "product_ids": [symbol]})
+            for symbol in symbols
+        ]
+
+    def _channels(self, symbol: str) -> list[str]:
+        return ["ticker", "heartbeat", "matches"] if symbol in self.trades else ["ticker", "heartbeat"]
 
     def step(self, state: State, frame: Frame, received_at: Timestamp) -> Step:
         message = wire.decode(_FRAME, frame)
@@ -109,6 +128,11 @@ class Coinbase:
             return Step(after, (quote,))
         if isinstance(message, _Heartbeat):
             return Step(state, events=(HEARTBEAT,), confirmations=self._confirmed(state, message, received_at))
+        if isinstance(message, _Match):
+            product = wire.asked_trades(message.product_id, self.trades)
+            at, source = wire.from_iso(message.time), wire.source(self.name, product)
+            number = str(message.trade_id)
+            return Step(state, (wire.trade(source, received_at, at, message.price, message.size, number),))
         if isinstance(message, _Subscriptions):
             products = {p for channel in message.channels if channel.name == "ticker" for p in channel.product_ids}
             return Step(state, events=(VenueEvent("subscribed", tuple(sorted(products))),))

@@ -13,7 +13,7 @@ import msgspec
 
 from keeper.domain.ids import SourceId, source_id
 from keeper.domain.numbers import parse_e18
-from keeper.domain.quote import Quote
+from keeper.domain.quote import Quote, Trade
 from keeper.domain.time import MICROSECOND, MILLISECOND, SECOND, Timestamp
 from keeper.errors import FeedProtocolError
 from keeper.ports.venue import Frame
@@ -124,6 +124,20 @@ def quote(  # in the order of Quote's fields
     _set_sequence(made, sequence)
     _set_frame_hash(made, digest)
     return made
+
+
+def trade(
+    source: SourceId, received_at: Timestamp, observed_at: Timestamp | None, price: str, size: str, trade_id: str | None
+) -> Trade:
+    """One trade in the venue's own digits."""
+    return Trade(source, received_at, observed_at, e18(price), e18(size), trade_id)
+
+
+def asked_trades(symbol: str, trades: frozenset[str]) -> str:
+    """Raises FeedProtocolError on a trade of a symbol whose trades nobody asked for."""
+    if symbol not in trades:
+        raise FeedProtocolError(f"a trade of {symbol[:40]!r}, which was not asked for")
+    return symbol
 
 
 _new_quote = Quote.__new__

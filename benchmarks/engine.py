@@ -15,6 +15,7 @@ import random
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import getcontext
 from functools import partial
 
@@ -34,7 +35,7 @@ from keeper.domain.time import SECOND, Timestamp
 from keeper.runtime.board import Board
 from keeper.services.pricing import Boards, PricingService
 
-TURNS, ROUNDS, WARM_S = 15, 3, 4
+TURNS, ROUNDS, WARM_S, NEW = 15, 3, 4, 100
 GOAL_US, GOAL_PER_S = 5.0, 300_000
 ELSEWHERE = "cryptofeed 4.3 µs and ccxt.pro 33 µs a ticker, parsing alone; Connect (Go) {ELSEWHERE_MS} ms for 500 × 10"
 
@@ -73,10 +74,23 @@ def steps(
         folds[plan.market], _ = step(plan, folds[plan.market], seen, now)
 
 
-def quietest(work: Callable[[], object], turns: int = TURNS) -> tuple[float, float]:
-    """(median, best) seconds."""
-    found = [seconds(work) for _ in range(turns)]
+def quietest(work: Callable[[], object], prepare: Callable[[], object] = lambda: None) -> tuple[float, float]:
+    """(median, best) seconds of `work`, each time after `prepare`."""
+    found = []
+    for _ in range(TURNS):
+        prepare()
+        found.append(seconds(work))
     return statistics.median(found), min(found)
+
+
+def stirred(daemon: PricingService, dice: random.Random) -> None:
+    """As many quotes are new as come in 50 ms at 2,000 a second."""
+    quotes = daemon.boards.quotes
+    known = quotes.snapshot()
+    for source in dice.sample(sorted(known), NEW):
+        old = known[source]
+        shift = (old.bid_e18 or 0) * dice.randrange(-10, 11) // 10**6
+        quotes.put(source, replace(old, bid_e18=(old.bid_e18 or 0) + shift, ask_e18=(old.ask_e18 or 0) + shift))
 
 
 def show(name: str, timed: tuple[float, float], each: int, what: str) -> None:
@@ -104,9 +118,12 @@ def ticks(indices: Sequence[IndexSpec], quotes: Quotes) -> float:
     _settled()
     print(f"{'ms a tick':48}{'p50':>10}{'best':>9}{'µs each':>11}")
     show(f"{MARKETS} indices", quietest(partial(price_component, indices, quotes, {}, now)), MARKETS, "an index")
+    again = partial(price_component, indices, quotes, {}, now, before=priced)
+    show("  the same with its votes from before", quietest(again), MARKETS, "an index")
     work = partial(steps, plans, folds, priced, quotes, daemon.boards, now)
     show(f"{len(plans)} × guard, mark, funding, premium, gate", quietest(work), len(plans), "a market")
-    show("the service's tick, all of it", quietest(partial(daemon.tick, now)), MARKETS, "a market")
+    stir = partial(stirred, daemon, random.Random(3))
+    show(f"the service's tick, {NEW} quotes new", quietest(partial(daemon.tick, now), stir), MARKETS, "a market")
     far, sources = plans[7], plans[7].spec.sources
     moved = partial(daemon.tick, now, {sources[0].source})
     show(

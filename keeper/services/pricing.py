@@ -47,6 +47,8 @@ class Folds:
     tapes: Tapes = field(default_factory=Tapes)
     priced: Mapping[SourceId, Quote] = field(default_factory=dict)
     """The quotes of the last tick."""
+    indices: dict[IndexId, IndexPrice | Withheld] = field(default_factory=dict)
+    """What each index came to last."""
     rates: Mapping[IndexId, tuple[IndexId, ...]] = field(default_factory=dict)
     users: Mapping[SourceId, tuple[IndexId, ...]] = field(default_factory=dict)
     """The indices that each source has a vote in."""
@@ -161,8 +163,10 @@ class PricingService:
         """
         quotes = self.boards.quotes.snapshot()
         last, specs = dict(self.folds.last), self.specs if moved is None else self._concerned(moved)
-        indices = price_component(specs, quotes, last, now, self.folds.states, self.folds.tapes.traded(now))
+        traded, before = self.folds.tapes.traded(now), self.folds.indices
+        indices = price_component(specs, quotes, last, now, self.folds.states, traded, before)
         self.folds.priced = quotes
+        before.update(indices)
         for index, priced in indices.items():
             if isinstance(priced, IndexPrice):
                 self.folds.last[index] = priced.exact_e18

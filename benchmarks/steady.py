@@ -65,12 +65,12 @@ async def keeper(stage: Stage, name: str, *options: str) -> tuple[list[Cost], fl
     async with running(stage, name, *options) as daemon:
         first_s = (stage.relay.arrived[0][0] - begun) / 1e9
         async with aiohttp.ClientSession() as session:
-            told, before = stage.exchanges.told, await _quotes(session, daemon.ops_url)
+            before, told = await _quotes(session, daemon.ops_url), stage.exchanges.told
             costs = await windows(stage, daemon.pid)
+            told = stage.exchanges.told - told
             heard = await _quotes(session, daemon.ops_url) - before
             async with session.get(f"{daemon.ops_url}/status") as answer:
                 status = await answer.json()
-    told = stage.exchanges.told - told
     if heard < LEAST_SHARE * told:
         raise SystemExit(f"the keeper took {heard:.0f} of {told} ticks")
     live = [name for name, market in status["markets"].items() if market.get("mark")]

@@ -122,10 +122,13 @@ class Ours:
         self.quotes.follow(self.seen.__setitem__)
         self.intake = Intake("all", emit, Quiet().notify, 2.0, BenchRules())
 
-    def take(self, message: Message, now: Timestamp) -> None:
+    def hear(self, message: Message, now: Timestamp) -> None:
         line, intake = message.line, self.intake
         for observation in line.step(message.frame, now):
             intake.admit(observation, line.order)
+
+    def take(self, message: Message, now: Timestamp) -> None:
+        self.hear(message, now)
         self.made[message.market.id] = index_price(message.market, self.seen, RATES, None, now)
 
 

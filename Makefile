@@ -7,6 +7,7 @@
 #   make validate  formulas against what exchanges published; renews docs/validation.md
 #   make drills    the de-peg of 2023 through the engine; renews docs/depeg.md and its plot
 #   make bench     benchmarks; ARGS=name
+#   make fuzz      a million spoiled messages through every venue's parser, some minutes; ARGS="--frames 50000 --seed 2"
 #   make torture   kill -9 at every step of sending, on a real chain, 40 minutes; ARGS="--seeds 5"
 #   make mutate    500 small mistakes in the money path, of which the tests must notice 85 in 100; ARGS="--seed 2"
 #   make soak      memory, descriptors and journal over 10,000 blocks of sending; BLOCKS=500
@@ -27,7 +28,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test check format docs contracts validate drills bench torture mutate soak lock clean
+.PHONY: demo test check format docs contracts validate drills bench fuzz torture mutate soak lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV) $(NODE)
@@ -61,6 +62,9 @@ drills: $(VENV)
 
 bench: $(VENV) $(NODE)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: $(VENV)
+	$(BIN)/python -m tests.fuzz --frames 1000000 $(ARGS)
 
 torture: $(VENV) $(NODE)
 	$(BIN)/python -m tests.torture $(ARGS)

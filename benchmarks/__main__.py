@@ -1,6 +1,6 @@
 """All benchmarks one after the other, and what became of their goals.
 
-    python -m benchmarks            everything, about six minutes
+    python -m benchmarks            everything, about ten minutes
     python -m benchmarks index rpc  these alone
 
 A missed goal is a figure and no failure: the exit code is 1 only if a benchmark broke, or found something to be wrong.
@@ -21,6 +21,7 @@ from benchmarks.figures import machine
 BENCHMARKS = {
     "parse": "recorded ticker → quote",
     "index": "index of 500 markets × 10 sources",
+    "engine": "a tick of 500 markets, and messages from bytes to index",
     "encode": "20 prices → signed transaction",
     "rpc": "one read or send",
     "tick_to_chain": "tick → signed transaction at the node",

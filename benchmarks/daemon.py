@@ -1,8 +1,9 @@
 """The whole keeper as `keeper run` builds it, with a connection of its own for every symbol.
 
-    python -m benchmarks.daemon CONFIG [--library]
+    python -m benchmarks.daemon CONFIG [--library] [--no-tape]
 
-With `--library` web3 and eth-account compute digest, signatures, calldata and transaction; all else stays.
+With `--library` web3 and eth-account compute digest, signatures, calldata and transaction; all else stays. With `--no-tape`
+nothing that is heard is kept.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def one_connection_each(settings: Settings, world: World, boards: Boards) -> dic
     wanted.append((perp(url=settings.venues["perp"].url), tuple(books)))
     services: dict[str, Service] = {}
     for venue, symbols in wanted:
-        feed = WebsocketFeed(venue, symbols, world.clock, random.Random(1))
+        feed = WebsocketFeed(venue, symbols, world.clock, random.Random(1), world.sessions(venue.name))
         services[f"quotes:{venue.name}:{symbols[0]}"] = QuoteService(
             feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log
         )
@@ -91,7 +92,10 @@ def _key(signer: Any) -> bytes:
 
 def main() -> None:
     setattr(live, "build", with_libraries if "--library" in sys.argv else built)  # noqa: B010 - not ours to set
-    live.run(load(Path(sys.argv[1]), REGISTRIES), dry_run=False)
+    settings = load(Path(sys.argv[1]), REGISTRIES)
+    if "--no-tape" in sys.argv:
+        settings = settings.model_copy(update={"tape": settings.tape.model_copy(update={"max_mb": 0})})
+    live.run(settings, dry_run=False)
 
 
 if __name__ == "__main__":

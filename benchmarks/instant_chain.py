@@ -6,6 +6,7 @@ Each question lets the event loop go round once, as a network would at least.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 from keeper.adapters.encoding.keccak import keccak
@@ -56,7 +57,7 @@ class InstantChain:
         self.mined += len(self.waiting)
         self.waiting.clear()
         self._forget()
-        return Head(block, None, Timestamp(self.number))
+        return Head(block, None, Timestamp(self.number), time.monotonic_ns())
 
     async def receipt(self, tx: Hash) -> Receipt | None:
         await asyncio.sleep(0)

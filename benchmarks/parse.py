@@ -63,9 +63,11 @@ def _binance(_state: Any, frame: bytes) -> Quote:
     return _made("binance", t["s"], frame, None, t["u"], t["b"], t["a"], t["B"], t["A"], None)
 
 
-def _bitfinex(state: Mapping[int, str], frame: bytes) -> Quote:
+def _bitfinex(state: Any, frame: bytes) -> Quote:
     channel, t, *rest = json.loads(frame, parse_float=Decimal)
-    return _made("bitfinex", state[channel], frame, None, rest[0] if rest else None, t[0], t[2], None, None, t[6])
+    return _made(
+        "bitfinex", state.channels[channel], frame, None, rest[0] if rest else None, t[0], t[2], None, None, t[6]
+    )
 
 
 def _bitstamp(_state: Any, frame: bytes) -> Quote:
@@ -128,7 +130,8 @@ BASELINES: Mapping[str, Baseline] = {
 def recorded(kind: str) -> list[Case]:
     """Every recorded frame with exactly one quote in it. Raises SystemExit if there is none."""
     venue = STREAM_VENUES[kind]()
-    state, _ = venue.open(())
+    rows = map(json.loads, (FRAMES / kind / "expected.jsonl").read_bytes().splitlines())
+    state, _ = venue.open(sorted({row["quote"] for row in rows if "quote" in row}))
     cases = []
     for line in (FRAMES / kind / "frames.jsonl").read_bytes().splitlines():
         try:

@@ -12,7 +12,7 @@ import aiohttp
 
 from keeper.adapters.admission import Entry, enter
 from keeper.adapters.budget import LIMITING, retry_after_s
-from keeper.adapters.intake import Intake, Order
+from keeper.adapters.intake import Doubling, Intake, Order, Strangers
 from keeper.adapters.polling import RestClient
 from keeper.adapters.tuning import FeedTuning
 from keeper.adapters.watch import SilenceWatch
@@ -102,7 +102,10 @@ class Connection:
     """The venue said that it is in maintenance."""
     refused: set[SourceId] = field(default_factory=set)
     watch: SilenceWatch = field(init=False)
+    strangers: Strangers = field(init=False)
 
+    _unnamed: Doubling = field(default_factory=Doubling)
+    """Refusals that do not say of what."""
     _order: Order = field(default_factory=Order)
     _held: dict[tuple[SourceId, type], Observation] = field(default_factory=dict)
     _state: object = None
@@ -117,7 +120,7 @@ class Connection:
 
     def __post_init__(self) -> None:
         named = {source_id(self.venue.name, symbol): symbol for symbol in self.symbols}
-        self._entry = Entry(self.url)
+        self._entry, self.strangers = Entry(self.url), Strangers(self.intake, named)
         self.watch = SilenceWatch(self, self.rest, self.intake, self._order, named, self.tuning)
 
     @property
@@ -249,11 +252,13 @@ class Connection:
         return step.replies
 
     def _take(self, observations: Sequence[Observation], heard_at: float) -> None:
-        watch, intake = self.watch, self.intake
+        watch, intake, ours = self.watch, self.intake, False
         for observation in observations:
             source = observation.source
             if source not in watch.symbols:
+                self.strangers.heard(source, observation.received_at)
                 continue
+            ours = True
             if isinstance(observation, _STEADY):
                 watch.hear(source, heard_at)
             if intake.records:
@@ -264,7 +269,7 @@ class Connection:
                 intake.admit(observation, self._order)
             else:
                 self._held[source, type(observation)] = observation
-        if not self.delivering or not self.current:
+        if ours and not (self.delivering and self.current):
             self.delivering = True
             self.changed()
 
@@ -278,8 +283,11 @@ class Connection:
 
     def _obey(self, event: VenueEvent) -> None:
         now = self.clock.now()
-        sources = tuple(source_id(self.venue.name, symbol) for symbol in event.symbols)
+        named = [source_id(self.venue.name, symbol) for symbol in event.symbols]
+        sources = self.strangers.without(named, now)
         match event.kind:
+            case "subscribed" | "symbol_refused" if named and not sources:
+                pass  # said of others, and so not of ours
             case "subscribed":
                 self.intake.tell("subscribed", sources or self.sources, now)
             case "symbol_refused":
@@ -306,10 +314,12 @@ class Connection:
 
     def refuse(self, sources: Iterable[SourceId], reason: str) -> None:
         """The venue does not know these; the others go on."""
-        fresh = tuple(s for s in sources if s not in self.refused)
-        self.refused.update(fresh)
-        self.intake.tell("symbol_refused", fresh, self.clock.now(), detail=reason)
-        self.changed()
+        named = tuple(sources)
+        fresh = tuple(s for s in named if s not in self.refused)
+        if fresh or (not named and self._unnamed.one_more()):
+            self.refused.update(fresh)
+            self.intake.tell("symbol_refused", fresh, self.clock.now(), detail=reason)
+            self.changed()
 
     async def _greet(self, socket: Socket, opening: Iterable[Message]) -> None:
         await asyncio.sleep(self.tuning.settle_of(self.venue))

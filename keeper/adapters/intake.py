@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
 from keeper.adapters.bench import FRESH, Bench, BenchRules, judge
@@ -34,6 +34,41 @@ class Order:
             return False
         self.reached[key] = (at or last_at, sequence if sequence is not None else last_sequence)
         return True
+
+
+@dataclass(slots=True)
+class Doubling:
+    """Counts what a venue may repeat for ever; worth telling whenever the number has doubled."""
+
+    count: int = 0
+
+    def one_more(self) -> bool:
+        self.count += 1
+        return self.count & (self.count - 1) == 0
+
+
+@dataclass(slots=True)
+class Strangers:
+    """Symbols that a venue speaks of and nobody asked for: ignored, counted, and told now and then."""
+
+    intake: Intake
+    asked: Container[SourceId]
+    number: Doubling = field(default_factory=Doubling)
+
+    def without(self, sources: Iterable[SourceId], at: Timestamp) -> tuple[SourceId, ...]:
+        """Those of `sources` that were asked for."""
+        known = []
+        for source in sources:
+            if source in self.asked:
+                known.append(source)
+            else:
+                self.heard(source, at)
+        return tuple(known)
+
+    def heard(self, source: SourceId, at: Timestamp) -> None:
+        if self.number.one_more():
+            detail = f"{self.number.count} about what was not asked for, the last about {source}"
+            self.intake.tell("frame_dropped", (), at, reason="not_asked_for", detail=detail)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from keeper.app.endpoints import stream_endpoints
 from keeper.app.venues import venue_of
 from keeper.app.world import World
 from keeper.domain.ids import MarketId
+from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.market import MarketPlan, by_component
 from keeper.domain.pricing import components
 from keeper.runtime.supervisor import Service
@@ -24,16 +25,20 @@ from keeper.settings.specs import index_spec
 
 
 def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
-    """One service per venue, with every symbol that any market wants of it. Raises ConfigError or KeyPermissionError."""
+    """One service per venue, with every symbol that any market wants of it, and trades where an index goes by them. Raises ConfigError or KeyPermissionError."""
     wanted: dict[str, dict[str, None]] = {}
+    traded: dict[str, set[str]] = {}
     for market in settings.markets:
+        for source in market.sources if INDEX_METHODS[market.index.method].by_volume else ():
+            traded.setdefault(source.kind, set()).add(source.symbol)
         for source in (*market.sources, *market.references):
             wanted.setdefault(source.kind, {})[source.symbol] = None
         if market.book is not None:
             wanted.setdefault(market.book.kind, {})[market.book.symbol] = None
     services: dict[str, Service] = {}
     for kind, symbols in sorted(wanted.items()):
-        venue, chosen = venue_of(settings, kind), tuple(sorted(symbols))
+        venue = venue_of(settings, kind, trades=frozenset(traded.get(kind, ())))
+        chosen = tuple(sorted(symbols))
         feed = feed_of(venue, chosen, world.clock, world.draws(kind), world.sessions(kind))
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service

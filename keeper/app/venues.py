@@ -13,12 +13,14 @@ from keeper.settings.models import Settings
 from keeper.settings.options import build
 
 
-def venue_of(settings: Settings, kind: str, environ: Mapping[str, str] | None = None) -> StreamVenue[Any]:
-    """Reads the key's file. Raises ConfigError or KeyPermissionError."""
+def venue_of(
+    settings: Settings, kind: str, environ: Mapping[str, str] | None = None, trades: frozenset[str] = frozenset()
+) -> StreamVenue[Any]:
+    """`trades`: the symbols whose trades are wanted besides. Reads the key's file. Raises ConfigError or KeyPermissionError."""
     registry, found = STREAM_VENUES if kind in STREAM_VENUES else BOOK_VENUES, settings.venues.get(kind)
     given = {} if found is None else {"url": found.url, "rest_url": found.rest_url}
     options = {name: value for name, value in given.items() if value is not None}
-    return build(registry, kind, options, f"venues.{kind}", key=_key(settings, kind, environ))
+    return build(registry, kind, options, f"venues.{kind}", key=_key(settings, kind, environ), trades=trades)
 
 
 def _key(settings: Settings, kind: str, environ: Mapping[str, str] | None) -> Secret | None:

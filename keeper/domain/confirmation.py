@@ -8,7 +8,8 @@ long as the confirmation took: a crash that goes on is not asked again at every 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from keeper.domain.numbers import BPS
 from keeper.domain.screening import PricedQuote
@@ -18,8 +19,8 @@ LONGEST_STEP_NS = SECOND
 """Two observations further apart count as this far apart: what happened between them was not seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmationState:
+# A tuple and not a dataclass, because each tick makes it anew for each market.
+class ConfirmationState(NamedTuple):
     """`direction` is that of the move being confirmed: 1, −1, or 0 for none."""
 
     direction: int = 0
@@ -33,7 +34,7 @@ class ConfirmationState:
 
     def interrupted(self) -> ConfirmationState:
         """Nothing was observed: the time until the next observation does not count as agreed."""
-        return self if self.agreed_at is None else replace(self, agreed_at=None)
+        return self if self.agreed_at is None else self._replace(agreed_at=None)
 
     def idle(self) -> ConfirmationState:
         """Nothing to confirm now; an earned trust stays."""

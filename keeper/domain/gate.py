@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from keeper.domain.confirmation import Confirmation, ConfirmationState, backers
 from keeper.domain.index import IndexPrice, Withheld
@@ -38,15 +39,14 @@ class Doubt(StrEnum):
     """Nothing is wrong any more; the confirmation runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+# Tuples and not dataclasses, because each tick makes them anew for each market.
+class Open(NamedTuple):
     """`since` the instant it opened."""
 
     since: Timestamp
 
 
-@dataclass(frozen=True, slots=True)
-class Shut:
+class Shut(NamedTuple):
     reasons: tuple[Doubt, ...]
     since: Timestamp
 
@@ -61,8 +61,7 @@ class GateInputs:
     paused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PriceRange:
+class PriceRange(NamedTuple):
     """Lowest and highest index seen in the bucket that starts at `from_s`."""
 
     from_s: int
@@ -70,8 +69,7 @@ class PriceRange:
     high_e18: int
 
 
-@dataclass(frozen=True, slots=True)
-class GateState:
+class GateState(NamedTuple):
     """Shut at the start. `shut_ns` is all the time that it was seen shut."""
 
     is_open: bool = False
@@ -79,7 +77,7 @@ class GateState:
     stepped_at: Timestamp | None = None
     shut_ns: int = 0
     window: tuple[PriceRange, ...] = ()
-    confirmation: ConfirmationState = field(default_factory=ConfirmationState)
+    confirmation: ConfirmationState = ConfirmationState()
 
 
 @dataclass(frozen=True, slots=True)

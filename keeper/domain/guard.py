@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from keeper.domain.confirmation import Confirmation, ConfirmationState, backers
 from keeper.domain.index import IndexPrice
@@ -18,8 +19,8 @@ class HeldReason(StrEnum):
     """Enough back it, but not for long enough yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+# Tuples and not dataclasses, because each tick makes them anew for each market.
+class Pass(NamedTuple):
     """`jump_bps` from the anchor, rounded down; `confirmed` if that made it a jump."""
 
     price_e18: int
@@ -36,8 +37,7 @@ class Held:
     jump_bps: int
 
 
-@dataclass(frozen=True, slots=True)
-class GuardState:
+class GuardState(NamedTuple):
     """`passed_e18` is the last price that passed, at the start the chain's, or None.
 
     The anchor is the price that jumps are measured from: the last passed when it was set, at `anchored_at`.
@@ -47,7 +47,7 @@ class GuardState:
     anchor_e18: int | None = None
     anchored_at: Timestamp | None = None
     held_since: Timestamp | None = None
-    confirmation: ConfirmationState = field(default_factory=ConfirmationState)
+    confirmation: ConfirmationState = ConfirmationState()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Guard:
 
     def skip(self, state: GuardState) -> GuardState:
         """The index was withheld: whatever was being confirmed was not confirmed meanwhile."""
-        return replace(state, confirmation=state.confirmation.interrupted())
+        return state._replace(confirmation=state.confirmation.interrupted())
 
     def step(self, state: GuardState, index: IndexPrice, now: Timestamp) -> tuple[GuardState, Pass | Held]:
         price = index.price_e18

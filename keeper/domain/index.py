@@ -127,10 +127,18 @@ class Withheld:
 
 
 def index_price(
-    spec: IndexSpec, quotes: Quotes, rates: Rates, last_e18: int | None, now: Timestamp
+    spec: IndexSpec,
+    quotes: Quotes,
+    rates: Rates,
+    last_e18: int | None,
+    now: Timestamp,
+    before: Sequence[PricedQuote] = (),
 ) -> IndexPrice | Withheld:
-    """Screen, convert, drop outliers, count the quorum, aggregate. `last_e18` is asked only when two sources are left."""
-    inputs, rejected = screen(spec, quotes, rates, now)
+    """Screen, convert, drop outliers, count the quorum, aggregate. `last_e18` is asked only when two sources are left.
+
+    `before` are the inputs of an earlier result of the same spec: they save work and change nothing.
+    """
+    inputs, rejected = screen(spec, quotes, rates, now, before)
     kept, price = inputs, unanimous(spec, inputs)
     if price is None:
         kept = without_outliers(spec, inputs, _votes(inputs), rejected)

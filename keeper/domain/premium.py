@@ -37,12 +37,12 @@ def _fill(levels: Sequence[Level], notional_e18: int) -> Fill | None:
     """Takes `notional_e18` of quote currency from the levels. The last one is cut, not rounded: the quotient stays exact."""
     left = notional_e18 * E18
     base = 0
-    for level in levels:
-        value = level.price_e18 * level.size_e18
+    for price, size in levels:
+        value = price * size
         if value >= left:
-            return Fill(notional_e18 * E18 * level.price_e18, base * level.price_e18 + left)
+            return Fill(notional_e18 * E18 * price, base * price + left)
         left -= value
-        base += level.size_e18
+        base += size
     return None
 
 

@@ -25,20 +25,21 @@ def price_component(
     now: Timestamp,
     states: Mapping[IndexId, IndexState] = _NONE,
     traded: Mapping[IndexId, Mapping[SourceId, Traded]] = _NONE,
+    before: Mapping[IndexId, IndexPrice | Withheld] = _NONE,
 ) -> Mapping[IndexId, IndexPrice | Withheld]:
     """Every index of one component at `now`. `specs` in the order that `components` gives; `last` prices scaled 1e18.
 
     `states` are what indices with a memory left at their last tick (`fold.after` of each result), `traded` what the sources
-    of those that go by trades traded.
+    of those that go by trades traded. `before` are earlier results of these specs: they save work and change nothing.
     """
     priced: dict[IndexId, IndexPrice | Withheld] = {}
     for spec in specs:
-        (rates, telling), before = rates_of(spec, priced), last.get(spec.id)
+        (rates, telling), level, earlier = rates_of(spec, priced), last.get(spec.id), before.get(spec.id)
         if spec.composed:
-            given = Given(before, states.get(spec.id, START), traded.get(spec.id, _NONE))
+            given = Given(level, states.get(spec.id, START), traded.get(spec.id, _NONE))
             found = composed_price(spec, quotes, rates, given, now)
         else:
-            found = index_price(spec, quotes, rates, before, now)
+            found = index_price(spec, quotes, rates, level, now, () if earlier is None else earlier.inputs)
         if telling and isinstance(found, IndexPrice):
             found = replace(found, flags=(*found.flags, *rate_flags(spec, priced, found)))
         priced[spec.id] = found
@@ -53,6 +54,15 @@ def rates_behind(specs: Iterable[IndexSpec]) -> Mapping[IndexId, tuple[IndexId, 
         return {found for need in _needs(by_id[index]) for found in (need, *behind(need))}
 
     return {index: tuple(sorted(behind(index))) for index in by_id}
+
+
+def users_of(specs: Iterable[IndexSpec]) -> Mapping[SourceId, tuple[IndexId, ...]]:
+    """For each source the indices that it has a vote in, in the order of `specs`."""
+    found: dict[SourceId, tuple[IndexId, ...]] = {}
+    for spec in specs:
+        for source in spec.sources:
+            found[source.source] = (*found.get(source.source, ()), spec.id)
+    return found
 
 
 def components(specs: Iterable[IndexSpec]) -> tuple[tuple[IndexSpec, ...], ...]:

@@ -5,7 +5,7 @@ The order of the tests is the order of `Rejected`; the first that applies is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -153,46 +153,61 @@ def priced(
     return _new(PricedQuote, (source, quote, price, stated, rate))
 
 
-def screen(spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp) -> tuple[list[PricedQuote], list[Rejection]]:
+def screen(
+    spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp, before: Sequence[PricedQuote] = ()
+) -> tuple[list[PricedQuote], list[Rejection]]:
     """Votes in the order of the spec's sources, and the refused; outliers are judged afterwards, against the votes.
 
-    A timely quote with a narrow book passes here, in one sweep: most of what an index costs is spent in these lines. All
-    others go to `priced`, which says the same of every quote and knows the reasons.
+    `before` are votes that this spec had at another instant: they save work and change nothing.
+    """
+    accepted, rejected = _swept(spec, quotes, rates, now, {vote[0].source: vote for vote in before})
+    if spec.frozen_after_ns is not None:
+        accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
+    return accepted, rejected
+
+
+def _swept(
+    spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp, before: Mapping[SourceId, PricedQuote]
+) -> tuple[list[PricedQuote], list[Rejection]]:
+    """A timely quote with a narrow book passes here, in one sweep: most of what an index costs is spent in these lines.
+
+    So does one that voted before, with its rate unchanged. All others go to `priced`, which says the same of every quote and
+    knows the reasons.
     """
     accepted: list[PricedQuote] = []
     rejected: list[Rejection] = []
     newest, max_spread_bps = now + spec.max_skew_ns, spec.max_spread_bps
     for source in spec.sources:
-        quote = quotes.get(source.source)
+        name = source.source
+        quote = quotes.get(name)
         if quote is not None:
             received, observed, oldest = quote.received_at, quote.observed_at, now - source.max_age_ns
-            bid, ask = quote.bid_e18, quote.ask_e18
-            if (
-                oldest <= received <= newest
-                and (
-                    now - quote.changed_at <= source.quiet_max_ns if observed is None else oldest <= observed <= newest
-                )
-                and bid is not None
-                and ask is not None
-                and 0 < bid <= ask
-                and (ask - bid) * _MID_BPS <= max_spread_bps * (doubled := bid + ask)
+            if oldest <= received <= newest and (
+                now - quote.changed_at <= source.quiet_max_ns if observed is None else oldest <= observed <= newest
             ):
-                price = stated = doubled // 2
-                multiplier, rate = source.multiplier_e18, rates.get(source.quote)
-                if multiplier != E18:
-                    price = price * multiplier // E18
-                if type(rate) is int:
-                    price = price * rate // E18
-                if price > 0 and (rate is None or type(rate) is int):
-                    accepted.append(_new(PricedQuote, (source, quote, price, stated, rate)))
+                vote, rate = before.get(name), rates.get(source.quote)
+                if vote is not None and vote[1] is quote and vote[4] == rate:
+                    accepted.append(vote)
                     continue
-        vote = priced(source, quote, spec, rates, now)
-        if isinstance(vote, PricedQuote):
-            accepted.append(vote)
+                bid, ask = quote.bid_e18, quote.ask_e18
+                if (
+                    bid is not None
+                    and ask is not None
+                    and 0 < bid <= ask
+                    and (ask - bid) * _MID_BPS <= max_spread_bps * (doubled := bid + ask)
+                    and source.multiplier_e18 == E18
+                ):
+                    price = stated = doubled // 2
+                    if type(rate) is int:
+                        price = price * rate // E18
+                    if price > 0 and (rate is None or type(rate) is int):
+                        accepted.append(_new(PricedQuote, (source, quote, price, stated, rate)))
+                        continue
+        judged = priced(source, quote, spec, rates, now)
+        if isinstance(judged, PricedQuote):
+            accepted.append(judged)
         else:
-            rejected.append(Rejection(source.source, vote.reason, vote.detail))
-    if spec.frozen_after_ns is not None:
-        accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
+            rejected.append(Rejection(name, judged.reason, judged.detail))
     return accepted, rejected
 
 

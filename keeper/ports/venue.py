@@ -161,6 +161,17 @@ class StreamVenue(Protocol[S]):
 
 
 @runtime_checkable
+class TradeVenue(StreamVenue[S], Protocol[S]):
+    """A venue that tells trades besides, of those symbols of a connection that `trades` names and of no others."""
+
+    @property
+    def gives_trades(self) -> bool: ...
+
+    @property
+    def trades(self) -> frozenset[str]: ...
+
+
+@runtime_checkable
 class AdmittingVenue(Protocol):
     """A venue that must be asked by HTTP before each connection: a StreamVenue with these besides.
 

@@ -16,7 +16,7 @@ from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld, With
 from keeper.domain.index_state import IndexState, restored_state
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.numbers import BPS, decimal_of, text_of
-from keeper.domain.pricing import price_component, rates_behind
+from keeper.domain.pricing import price_component, rates_behind, users_of
 from keeper.domain.quote import Depth, Quote, Trade
 from keeper.domain.rates.fold import RateState
 from keeper.domain.tape import Tapes
@@ -49,7 +49,13 @@ class Folds:
     tapes: Tapes = field(default_factory=Tapes)
     priced: Mapping[SourceId, Quote] = field(default_factory=dict)
     """The quotes of the last tick."""
+    indices: dict[IndexId, IndexPrice | Withheld] = field(default_factory=dict)
+    """What each index came to last."""
     rates: Mapping[IndexId, tuple[IndexId, ...]] = field(default_factory=dict)
+    users: Mapping[SourceId, tuple[IndexId, ...]] = field(default_factory=dict)
+    """The indices that each source has a vote in."""
+    converting: frozenset[IndexId] = frozenset()
+    """The indices that convert for others."""
     halted: set[MarketId] = field(default_factory=set)
     told: dict[str, str] = field(default_factory=dict)
     flagged: dict[IndexId, tuple[IndexFlag, ...]] = field(default_factory=dict)
@@ -114,7 +120,9 @@ class PricingService:
     folds: Folds = field(default_factory=Folds)
 
     def __post_init__(self) -> None:
-        self.folds.rates, self.folds.tapes = rates_behind(self.specs), Tapes.of(self.specs)
+        folds = self.folds
+        folds.rates, folds.tapes, folds.users = rates_behind(self.specs), Tapes.of(self.specs), users_of(self.specs)
+        folds.converting = frozenset(rate for behind in folds.rates.values() for rate in behind)
 
     @property
     def name(self) -> str:
@@ -158,8 +166,10 @@ class PricingService:
         quotes = self.boards.quotes.snapshot()
         last, accepted = dict(self.folds.last), dict(self.folds.accepted)
         specs = self.specs if moved is None else self._concerned(moved)
-        indices = price_component(specs, quotes, last, now, self.folds.states, self.folds.tapes.traded(now))
+        traded, before = self.folds.tapes.traded(now), self.folds.indices
+        indices = price_component(specs, quotes, last, now, self.folds.states, traded, before)
         self.folds.priced = quotes
+        before.update(indices)
         for index, priced in indices.items():
             if isinstance(priced, IndexPrice):
                 self.folds.last[index] = priced.exact_e18
@@ -182,13 +192,10 @@ class PricingService:
 
     def _concerned(self, moved: Collection[SourceId]) -> tuple[IndexSpec, ...]:
         """The indices of these sources and those that convert for them; all, if one of theirs converts for others."""
-        rates = {peg.index for spec in self.specs for peg in spec.conversions.values()}
-        wanted = {spec.id for spec in self.specs if any(source.source in moved for source in spec.sources)}
-        if wanted & rates:
+        wanted = {index for source in moved for index in self.folds.users.get(source, ())}
+        if not wanted.isdisjoint(self.folds.converting):
             return self.specs
-        for spec in reversed(self.specs):
-            if spec.id in wanted:
-                wanted.update(peg.index for peg in spec.conversions.values())
+        wanted.update(rate for index in tuple(wanted) for rate in self.folds.rates[index])
         return tuple(spec for spec in self.specs if spec.id in wanted)
 
     def accept(self, market: MarketId) -> bool:

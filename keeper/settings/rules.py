@@ -153,16 +153,22 @@ def _wants_trades(market: MarketSettings) -> bool:
     return method is not None and method.by_volume
 
 
+def _trading(known: Registries) -> list[str]:
+    """Venues that tell trades besides quotes."""
+    return sorted(kind for kind, venue in (known.venues or {}).items() if getattr(venue, "gives_trades", False))
+
+
 def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
     """Names that must stand in a registry."""
     if known.venues is not None:
         for number, source in enumerate(market.sources):
             if source.kind not in known.venues:
                 yield Complaint(("sources", number, "kind"), unknown_venue(source.kind, known.venues))
-            elif _wants_trades(market) and not getattr(known.venues[source.kind], "gives_trades", False):
+            elif _wants_trades(market) and source.kind not in _trading(known):
                 yield Complaint(
                     ("sources", number, "kind"),
-                    f"{source.kind} gives this keeper quotes and no trades, which method {market.index.method} goes by",
+                    f"{source.kind} gives this keeper quotes and no trades, which method {market.index.method} goes by;"
+                    f" trades come from {', '.join(_trading(known))}",
                 )
         for number, source in enumerate(market.references):
             if source.kind not in known.venues:

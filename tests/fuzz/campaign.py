@@ -51,18 +51,20 @@ class Line:
         return sane_step(self.prey.kind, step)
 
 
-def campaign(frames: int, seed: int, *, watch_memory: bool = False, most_faults: int = 20) -> Outcome:
-    """Each frame follows from seed and number alone, but for the state of its connection."""
+def campaign(
+    frames: int, seed: int, *, watch_memory: bool = False, most_faults: int = 20, only: str | None = None
+) -> Outcome:
+    """Each frame follows from seed and number alone, but for the state of its connection. `only`: one venue's parsers."""
     hunted = prey()
-    lines = [Line(each) for each in hunted]
+    lines = [Line(each) for each in hunted if only in (None, each.kind)]
     everything = [frame for each in hunted for frame in each.frames]
-    outcome, kept = Outcome(), 0
+    outcome, kept, salt = Outcome(), 0, "" if only is None else f"{only}:"
     if watch_memory:
         tracemalloc.start()
     for number in range(frames):
         if watch_memory and number == min(WARM, frames // 2):
             kept = _kept()
-        _one(number, Random(f"{seed}:{number}"), lines, everything, outcome)
+        _one(number, Random(f"{salt}{seed}:{number}"), lines, everything, outcome)
         if len(outcome.faults) >= most_faults:
             break
     if watch_memory:
@@ -71,6 +73,11 @@ def campaign(frames: int, seed: int, *, watch_memory: bool = False, most_faults:
         if outcome.grown > MAX_GROWTH:
             outcome.faults.append(f"{outcome.grown} bytes were kept")
     return outcome
+
+
+def leg(kind: str, frames: int, seed: int) -> Outcome:
+    """A campaign against one venue, with an eye on the memory."""
+    return campaign(frames, seed, watch_memory=True, only=kind)
 
 
 def _kept() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,13 @@ def _prey(kind: str, venue: Any) -> Prey:
         return Prey(kind, venue, ("BTC-USD", "X"), OWN_BOOK, (), bytes)
     frames = [line.encode() for line in (folder / "frames.jsonl").read_text(encoding="utf-8").splitlines()]
     controls = [row["frame"].encode() for row in _rows(folder / "control.jsonl")]
-    expected, answers = _rows(folder / "expected.jsonl"), _rows(folder / "rest.jsonl")
+    expected, answers = _rows(folder / "expected.jsonl"), list(_rows(folder / "rest.jsonl"))
     symbols = sorted({row["quote"] for row in expected if "quote" in row} | {row["symbol"] for row in answers})
+    if getattr(venue, "gives_trades", False):
+        trades = list(_rows(folder / "trades.jsonl"))
+        frames += [row["frame"].encode() for row in trades]
+        named = {told["symbol"] for row in trades for told in row["trades"]}
+        symbols, venue = sorted({*symbols, *named}), replace(venue, trades=frozenset(named))
     bodies = tuple((row["symbol"], row["status"], row["body"].encode()) for row in answers)
     return Prey(kind, venue, tuple(symbols), (*frames, *controls), bodies, _pack(kind))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,10 @@ def test_campaign__of_some_thousand_frames__ends_in_nothing_but_protocol_errors(
         refused, read = outcome.counts[kind, "refused"], outcome.counts[kind, "quotes"] + outcome.counts[kind, "events"]
         assert refused > 50, f"{kind} is hardly tried"
         assert read > 5, f"{kind}: nothing gets through, so what is behind the first look is not tried"
+    for hunted in prey():
+        if hunted.kind in STREAM_VENUES:
+            tried = sum(count for (name, _), count in outcome.counts.items() if name == f"{hunted.kind}:rest")
+            assert tried > 20, f"{hunted.kind}: its answers over HTTP are hardly tried"
 
 
 def test_campaign__again_with_its_seed__is_the_same() -> None:
@@ -98,7 +103,8 @@ FOUND: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(("kind", "frame", "named"), FOUND, ids=[f"{kind}-{named}" for kind, _, named in FOUND])
 def test_found__by_campaigns__is_a_protocol_error_now(kind: str, frame: str, named: str) -> None:
     venue = STREAM_VENUES[kind]()
-    state = {7: "A"} if kind == "bitfinex" else venue.open(("A",))[0]
+    state: Any = venue.open(("A",))[0]
+    state = state.given(7, "A") if kind == "bitfinex" else state
     sent = gzip.compress(frame.encode()) if kind == "htx" else frame.encode()
     with pytest.raises(FeedProtocolError, match=named):
         venue.step(state, sent, NOW)

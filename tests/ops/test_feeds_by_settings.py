@@ -20,9 +20,13 @@ from keeper.app.world import World
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.venues import DEVNET_VENUES
 from keeper.devnet.venues.pyth_hermes import PythHermesServer
+from keeper.domain.index import IndexPrice
+from keeper.domain.pricing import price_component
+from keeper.domain.tape import Tapes
 from keeper.runtime.pulse import Pulse
 from keeper.settings.load import load
 from keeper.settings.models import Settings
+from keeper.settings.specs import index_spec
 from tests.services.fakes import RecordingLog, RecordingMeter
 from tests.settings.examples import GLOBAL, INDEX, written
 
@@ -77,6 +81,52 @@ async def test_feeds__of_every_transport__fill_the_board(settings: Settings) -> 
         await asyncio.gather(*tasks, return_exceptions=True)
     assert log.of("feed.connected")
     assert KEY not in repr(log)
+
+
+TRADED = {"binance": "BTCUSDT", "okx": "BTC-USDT", "coinbase": "BTC-USD", "bitstamp": "btcusd"}
+
+
+async def test_trades__are_asked_of_an_index_that_goes_by_them__and_of_no_other(tmp_path: Path) -> None:
+    """By volume BTC-USD is priced from four venues' trades; ETH-USD's venue is quoted only, on the same connection."""
+    market = HiddenMarket(SystemClock())
+    async with AsyncExitStack() as stack:
+        servers: dict[str, Any] = {kind: DEVNET_VENUES[kind](market, rate_hz=20.0) for kind in TRADED}
+        options = {kind: (await stack.enter_async_context(server)).options() for kind, server in servers.items()}
+        venues = [
+            f"  {kind}: {{{', '.join(f'{k}: {v!r}' for k, v in found.items())}}}" for kind, found in options.items()
+        ]
+        quoted = [f"  - {{kind: {kind}, symbol: {symbol}}}" for kind, symbol in TRADED.items()]
+        other = [line.replace("BTC", "ETH").replace("btc", "eth") for line in quoted]
+        tail = "guard: {confirm_sources: 2, confirm_quote_groups: 1}"
+        rules = "min_sources: 3, min_quote_groups: 1}"
+        btc = ["market: BTC-USD", "sources:", *quoted, f"index: {{method: vwap, window_s: 30, {rules}", tail]
+        eth = ["market: ETH-USD", "sources:", *other, f"index: {{method: median, {rules}", tail]
+        keeper = GLOBAL.replace("markets: [", "venues:\n" + "\n".join(venues) + "\nmarkets: [")
+        path = written(tmp_path, keeper=keeper, BTC="\n".join(btc), USDT="\n".join(eth))
+        settings = load(path, REGISTRIES, {})
+        boards = Boards()
+        world = World(SystemClock(), RecordingLog(), RecordingMeter(), Pulse(SystemClock()), None, None)  # type: ignore[arg-type]
+        btc_spec = index_spec(settings.market("BTC-USD"))
+        tapes = Tapes.of([btc_spec])
+        boards.trades.follow(tapes.heard)
+        tasks = [asyncio.create_task(service.run()) for service in feeds(settings, world, boards).values()]
+        sources = {f"{kind}:{symbol}" for kind, symbol in TRADED.items()}
+        both = sources | {source.replace("BTC", "ETH").replace("btc", "eth") for source in sources}
+        try:
+            async with asyncio.timeout(10):
+                while not (sources <= set(boards.trades.snapshot()) and both <= set(boards.quotes.snapshot())):
+                    await boards.quotes.changed(boards.quotes.version)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    assert set(boards.trades.snapshot()) == sources
+    now = SystemClock().now()
+    priced = price_component([btc_spec], boards.quotes.snapshot(), {}, now, {}, tapes.traded(now))[btc_spec.id]
+    assert isinstance(priced, IndexPrice), priced
+    assert {vote.source for vote in priced.inputs} == sources
+    seen = [trade.price_e18 for trade in boards.trades.snapshot().values()]
+    assert min(seen) * 99 // 100 < priced.price_e18 < max(seen) * 101 // 100
 
 
 async def test_check__asks_each_for_its_ticker_in_its_own_way(settings: Settings) -> None:

@@ -366,7 +366,10 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         BTC,
         "method: clamped_weighted_mean, ",
         "method: vwap, window_s: 30, ",
-        "5:6: sources[0].kind: binance gives this keeper quotes and no trades, which method vwap goes by",
+        (
+            "7:6: sources[2].kind: kraken gives this keeper quotes and no trades, which method vwap goes by;"
+            " trades come from binance, bitstamp, coinbase, okx"
+        ),
     ),
     (
         "trim",

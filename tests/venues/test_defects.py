@@ -10,27 +10,36 @@ import asyncio
 import dataclasses
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+import aiohttp
 import pytest
 
+from keeper.adapters.admission import Entry
 from keeper.adapters.attestor import LocalAttestor
 from keeper.adapters.backoff import ceiling_s
+from keeper.adapters.bench import BenchRules
+from keeper.adapters.budget import Budget
+from keeper.adapters.connection import Connection
+from keeper.adapters.intake import Intake
+from keeper.adapters.polling import RestClient
 from keeper.adapters.signers.curve import signing_key
 from keeper.adapters.signers.key_signer import KeySigner
 from keeper.adapters.sources import STREAM_VENUES
 from keeper.adapters.sources.cryptocom import Cryptocom
 from keeper.adapters.sources.gate import Gate
+from keeper.adapters.websocket import open_session
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.venues import DEVNET_VENUES
 from keeper.devnet.venues.cryptocom import CryptocomServer
 from keeper.devnet.venues.venue import VenueServer
-from keeper.domain.aggregation import INDEX_METHODS
-from keeper.domain.ids import DeploymentId
+from keeper.domain.ids import DeploymentId, source_id
 from keeper.domain.index import IndexPrice, index_price
+from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.quote import Quote
 from keeper.domain.report import PriceReport
 from keeper.domain.screening import Refusal, Rejected, stated_price
@@ -39,7 +48,7 @@ from keeper.errors import FeedProtocolError, SignerUnavailable
 from keeper.ports.venue import StreamVenue
 from tests.architecture.code import ROOT
 from tests.domain.pricing.builders import NOW, after, board, quote, usd
-from tests.venues.harness import HASTY, HERE, WallClock, documents, lines, moving, running, server_until
+from tests.venues.harness import HASTY, HERE, Heard, WallClock, documents, lines, moving, running, server_until
 
 _RULES, _WIRE = "tests/adapters/feeds/test_rules.py", "tests/adapters/feeds/test_wire.py"
 _FEED, _CONTRACT, _HERE = (
@@ -120,6 +129,7 @@ COVERED: Mapping[str, tuple[str, ...]] = {
     "prices read as floats": (f"{_HERE}::test_price__with_eighteen_decimals__keeps_each_of_them",),
     "a crossed book averaged": (f"{_HERE}::test_crossed_book__is_told_as_it_is_and_refused_as_a_price",),
     "a price under the wrong name": (f"{_HERE}::test_symbol__that_was_not_asked_for__is_not_believed",),
+    "memory that a venue fills with names": (f"{_HERE}::test_symbols__that_nobody_asked_for__leave_nothing_behind",),
 }
 """Defect → the tests that would show it. The first sixteen are numbered."""
 
@@ -210,7 +220,7 @@ def test_index_time__is_that_of_its_inputs__not_of_the_refused() -> None:
     assert result.oldest() == after(-3)
 
 
-@pytest.mark.parametrize("method", sorted(INDEX_METHODS))
+@pytest.mark.parametrize("method", sorted(name for name, method in INDEX_METHODS.items() if not method.by_group))
 def test_source_without_a_quote__leaves_the_others_their_price(method: str) -> None:
     quotes = board(*(quote(name, 100) for name in ("a", "b", "c")))
     result = index_price(usd("a", "b", "c", "unknown", method=method), quotes, {}, None, NOW)
@@ -376,6 +386,100 @@ async def test_symbol__that_was_not_asked_for__is_not_believed(kind: str) -> Non
         async with running(STREAM_VENUES[kind](**server.options()), (asked,), PATIENT) as heard:
             await heard.until(lambda: len(heard.quotes) >= wanted)
     assert {q.source for q in heard.quotes} == {f"{kind}:{asked}"}
+
+
+STRANGERS, PACKED_STRANGERS = 100_000, 10_000
+"""Packing costs the test more than reading costs the venue."""
+
+
+@dataclasses.dataclass(slots=True)
+class Reciting:
+    """A transport that hears these frames, then its end."""
+
+    frames: Iterator[str | bytes]
+    told: int = 0
+    close_code: int | None = 1000
+
+    async def receive(self) -> aiohttp.WSMessage:
+        frame = next(self.frames, None)
+        if frame is None:
+            return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSED, None, None)
+        self.told += 1
+        raw = frame.encode() if isinstance(frame, str) else frame
+        return aiohttp.WSMessage(aiohttp.WSMsgType.BINARY, raw, None)
+
+    async def send_str(self, data: str) -> None:
+        pass
+
+    async def ping(self) -> None:
+        pass
+
+    async def pong(self, message: bytes) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def _strange(kind: str) -> tuple[str, list[Callable[[int], str]]]:
+    """The symbol asked for, and recorded frames that name a symbol, each with the n-th strange name in place of it."""
+    frames, rows = lines(HERE / kind / "frames.jsonl"), documents(HERE / kind / "expected.jsonl")
+    asked = next(row["quote"] for row in rows if "quote" in row)
+    made: list[Callable[[int], str]] = []
+    for row in rows:
+        frame = frames[row["line"] - 1]
+        named = (row["quote"],) if "quote" in row else row.get("symbols", ())
+        for symbol in named if len(named) == 1 else ():
+            text = re.compile(re.escape(symbol), re.IGNORECASE)
+            made += [partial(_renamed, kind, symbol, text, frame)] * bool(text.search(frame))
+    return asked, made
+
+
+def _renamed(kind: str, symbol: str, text: re.Pattern[str], frame: str, number: int) -> str:
+    strange = f"{number:064x}" if kind == "pyth_hermes" else f"@{number}" if symbol[0] == "@" else f"Z{number}{symbol}"
+    return re.sub(r'"chanId":\d+', f'"chanId":{number}', text.sub(strange, frame))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_symbols__that_nobody_asked_for__leave_nothing_behind(kind: str) -> None:
+    """A venue that speaks of ever new ones, in prices, acknowledgements and refusals, on one connection."""
+    made, packed, heard, clock = STREAM_VENUES[kind], DEVNET_VENUES[kind].packed, Heard(), WallClock()
+    asked, templates = _strange(kind)
+    frames = PACKED_STRANGERS if packed(templates[0](0)) != templates[0](0) else STRANGERS
+    socket = Reciting(packed(templates[number % len(templates)](number)) for number in range(1_000, 1_000 + frames))
+    states: deque[object] = deque(maxlen=1)
+
+    class Watched(made):  # type: ignore[valid-type, misc]
+        def open(self, symbols: Any) -> Any:
+            states.append(super().open(symbols)[0])
+            return super().open(symbols)
+
+        def step(self, state: Any, frame: Any, received_at: Timestamp) -> Any:
+            step = super().step(state, frame, received_at)
+            states.append(step.state)
+            return step
+
+    async def dial(_entry: Entry) -> Reciting:
+        return socket
+
+    intake = Intake(kind, heard.emit, heard.notify, 2.0, BenchRules())
+    async with DEVNET_VENUES[kind](HiddenMarket(clock)) as server, open_session() as session:
+        venue = Watched(**server.options())
+        rest = RestClient(venue, session, clock, Budget(venue.limits), intake, 2.0, 65_536)
+        line = Connection(
+            venue, server.ws_url, (asked,), dial, clock, intake, rest, PATIENT, lambda: None, current=True
+        )
+        await line.run()
+    own = {source_id(kind, asked)}
+    assert socket.told == frames
+    assert len(repr(states[0])) < 2_000, "the state grew"
+    assert line.refused | set(intake.last) | set(intake.records) <= own
+    assert {source for notice in heard.notices for source in notice.sources} <= own
+    not_understood = [notice for notice in heard.notices if notice.reason == "protocol"]
+    assert len(heard.notices) - len(not_understood) < 50
+    assert not heard.observations
+    assert line.strangers.number.count + len(not_understood) >= frames // 2
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in INTERVALS])

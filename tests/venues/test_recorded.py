@@ -46,7 +46,8 @@ async def test_recorded_frames__played_over_a_socket__give_the_quotes_written_be
     frames, expected = lines(folder(kind) / "frames.jsonl"), documents(folder(kind) / "expected.jsonl")
     packed = DEVNET_VENUES[kind].packed
     wanted = [written(kind, row, packed(frames[row["line"] - 1])) for row in expected if "quote" in row]
-    symbols = sorted({row["quote"] for row in expected if "quote" in row})
+    noticed = {symbol for row in expected for symbol in row.get("symbols", ())}
+    symbols = sorted({row["quote"] for row in expected if "quote" in row} | noticed)
     dropped = sum("dropped" in row for row in expected)
     async with DEVNET_VENUES[kind](HiddenMarket(WallClock())) as server:
         server.replay(frames)

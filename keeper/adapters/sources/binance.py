@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from keeper.adapters.sources import wire
-from keeper.domain.quote import Quote
+from keeper.domain.quote import Quote, Trade
 from keeper.domain.time import Timestamp
 from keeper.errors import FeedProtocolError, RateLimited
 from keeper.ports.venue import Frame, Limits, RestRequest, Step, VenueEvent
@@ -25,6 +25,21 @@ class _BookTicker(msgspec.Struct):
     B: str
     a: str
     A: str
+
+
+class _AggTrade(msgspec.Struct):
+    """Fills of one taker order at one price, as one."""
+
+    s: str
+    a: int
+    p: str
+    q: str
+    T: int
+
+
+class _Trades(msgspec.Struct):
+    stream: str
+    data: _AggTrade
 
 
 class _Refusal(msgspec.Struct):
@@ -56,6 +71,7 @@ class _RestTicker(msgspec.Struct):
 
 
 _FRAME = msgspec.json.Decoder(_Frame)
+_TRADES = msgspec.json.Decoder(_Trades)
 _REST = msgspec.json.Decoder(_RestTicker)
 _REFUSAL = msgspec.json.Decoder(_Refusal)
 _INVALID_SYMBOL = -1121
@@ -64,12 +80,17 @@ _TOO_MANY_REQUESTS = -1003
 
 @dataclass(frozen=True, slots=True)
 class Binance:
-    """Channel `bookTicker`. It carries no time: `observed_at` is None and `sequence` is the order book's update id."""
+    """Channel `bookTicker`. It carries no time: `observed_at` is None and `sequence` is the order book's update id.
+
+    Trades come on channel `aggTrade`, with times in milliseconds.
+    """
 
     name: str = "binance"
     url: str = URL
     rest_url: str = REST_URL
+    trades: frozenset[str] = frozenset()
 
+    gives_trades: ClassVar[bool] = True
     trade_driven: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits(
         doc="https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams#general-wss-information",
@@ -91,11 +112,17 @@ class Binance:
         """The state holds the batches: an answer names only its request's number, counted from 1."""
         groups = tuple(wire.batches(tuple(symbols), self.limits.symbols_per_frame))
         return groups, [
-            wire.encode({"method": "SUBSCRIBE", "params": [f"{s.lower()}@bookTicker" for s in group], "id": number})
+            wire.encode({"method": "SUBSCRIBE", "params": self._streams(group), "id": number})
             for number, group in enumerate(groups, 1)
         ]
 
+    def _streams(self, symbols: Sequence[str]) -> list[str]:
+        books = [f"{symbol.lower()}@bookTicker" for symbol in symbols]
+        return books + [f"{symbol.lower()}@aggTrade" for symbol in symbols if symbol in self.trades]
+
     def step(self, state: tuple[tuple[str, ...], ...], frame: Frame, received_at: Timestamp) -> Step:
+        if self.trades and _is_trade(frame):
+            return Step(state, (self._trade(wire.decode(_TRADES, frame).data, received_at),))
         message = wire.decode(_FRAME, frame)
         if (ticker := message.data) is not None:
             return Step(state, (self._quote(ticker, frame, received_at),))
@@ -122,6 +149,10 @@ class Binance:
             ticker.u,
             wire.frame_hash(frame),
         )
+
+    def _trade(self, told: _AggTrade, received_at: Timestamp) -> Trade:
+        source = wire.source(self.name, wire.asked_trades(told.s, self.trades))
+        return wire.trade(source, received_at, wire.from_millis(told.T), told.p, told.q, str(told.a))
 
     def ping(self) -> None:
         """The venue pings by websocket control frames, which the transport answers."""
@@ -150,6 +181,10 @@ class Binance:
             None,
             wire.frame_hash(body),
         )
+
+
+def _is_trade(frame: Frame) -> bool:
+    return (b'@aggTrade"' in frame) if isinstance(frame, bytes) else ('@aggTrade"' in frame)
 
 
 def _batch(state: tuple[tuple[str, ...], ...], number: int | None) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
@@ -17,8 +17,20 @@ from keeper.ports.venue import HEARTBEAT, Frame, Limits, RestRequest, Step, Venu
 URL = "wss://api-pub.bitfinex.com/ws/2"
 REST_URL = "https://api-pub.bitfinex.com"
 
-State = Mapping[int, str]
-"""Channel number → symbol, as this connection's acknowledgements gave them."""
+
+class State(NamedTuple):
+    """`channels`: number → symbol, as this connection's acknowledgements gave them to the symbols asked for."""
+
+    asked: frozenset[str]
+    channels: Mapping[int, str]
+
+    def given(self, number: int, symbol: str) -> State:
+        """A symbol has one channel, the one given last; what nobody asked for has none."""
+        if symbol not in self.asked:
+            return self
+        others = {n: s for n, s in self.channels.items() if s != symbol}
+        return State(self.asked, {**others, number: symbol})
+
 
 _BID, _ASK, _LAST = 0, 2, 6
 _SEQ_ALL = 65536
@@ -83,7 +95,8 @@ class Bitfinex:
 
     def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[str]]:
         subscribe = [wire.encode({"event": "subscribe", "channel": "ticker", "symbol": symbol}) for symbol in symbols]
-        return {}, [wire.encode({"event": "conf", "flags": _SEQ_ALL}), *subscribe]
+        start = State(frozenset(symbols), {})
+        return start, [wire.encode({"event": "conf", "flags": _SEQ_ALL}), *subscribe]
 
     def step(self, state: State, frame: Frame, received_at: Timestamp) -> Step:
         if frame[:1] in ("{", b"{"):
@@ -91,7 +104,7 @@ class Bitfinex:
         data = wire.decode(_DATA, frame)
         if data.payload == "hb":
             return Step(state, events=(HEARTBEAT,))
-        symbol = state.get(data.channel)
+        symbol = state.channels.get(data.channel)
         if symbol is None or isinstance(data.payload, str):
             raise FeedProtocolError(f"channel {data.channel} was not subscribed to")
         return Step(state, (self._quote(symbol, data.payload, frame, received_at, data.sequence),))
@@ -136,8 +149,8 @@ def _control(state: State, message: _Event) -> Step:
     match message.event:
         case "subscribed":
             symbol = wire.present(message.symbol, "symbol")
-            channels = {**state, wire.present(message.channel_no, "chanId"): symbol}
-            return Step(channels, events=(VenueEvent("subscribed", (symbol,)),))
+            number = wire.present(message.channel_no, "chanId")
+            return Step(state.given(number, symbol), events=(VenueEvent("subscribed", (symbol,)),))
         case "error":
             symbols = (message.symbol,) if message.symbol else ()
             return Step(state, events=(VenueEvent("symbol_refused", symbols, f"{message.code}: {message.msg}"),))

@@ -9,14 +9,14 @@ from typing import ClassVar
 import msgspec
 
 from keeper.adapters.sources import wire
-from keeper.domain.quote import Quote
+from keeper.domain.quote import Quote, Trade
 from keeper.domain.time import Timestamp
 from keeper.errors import FeedProtocolError
 from keeper.ports.venue import HEARTBEAT, Frame, Limits, RestRequest, Step, VenueEvent
 
 URL = "wss://ws.bitstamp.net"
 REST_URL = "https://www.bitstamp.net"
-_CHANNEL = "order_book_"
+_CHANNEL, _TRADES = "order_book_", "live_trades_"
 
 
 class _Frame(msgspec.Struct):
@@ -33,6 +33,13 @@ class _Book(msgspec.Struct):
     asks: msgspec.Raw
 
 
+class _Trade(msgspec.Struct):
+    id: int
+    microtimestamp: str
+    price_str: str
+    amount_str: str
+
+
 class _Error(msgspec.Struct):
     message: str
     code: int | None = None
@@ -47,6 +54,7 @@ class _RestTicker(msgspec.Struct):
 
 _FRAME = msgspec.json.Decoder(_Frame)
 _BOOK = msgspec.json.Decoder(_Book)
+_TRADE = msgspec.json.Decoder(_Trade)
 _LEVEL = msgspec.json.Decoder(tuple[str, str])
 _ERROR = msgspec.json.Decoder(_Error)
 _REST = msgspec.json.Decoder(_RestTicker)
@@ -56,13 +64,16 @@ _REST = msgspec.json.Decoder(_RestTicker)
 class Bitstamp:
     """Channel `order_book_*`: a hundred levels a side, best first. It knows no last trade. Times in microseconds.
 
-    The venue confirms subscriptions to pairs that do not exist, and stays silent on them; REST tells.
+    The venue confirms subscriptions to pairs that do not exist, and stays silent on them; REST tells. Trades come on channel
+    `live_trades_*`.
     """
 
     name: str = "bitstamp"
     url: str = URL
     rest_url: str = REST_URL
+    trades: frozenset[str] = frozenset()
 
+    gives_trades: ClassVar[bool] = True
     trade_driven: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits(
         doc="https://www.bitstamp.net/api/#section/What-is-API",
@@ -81,13 +92,16 @@ class Bitstamp:
         return (self.url,)
 
     def open(self, symbols: Sequence[str]) -> tuple[None, Sequence[str]]:
-        return None, [wire.encode({"event": "bts:subscribe", "data": {"channel": _CHANNEL + s}}) for s in symbols]
+        channels = [_CHANNEL + symbol for symbol in symbols] + [_TRADES + s for s in symbols if s in self.trades]
+        return None, [wire.encode({"event": "bts:subscribe", "data": {"channel": each}}) for each in channels]
 
     def step(self, state: None, frame: Frame, received_at: Timestamp) -> Step:
         message = wire.decode(_FRAME, frame)
         match message.event:
             case "data":
                 return Step(state, (self._quote(message, frame, received_at),))
+            case "trade" if self.trades:
+                return Step(state, (self._trade(message, received_at),))
             case "bts:heartbeat":
                 return Step(state, events=(HEARTBEAT,))
             case "bts:subscription_succeeded":
@@ -118,6 +132,12 @@ class Bitstamp:
             None,
             wire.frame_hash(frame),
         )
+
+    def _trade(self, message: _Frame, received_at: Timestamp) -> Trade:
+        pair = wire.asked_trades(message.channel.removeprefix(_TRADES), self.trades)
+        told = wire.decode(_TRADE, bytes(message.data))
+        source, at = wire.source(self.name, pair), wire.from_micros_text(told.microtimestamp)
+        return wire.trade(source, received_at, at, told.price_str, told.amount_str, str(told.id))
 
     def ping(self) -> str:
         return '{"event":"bts:heartbeat"}'

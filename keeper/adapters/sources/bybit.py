@@ -20,8 +20,8 @@ _TOPIC = "orderbook.1."
 
 _Side = tuple[int, int] | None
 """Price and size of the best level."""
-State = Mapping[str, tuple[_Side, _Side]]
-"""Best bid and ask of each symbol: a delta names only the side that moved."""
+State = Mapping[str, tuple[_Side, _Side] | None]
+"""Best bid and ask of each symbol asked for, None before its snapshot: a delta names only the side that moved."""
 
 
 class _Book(msgspec.Struct):
@@ -96,7 +96,8 @@ class Bybit:
 
     def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[str]]:
         """One topic in each request, named after its symbol: a bad topic fails its whole request, and answers name it."""
-        return {}, [wire.encode({"op": "subscribe", "args": [_TOPIC + s], "req_id": s}) for s in symbols]
+        requests = [wire.encode({"op": "subscribe", "args": [_TOPIC + s], "req_id": s}) for s in symbols]
+        return dict.fromkeys(symbols), requests
 
     def step(self, state: State, frame: Frame, received_at: Timestamp) -> Step:
         message = wire.decode(_FRAME, frame)
@@ -105,14 +106,12 @@ class Bybit:
         if not message.topic.startswith(_TOPIC):
             raise FeedProtocolError(f"topic {message.topic!r} was not subscribed to")
         book, symbol = message.data, message.data.symbol
-        if message.type == "snapshot":
-            best: tuple[_Side, _Side] = (None, None)
-        elif symbol in state:
-            best = state[symbol]
-        else:
+        before = (None, None) if message.type == "snapshot" else state.get(symbol)
+        if before is None:
             raise FeedProtocolError(f"a {message.type} of {symbol} before its snapshot")
-        best = (_merged(best[0], book.bids), _merged(best[1], book.asks))
-        return Step({**state, symbol: best}, (self._quote(message, book, best, frame, received_at),))
+        best = (_merged(before[0], book.bids), _merged(before[1], book.asks))
+        after = {**state, symbol: best} if symbol in state else state
+        return Step(after, (self._quote(message, book, best, frame, received_at),))
 
     def _quote(
         self, message: _Frame, book: _Book, best: tuple[_Side, _Side], frame: Frame, received_at: Timestamp

@@ -17,8 +17,8 @@ from keeper.ports.venue import HEARTBEAT, Frame, Limits, RestRequest, Step, Venu
 URL = "wss://ws-feed.exchange.coinbase.com"
 REST_URL = "https://api.exchange.coinbase.com"
 
-State = Mapping[str, tuple[Quote, int]]
-"""Last ticker of each product, with its trade id."""
+State = Mapping[str, tuple[Quote, int] | None]
+"""Last ticker of each product asked for, with its trade id."""
 
 
 class _Ticker(msgspec.Struct, tag_field="type", tag="ticker"):
@@ -36,6 +36,18 @@ class _Ticker(msgspec.Struct, tag_field="type", tag="ticker"):
 class _Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
     product_id: str
     last_trade_id: int
+
+
+class _Match(msgspec.Struct, tag_field="type", tag="match"):
+    product_id: str
+    price: str
+    size: str
+    time: str
+    trade_id: int
+
+
+class _LastMatch(_Match, tag_field="type", tag="last_match"):
+    """The newest trade before the subscription."""
 
 
 class _Channel(msgspec.Struct):
@@ -63,7 +75,7 @@ class _RestError(msgspec.Struct):
     message: str
 
 
-_FRAME = msgspec.json.Decoder(_Ticker | _Heartbeat | _Subscriptions | _Error)
+_FRAME = msgspec.json.Decoder(_Ticker | _Heartbeat | _Match | _LastMatch | _Subscriptions | _Error)
 _REST = msgspec.json.Decoder(_RestTicker)
 _REST_ERROR = msgspec.json.Decoder(_RestError)
 
@@ -73,14 +85,16 @@ class Coinbase:
     """Channel `ticker` speaks on trades only, so `observed_at` is the time of the last trade.
 
     A heartbeat that names the ticker's own trade as the last one confirms the ticker, for at most `max_quiet_s` after
-    it came: a venue whose matching has stopped would otherwise look fresh for ever.
+    it came: a venue whose matching has stopped would otherwise look fresh for ever. Trades come on channel `matches`.
     """
 
     name: str = "coinbase"
     url: str = URL
     rest_url: str = REST_URL
     max_quiet_s: float = 60.0
+    trades: frozenset[str] = frozenset()
 
+    gives_trades: ClassVar[bool] = True
     trade_driven: ClassVar[bool] = True
     limits: ClassVar[Limits] = Limits(
         doc="https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits",
@@ -98,16 +112,27 @@ class Coinbase:
 
     def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[str]]:
         """One product in each message: an unknown one fails its whole message."""
-        subscribe = {"type": "subscribe", "channels": ["ticker", "heartbeat"]}
-        return {}, [wire.encode({**subscribe, "product_ids": [symbol]}) for symbol in symbols]
+        return dict.fromkeys(symbols), [
+            wire.encode({"type": "subscribe", "channels": self._channels(symbol), "product_ids": [symbol]})
+            for symbol in symbols
+        ]
+
+    def _channels(self, symbol: str) -> list[str]:
+        return ["ticker", "heartbeat", "matches"] if symbol in self.trades else ["ticker", "heartbeat"]
 
     def step(self, state: State, frame: Frame, received_at: Timestamp) -> Step:
         message = wire.decode(_FRAME, frame)
         if isinstance(message, _Ticker):
-            quote = self._quote(message, frame, received_at)
-            return Step({**state, message.product_id: (quote, message.trade_id)}, (quote,))
+            quote, product = self._quote(message, frame, received_at), message.product_id
+            after = {**state, product: (quote, message.trade_id)} if product in state else state
+            return Step(after, (quote,))
         if isinstance(message, _Heartbeat):
             return Step(state, events=(HEARTBEAT,), confirmations=self._confirmed(state, message, received_at))
+        if isinstance(message, _Match):
+            product = wire.asked_trades(message.product_id, self.trades)
+            at, source = wire.from_iso(message.time), wire.source(self.name, product)
+            number = str(message.trade_id)
+            return Step(state, (wire.trade(source, received_at, at, message.price, message.size, number),))
         if isinstance(message, _Subscriptions):
             products = {p for channel in message.channels if channel.name == "ticker" for p in channel.product_ids}
             return Step(state, events=(VenueEvent("subscribed", tuple(sorted(products))),))
@@ -128,8 +153,10 @@ class Coinbase:
         )
 
     def _confirmed(self, state: State, heartbeat: _Heartbeat, received_at: Timestamp) -> tuple[Quote, ...]:
-        quote, trade_id = state.get(heartbeat.product_id, (None, None))
-        if quote is None or trade_id != heartbeat.last_trade_id:
+        if (last := state.get(heartbeat.product_id)) is None:
+            return ()
+        quote, trade_id = last
+        if trade_id != heartbeat.last_trade_id:
             return ()
         if received_at - quote.received_at > self.max_quiet_s * SECOND:
             return ()

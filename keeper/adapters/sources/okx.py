@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from keeper.adapters.sources import wire
-from keeper.domain.quote import Quote
+from keeper.domain.quote import Quote, Trade
 from keeper.domain.time import Timestamp
 from keeper.errors import FeedProtocolError, RateLimited
 from keeper.ports.venue import HEARTBEAT, Frame, Limits, RestRequest, Step, VenueEvent
@@ -34,6 +34,19 @@ class _Ticker(msgspec.Struct):
     ts: str
 
 
+class _Trade(msgspec.Struct):
+    instrument: str = msgspec.field(name="instId")
+    number: str = msgspec.field(name="tradeId")
+    price: str = msgspec.field(name="px")
+    size: str = msgspec.field(name="sz")
+    ts: str
+
+
+class _Trades(msgspec.Struct):
+    arg: _Argument
+    data: list[_Trade]
+
+
 class _Frame(msgspec.Struct):
     arg: _Argument | None = None
     data: list[_Ticker] | None = None
@@ -49,6 +62,7 @@ class _RestAnswer(msgspec.Struct):
 
 
 _FRAME = msgspec.json.Decoder(_Frame)
+_TRADES = msgspec.json.Decoder(_Trades)
 _REST = msgspec.json.Decoder(_RestAnswer)
 _NAMED = re.compile(r"instId:([A-Z0-9_-]+)")
 _TOO_OFTEN, _BUSY, _UNKNOWN, _CLOSING = "60014", "50011", "51001", "64008"
@@ -56,12 +70,14 @@ _TOO_OFTEN, _BUSY, _UNKNOWN, _CLOSING = "60014", "50011", "51001", "64008"
 
 @dataclass(frozen=True, slots=True)
 class Okx:
-    """Channel `tickers`. Times in milliseconds, as text."""
+    """Channel `tickers`, and `trades` for trades. Times in milliseconds, as text."""
 
     name: str = "okx"
     url: str = URL
     rest_url: str = REST_URL
+    trades: frozenset[str] = frozenset()
 
+    gives_trades: ClassVar[bool] = True
     trade_driven: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits(
         doc="https://www.okx.com/docs-v5/en/#overview-websocket-connect",
@@ -79,13 +95,17 @@ class Okx:
         return (self.url,)
 
     def open(self, symbols: Sequence[str]) -> tuple[None, Sequence[str]]:
+        wanted = [("tickers", symbol) for symbol in symbols] + [("trades", s) for s in symbols if s in self.trades]
         return None, [
-            wire.encode({"op": "subscribe", "args": [{"channel": "tickers", "instId": symbol}]}) for symbol in symbols
+            wire.encode({"op": "subscribe", "args": [{"channel": channel, "instId": symbol}]})
+            for channel, symbol in wanted
         ]
 
     def step(self, state: None, frame: Frame, received_at: Timestamp) -> Step:
         if frame in ("pong", b"pong"):
             return Step(state, events=(HEARTBEAT,))
+        if self.trades and _is_trades(frame):
+            return Step(state, self._trades(wire.decode(_TRADES, frame), received_at))
         message = wire.decode(_FRAME, frame)
         if message.data is not None:
             if message.arg is None or message.arg.channel != "tickers":
@@ -108,6 +128,22 @@ class Okx:
             digest,
         )
 
+    def _trades(self, message: _Trades, received_at: Timestamp) -> list[Trade]:
+        """One trade or several, filled by one order at one price or at several."""
+        if message.arg.channel != "trades":
+            raise FeedProtocolError("data of a channel that was not subscribed to")
+        return [
+            wire.trade(
+                wire.source(self.name, wire.asked_trades(told.instrument, self.trades)),
+                received_at,
+                wire.from_millis_text(told.ts),
+                told.price,
+                told.size,
+                told.number,
+            )
+            for told in message.data
+        ]
+
     def ping(self) -> str:
         """A bare word, not JSON."""
         return "ping"
@@ -125,6 +161,11 @@ class Okx:
         if answer.code != "0" or len(answer.data) != 1:
             raise FeedProtocolError(f"HTTP {status}: {reason}, {len(answer.data)} tickers")
         return self._quote(answer.data[0], wire.frame_hash(body), received_at)
+
+
+def _is_trades(frame: Frame) -> bool:
+    """Data of the channel, by what stands there: an acknowledgement has no `data`, a ticker no `tradeId`."""
+    return (b'"tradeId"' in frame) if isinstance(frame, bytes) else ('"tradeId"' in frame)
 
 
 def _event(message: _Frame) -> VenueEvent:

@@ -13,7 +13,7 @@ import msgspec
 
 from keeper.domain.ids import SourceId, source_id
 from keeper.domain.numbers import parse_e18
-from keeper.domain.quote import Quote
+from keeper.domain.quote import Quote, Trade
 from keeper.domain.time import MICROSECOND, MILLISECOND, SECOND, Timestamp
 from keeper.errors import FeedProtocolError
 from keeper.ports.venue import Frame
@@ -126,6 +126,20 @@ def quote(  # in the order of Quote's fields
     return made
 
 
+def trade(
+    source: SourceId, received_at: Timestamp, observed_at: Timestamp | None, price: str, size: str, trade_id: str | None
+) -> Trade:
+    """One trade in the venue's own digits."""
+    return Trade(source, received_at, observed_at, e18(price), e18(size), trade_id)
+
+
+def asked_trades(symbol: str, trades: frozenset[str]) -> str:
+    """Raises FeedProtocolError on a trade of a symbol whose trades nobody asked for."""
+    if symbol not in trades:
+        raise FeedProtocolError(f"a trade of {symbol[:40]!r}, which was not asked for")
+    return symbol
+
+
 _new_quote = Quote.__new__
 (
     _set_source,
@@ -208,7 +222,7 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def source(venue: str, symbol: str) -> SourceId:
     """`source_id`, the same object each time. Raises FeedProtocolError on a symbol longer than any: thousands are kept."""
     if len(symbol) > _LONGEST_SYMBOL:

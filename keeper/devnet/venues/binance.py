@@ -12,7 +12,7 @@ from aiohttp import web
 from keeper.devnet.venues.pricing import Listing, Manner
 from keeper.devnet.venues.server import Client, Handler
 from keeper.devnet.venues.tape import Tick
-from keeper.devnet.venues.venue import VenueServer, compact
+from keeper.devnet.venues.venue import TRADE_SIZE, VenueServer, compact
 from keeper.domain.time import MILLISECOND
 
 
@@ -46,6 +46,8 @@ class BinanceServer(VenueServer):
             symbol, _, channel = stream.partition("@")
             if channel == "bookTicker" and symbol.upper() in self.listings:
                 await self.subscribe(client, symbol.upper(), stream, snapshot=False)
+            elif channel == "aggTrade" and symbol.upper() in self.listings:
+                client.traded.add(symbol.upper())
 
     def ticker(self, client: Client, tick: Tick) -> Iterable[str]:
         book = {
@@ -57,6 +59,23 @@ class BinanceServer(VenueServer):
             "A": _padded(tick.ask_size),
         }
         yield compact({"stream": client.channels[tick.symbol], "data": book})
+        if tick.symbol in client.traded:
+            yield compact({"stream": f"{tick.symbol.lower()}@aggTrade", "data": self._trade(tick)})
+
+    def _trade(self, tick: Tick) -> dict[str, object]:
+        return {
+            "e": "aggTrade",
+            "E": self.clock.now() // MILLISECOND,
+            "s": tick.symbol,
+            "a": tick.trade_id,
+            "p": _padded(tick.last),
+            "q": _padded(Decimal(TRADE_SIZE)),
+            "f": tick.trade_id,
+            "l": tick.trade_id,
+            "T": tick.at // MILLISECOND,
+            "m": tick.last == tick.bid,
+            "M": True,
+        }
 
     def drifted(self, frame: str) -> str:
         return frame.replace('"b":', '"bp":').replace('"a":', '"ap":')

@@ -12,10 +12,10 @@ from aiohttp import web
 from keeper.devnet.venues.pricing import Listing, Manner
 from keeper.devnet.venues.server import Client, Handler
 from keeper.devnet.venues.tape import Tick
-from keeper.devnet.venues.venue import VenueServer, compact
+from keeper.devnet.venues.venue import TRADE_SIZE, VenueServer, compact
 from keeper.domain.time import MICROSECOND, SECOND
 
-_CHANNEL = "order_book_"
+_CHANNEL, _TRADES = "order_book_", "live_trades_"
 _DEPTH = 10
 
 
@@ -49,6 +49,8 @@ class BitstampServer(VenueServer):
             pair = channel.removeprefix(_CHANNEL)
             if channel.startswith(_CHANNEL) and pair in self.listings:
                 await self.subscribe(client, pair, channel)
+            elif channel.removeprefix(_TRADES) in self.listings:
+                client.traded.add(channel.removeprefix(_TRADES))
 
     def ticker(self, client: Client, tick: Tick) -> Iterable[str]:
         step = self.listings[tick.symbol].price_step
@@ -59,6 +61,18 @@ class BitstampServer(VenueServer):
             "asks": [[str(tick.ask + n * step), str(tick.ask_size)] for n in range(_DEPTH)],
         }
         yield compact({"data": book, "channel": client.channels[tick.symbol], "event": "data"})
+        if tick.symbol in client.traded:
+            trade = {
+                "id": tick.trade_id,
+                "timestamp": str(tick.at // SECOND),
+                "amount": float(TRADE_SIZE),
+                "amount_str": TRADE_SIZE,
+                "price": float(tick.last),
+                "price_str": str(tick.last),
+                "type": int(tick.last == tick.bid),
+                "microtimestamp": str(tick.at // MICROSECOND),
+            }
+            yield compact({"data": trade, "channel": _TRADES + tick.symbol, "event": "trade"})
 
     def farewell(self, _client: Client) -> Iterable[str]:
         yield _control("bts:request_reconnect", "")

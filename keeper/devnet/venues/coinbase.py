@@ -13,7 +13,7 @@ from aiohttp import web
 from keeper.devnet.venues.pricing import Listing, Manner
 from keeper.devnet.venues.server import Client, Handler
 from keeper.devnet.venues.tape import Tick
-from keeper.devnet.venues.venue import VenueServer, compact
+from keeper.devnet.venues.venue import TRADE_SIZE, VenueServer, compact
 from keeper.domain.time import SECOND, Timestamp
 
 
@@ -68,9 +68,22 @@ class CoinbaseServer(VenueServer):
                 "side": "buy" if tick.last == tick.ask else "sell",
                 "time": _iso(tick.at),
                 "trade_id": tick.trade_id,
-                "last_size": "0.01",
+                "last_size": TRADE_SIZE,
             }
         )
+        if "matches" in client.channels[tick.symbol]:
+            yield compact(
+                {
+                    "type": "match",
+                    "trade_id": tick.trade_id,
+                    "side": "sell" if tick.last == tick.ask else "buy",
+                    "size": TRADE_SIZE,
+                    "price": str(tick.last),
+                    "product_id": tick.symbol,
+                    "sequence": tick.sequence,
+                    "time": _iso(tick.at),
+                }
+            )
 
     def heartbeat(self, client: Client) -> Iterable[str]:
         for product in client.channels:

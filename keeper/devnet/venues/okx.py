@@ -12,7 +12,7 @@ from aiohttp import web
 from keeper.devnet.venues.pricing import Listing, Manner
 from keeper.devnet.venues.server import Client, Handler
 from keeper.devnet.venues.tape import Tick
-from keeper.devnet.venues.venue import VenueServer, compact
+from keeper.devnet.venues.venue import TRADE_SIZE, VenueServer, compact
 from keeper.domain.time import MILLISECOND
 
 
@@ -45,17 +45,23 @@ class OkxServer(VenueServer):
             await self._answer(client, channel, instrument)
 
     async def _answer(self, client: Client, channel: str, instrument: str) -> None:
-        if channel != "tickers" or instrument not in self.listings:
+        if channel not in ("tickers", "trades") or instrument not in self.listings:
             message = f"Wrong URL or channel:{channel},instId:{instrument} doesn't exist. Please use the correct URL."
             error = {"event": "error", "code": "60018", "msg": message, "connId": "a4d3ae55"}
             await self.say(client, (compact(error),))
             return
         argument = {"channel": channel, "instId": instrument}
         await self.say(client, (compact({"event": "subscribe", "arg": argument, "connId": "a4d3ae55"}),))
-        await self.subscribe(client, instrument, argument)
+        if channel == "trades":
+            client.traded.add(instrument)
+        else:
+            await self.subscribe(client, instrument, argument)
 
     def ticker(self, client: Client, tick: Tick) -> Iterable[str]:
         yield compact({"arg": client.channels[tick.symbol], "data": [_fields(tick)]})
+        if tick.symbol in client.traded:
+            argument = {"channel": "trades", "instId": tick.symbol}
+            yield compact({"arg": argument, "data": [_trade(tick)]})
 
     def farewell(self, _client: Client) -> Iterable[str]:
         message = "The connection will soon be closed for a service upgrade. Please reconnect."
@@ -77,6 +83,17 @@ class OkxServer(VenueServer):
             }
             return web.json_response(answer)
         return web.json_response({"code": "0", "msg": "", "data": [_fields(self.rest_tick(instrument))]})
+
+
+def _trade(tick: Tick) -> dict[str, Any]:
+    return {
+        "instId": tick.symbol,
+        "tradeId": str(tick.trade_id),
+        "px": str(tick.last),
+        "sz": TRADE_SIZE,
+        "side": "buy" if tick.last == tick.ask else "sell",
+        "ts": str(tick.at // MILLISECOND),
+    }
 
 
 def _fields(tick: Tick) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Client:
     socket: Voice
     request: web.Request
     channels: dict[str, Any] = field(default_factory=dict)
+    traded: set[str] = field(default_factory=set)
+    """Symbols whose trades it is told."""
     heard: list[str] = field(default_factory=list)
     serial: int = 0
     """Messages numbered so far, where the dialect numbers them."""

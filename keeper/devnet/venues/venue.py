@@ -14,6 +14,9 @@ from keeper.devnet.venues.pricing import Listing, Manner, Pricer
 from keeper.devnet.venues.server import Client, SocketServer
 from keeper.devnet.venues.tape import Tape, Tick
 
+TRADE_SIZE = "0.01"
+"""Every tick is a trade of so much."""
+
 
 class VenueServer(SocketServer):
     """Common part of the spot venues; a subclass adds the dialect.

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.adapters.sources import wire
-from keeper.adapters.sources.bitfinex import Bitfinex
+from keeper.adapters.sources.bitfinex import Bitfinex, State
 from keeper.adapters.sources.coinbase import Coinbase
 from keeper.adapters.sources.kraken import Kraken
 from keeper.domain.ids import SourceId
@@ -99,12 +99,15 @@ def test_kraken_price__is_the_last_trade__never_the_days_average() -> None:
     assert quote.last_e18 != wire.e18("108894.5")
 
 
+TOLD = State(frozenset({"tX"}), {7: "tX"})
+
+
 def test_bitfinex_last__is_index_six__of_a_ticker_of_any_length() -> None:
-    (quote,) = Bitfinex().step({7: "tX"}, b"[7,[1,2,3,4,5,6,8,9]]", NOW).observations
+    (quote,) = Bitfinex().step(TOLD, b"[7,[1,2,3,4,5,6,8,9]]", NOW).observations
     assert isinstance(quote, Quote)
     assert (quote.bid_e18, quote.ask_e18, quote.last_e18) == (10**18, 3 * 10**18, 8 * 10**18)
     with pytest.raises(FeedProtocolError):
-        Bitfinex().step({7: "tX"}, b"[7,[1,2,3,4,5,6]]", NOW)
+        Bitfinex().step(TOLD, b"[7,[1,2,3,4,5,6]]", NOW)
 
 
 TICKER = (

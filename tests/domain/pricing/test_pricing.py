@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
+from random import Random
 
 import pytest
 
@@ -175,3 +177,38 @@ def test_price_component__usdc_depeg_of_march_2023__index_stays_with_the_dollar(
     assert abs(result.price_e18 - e18(in_usd)) * 10_000 <= 10 * e18(in_usd)
     pegged = 0.98 <= float(par) <= 1.02
     assert any(refused.reason is Rejected.PEG for refused in result.rejected) is not pegged
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_votes_from_before__kept_or_not__give_the_same_results(seed: int) -> None:
+    """Over sixty ticks in which quotes come, age, cross and return to what they were, and the rate moves or stands."""
+    dice = Random(seed)
+    quotes = market("1", "100", "100")
+    kept: dict[IndexId, IndexPrice | Withheld] = {}
+    reused = 0
+    for tick in range(60):
+        now = after(tick)
+        for name in dice.sample(sorted(quotes), dice.randrange(len(quotes) // 2)):
+            mid = "1" if name.startswith("rate") else "100"
+            moved = dice.choice((mid, mid, str(float(mid) * 1.0001), str(float(mid) * 1.2)))
+            fresh = quote(name, moved, at=now)
+            quotes[name] = dice.choice(
+                (fresh, fresh, replace(fresh, bid_e18=fresh.ask_e18, ask_e18=fresh.bid_e18), quotes[name])
+            )
+        alone = price_component((RATE, COIN), quotes, {}, now)
+        again = price_component((RATE, COIN), quotes, {}, now, before=kept)
+        assert again == alone
+        before = {id(vote) for each in kept.values() for vote in each.inputs}
+        reused += sum(id(vote) in before for each in again.values() for vote in each.inputs)
+        kept = dict(again)
+    assert reused > 60, "nothing was kept, so that nothing was tried"
+
+
+def test_votes_from_before__of_another_rate_or_quote__do_not_stand() -> None:
+    first = market("1", "100", "100")
+    before = price_component((RATE, COIN), first, {}, NOW)
+    second = {**first, **board(*(quote(f"rate{n}", "1.001") for n in range(3)), quote("usd0", "100.05"))}
+    found = price_component((RATE, COIN), second, {}, NOW, before=before)[BTC]
+    assert isinstance(found, IndexPrice)
+    assert {vote.source: vote.price_e18 for vote in found.inputs}[SourceId("usdt0")] == e18("100.1")
+    assert {vote.source: vote.price_e18 for vote in found.inputs}[SourceId("usd0")] == e18("100.05")

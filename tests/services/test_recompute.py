@@ -107,8 +107,7 @@ def test_recompute__any_number_that_counts_is_another__says_which() -> None:
     assert [each.split()[0] for each in found(mark_e18=given_.mark_e18 - 1)] == ["mark"]
     assert [each.split()[0] for each in found(premium_e18=given_.premium_e18 + 1)] == ["premium"]
     middle = sorted(given_.quotes.values(), key=lambda each: each.last_e18 or each.bid_e18 or 0)[1]
-    moved = replace(
-        middle,
+    moved = middle._replace(
         **{
             name: value + 2
             for name in ("bid_e18", "ask_e18", "last_e18")

@@ -28,9 +28,9 @@ from keeper.devnet.market import HiddenMarket
 from keeper.devnet.venues import DEVNET_VENUES
 from keeper.devnet.venues.cryptocom import CryptocomServer
 from keeper.devnet.venues.venue import VenueServer
-from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.ids import DeploymentId
 from keeper.domain.index import IndexPrice, index_price
+from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.quote import Quote
 from keeper.domain.report import PriceReport
 from keeper.domain.screening import Refusal, Rejected, stated_price
@@ -72,7 +72,7 @@ COVERED: Mapping[str, tuple[str, ...]] = {
         "tests/venues/test_admission.py::test_endpoints__several__each_gets_its_turn_and_strangers_none",
     ),
     "7 an older point overwrites a newer one": (
-        f"{_FEED}::test_older_time__never_replaces_a_newer_one__until_a_new_connection_starts_order_anew",
+        f"{_FEED}::test_older_time__never_replaces_a_newer_one__on_a_new_connection_neither",
         f"{_HERE}::test_venue_whose_clock_steps_back__does_not_take_its_source_back",
     ),
     "8 waiting for nobody, then failing on whoever answers": (
@@ -210,7 +210,7 @@ def test_index_time__is_that_of_its_inputs__not_of_the_refused() -> None:
     assert result.oldest() == after(-3)
 
 
-@pytest.mark.parametrize("method", sorted(INDEX_METHODS))
+@pytest.mark.parametrize("method", sorted(name for name, method in INDEX_METHODS.items() if not method.by_group))
 def test_source_without_a_quote__leaves_the_others_their_price(method: str) -> None:
     quotes = board(*(quote(name, 100) for name in ("a", "b", "c")))
     result = index_price(usd("a", "b", "c", "unknown", method=method), quotes, {}, None, NOW)

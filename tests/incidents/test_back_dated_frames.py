@@ -7,6 +7,7 @@ cut. A feed that starts its order anew with each connection takes it, and the pr
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 
 import pytest
 
@@ -37,6 +38,7 @@ def cached(name: str, second: float, told: Told) -> Told:
     return told
 
 
+@cache
 def play() -> list[Look]:
     played = Tape(40, cached, rising, {"okx": CUT, "kraken": CUT}).play()
     return looks(played, CUT, 40)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.guard import Guard
@@ -40,6 +41,7 @@ def _speak(stage: Stage, second: float) -> tuple[Decimal, Decimal]:
     return elsewhere * Decimal("0.9995"), elsewhere * Decimal("1.0005")
 
 
+@cache
 def play() -> tuple[Stage, Sequence[Look], Sequence[Look]]:
     stage = Stage(plan(spec("DAI-USD", sources(*VENUES))))
     stage.begin(1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 
 from tests.incidents.row import Row, percent, row, worst
 from tests.incidents.stage import Look, Speak, Stage, at, plan, sources, spec
@@ -44,6 +45,7 @@ def _speak(closed: tuple[str, ...] = ()) -> Speak:
     return speak
 
 
+@cache
 def play() -> tuple[Stage, Sequence[Look], Sequence[Look]]:
     """The whole fall, and from half an hour on one exchange after another closes the market."""
     stage = Stage(plan(spec("LUNA-USD", sources(*MARKETS, FEED))))

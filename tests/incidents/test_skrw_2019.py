@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 
 from tests.incidents.row import Row, percent, row, worst, worst_mean
 from tests.incidents.stage import Look, Speak, Stage, at, plan, sources, spec
@@ -36,6 +37,7 @@ def _speak(dead: str | None = None, wrong: str | None = None) -> Speak:
     return speak
 
 
+@cache
 def play(feeds: int = 4) -> tuple[Stage, Sequence[Look], Sequence[Look], Sequence[Look]]:
     """A minute of peace, an hour with one feed dead, ten minutes in which another lies for twelve seconds of twenty."""
     stage = scene(feeds)
@@ -51,7 +53,9 @@ def line() -> Row:
         "sKRW, June 2019", "of four feeds one is dead and another states ×1000, off and on",
         "two that agree are no quorum of three: nothing while it lies, the price again when it stops", lies,
     )  # fmt: skip
-    return found._replace(naive=f"mean of two {percent(Decimal(1001) / 2 - 1)}, {found.naive}")
+    return found._replace(
+        naive=f"mean or median of the two left {percent(Decimal(1001) / 2 - 1)}, of all: {found.naive}"
+    )
 
 
 def test_outage__of_one_feed__is_told_and_the_price_goes_on() -> None:

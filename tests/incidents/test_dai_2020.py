@@ -60,7 +60,7 @@ def line() -> Row:
 
 def test_spike__on_one_venue__is_left_out_and_the_price_is_that_of_the_others() -> None:
     _, spike, after = play()
-    assert all(look.published is not None for look in spike + after)
+    assert all(look.published is not None for look in (*spike, *after))
     assert worst(spike) < Decimal("0.005"), "a vote among four within the band, before it is beyond it"
     assert worst_mean(spike) > Decimal("0.06")
     top = [look for look in spike if RISE <= look.second < TOP]

@@ -14,11 +14,12 @@ from functools import cache
 
 from keeper.adapters.sources.kraken import Kraken
 from keeper.app.replay.series import Look
+from keeper.domain.ids import SourceId
 from keeper.domain.quote import Quote
 from tests.incidents.row import Row, percent
 from tests.incidents.wire import BTC, Tape, Told, looks, now_of
 
-KRAKEN = "kraken:BTC/USD"
+KRAKEN = SourceId("kraken:BTC/USD")
 VWAP = Decimal("1344.32")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from keeper.domain.mark.index_only import IndexOnly
 from keeper.domain.mark.method import MarkMethod
@@ -40,7 +41,7 @@ def _speak(stage: Stage, second: float) -> tuple[Decimal, Decimal]:
 
 
 @cache
-def play(mark: MarkMethod[object]) -> tuple[Stage, Sequence[Look]]:
+def play(mark: MarkMethod[Any]) -> tuple[Stage, Sequence[Look]]:
     stage = Stage(plan(spec("MNGO-USD", sources(*VENUES), max_deviation_bps=200), mark=mark))
     stage.begin(BEFORE)
     stage.play(range(CALM), _speak)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from keeper.adapters.sources.binance import Binance
 from keeper.adapters.sources.coinbase import Coinbase
@@ -24,6 +25,7 @@ from keeper.app.replay.play import Replayed, replay
 from keeper.app.replay.series import Look
 from keeper.domain.ids import MarketId
 from keeper.domain.time import MILLISECOND, SECOND, Timestamp
+from keeper.ports.venue import StreamVenue
 from keeper.settings.load import load
 from tests.services.fakes import KEYS
 from tests.services.markets import chain_state
@@ -108,7 +110,7 @@ WRITES: Mapping[str, Callable[[Told], str]] = {
     "kraken": kraken,
     "okx": okx,
 }
-VENUES = {
+VENUES: Mapping[str, tuple[StreamVenue[Any], str]] = {
     "binance": (Binance(), "BTCUSD"),
     "coinbase": (Coinbase(), "BTC-USD"),
     "kraken": (Kraken(), "BTC/USD"),
@@ -162,18 +164,7 @@ class Tape:
         with tempfile.TemporaryDirectory() as name:
             tape = Path(name) / "tape.gz"
             tape.write_bytes(gzip.compress(b"".join(raw for _, raw in sorted(self.lines(), key=lambda each: each[0]))))
-            return replay(tape, load(written(Path(name), BTC=market, USDT=INDEX)))
-
-
-INDEX = """\
-market: USDT-USD
-sources:
-  - {kind: kraken, symbol: USDT/USD}
-  - {kind: coinbase, symbol: USDT-USD}
-  - {kind: bitstamp, symbol: usdtusd}
-index: {method: median}
-guard: {confirm_sources: 2}
-"""
+            return replay(tape, load(written(Path(name), BTC=market)))
 
 
 def looks(played: Replayed, begins: float, ends: float) -> list[Look]:

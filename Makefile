@@ -6,6 +6,7 @@
 #   make contracts compile the reference protocol; CHECK=1 compares with what is committed
 #   make validate  formulas against what exchanges published; renews docs/validation.md
 #   make drills    the de-peg of 2023 through the engine; renews docs/depeg.md and its plot
+#   make incidents prices that went wrong elsewhere, played to the engine; renews docs/incidents.md
 #   make bench     benchmarks; ARGS=name
 #   make fuzz      a million spoiled messages through every venue's parser, some minutes; ARGS="--frames 50000 --seed 2"
 #   make torture   kill -9 at every step of sending, on a real chain, 40 minutes; ARGS="--seeds 5"
@@ -28,7 +29,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test check format docs contracts validate drills bench fuzz torture mutate soak lock clean
+.PHONY: demo test check format docs contracts validate drills incidents bench fuzz torture mutate soak lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV) $(NODE)
@@ -59,6 +60,9 @@ validate: $(VENV)
 
 drills: $(VENV)
 	$(BIN)/python -m tests.drills $(ARGS)
+
+incidents: $(VENV)
+	$(BIN)/python -m tests.incidents
 
 bench: $(VENV) $(NODE)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,4 +1,4 @@
-"""The gate before the boards: order within a connection, no future, no benched source, and `changed_at`."""
+"""The gate before the boards: order, no way back in time, no future, no benched source, and `changed_at`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,11 @@ class Strangers:
 
 @dataclass(slots=True)
 class Intake:
-    """Written by the connections of one feed. `last` is what was emitted last, across connections."""
+    """Written by the connections of one feed. `last` is what was emitted last, across connections.
+
+    `newest` is the venue's latest time by source and kind, across connections: a new one may begin with what the venue had
+    cached. Since a future time is refused, a clock that is put right mutes its source for no longer than `max_future_s`.
+    """
 
     venue: str
     emit: Emit
@@ -82,6 +86,7 @@ class Intake:
     rules: BenchRules
     last: dict[SourceId, Quote] = field(default_factory=dict)
     records: dict[SourceId, Bench] = field(default_factory=dict)
+    newest: dict[tuple[SourceId, type], Timestamp] = field(default_factory=dict)
 
     def admit(self, observation: Observation, order: Order) -> bool:
         """Emits unless refused. A refused future stamp leaves no trace, so that it cannot mute its source."""
@@ -92,8 +97,12 @@ class Intake:
             return False
         if self.records and self.is_benched(observation.source):
             return False
+        if at is not None and at < self.newest.get((observation.source, type(observation)), at):
+            return False
         if not order.advance(observation):
             return False
+        if at is not None:
+            self.newest[observation.source, type(observation)] = at
         if isinstance(observation, Quote):
             observation = self._dated(observation)
             self.last[observation.source] = observation

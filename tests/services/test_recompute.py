@@ -107,7 +107,8 @@ def test_recompute__any_number_that_counts_is_another__says_which() -> None:
     assert [each.split()[0] for each in found(mark_e18=given_.mark_e18 - 1)] == ["mark"]
     assert [each.split()[0] for each in found(premium_e18=given_.premium_e18 + 1)] == ["premium"]
     middle = sorted(given_.quotes.values(), key=lambda each: each.last_e18 or each.bid_e18 or 0)[1]
-    moved = middle._replace(
+    moved = replace(
+        middle,
         **{
             name: value + 2
             for name in ("bid_e18", "ask_e18", "last_e18")
@@ -117,7 +118,8 @@ def test_recompute__any_number_that_counts_is_another__says_which() -> None:
     assert "index" in found(quotes={**given_.quotes, moved.source: moved})[0]
     assert found(quotes={}) == ("the index is withheld (sources: 0 of 3 sources)",)
     assert "mark" in " ".join(found(mark_state=chosen.mark.start().to_plain()))
-    jumped = replace(given_.guard_before, passed_e18=given_.index_e18 // 2, anchor_e18=given_.index_e18 // 2)  # type: ignore[type-var]
+    level = given_.index_e18 // 2
+    jumped = given_.guard_before._replace(passed_e18=level, anchor_e18=level)
     assert "the guard holds it" in found(guard_before=jumped)[-1]
     assert found(guard_before=None) == ()
     assert found(book=None, carried=CarriedPremium(5, given_.now), mark_e18=0)[-1].startswith("premium")

@@ -81,7 +81,7 @@ COVERED: Mapping[str, tuple[str, ...]] = {
         "tests/venues/test_admission.py::test_endpoints__several__each_gets_its_turn_and_strangers_none",
     ),
     "7 an older point overwrites a newer one": (
-        f"{_FEED}::test_older_time__never_replaces_a_newer_one__until_a_new_connection_starts_order_anew",
+        f"{_FEED}::test_older_time__never_replaces_a_newer_one__on_a_new_connection_neither",
         f"{_HERE}::test_venue_whose_clock_steps_back__does_not_take_its_source_back",
     ),
     "8 waiting for nobody, then failing on whoever answers": (

@@ -29,5 +29,7 @@ def check(settings: Settings, *, offline: bool, environ: Mapping[str, str] | Non
 
 async def _online(settings: Settings, addresses: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
     async with aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        chain, venues = await asyncio.gather(check_chain(settings, addresses, environ), check_venues(settings, session))
+        chain, venues = await asyncio.gather(
+            check_chain(settings, addresses, environ), check_venues(settings, session, environ)
+        )
     return [*chain, *venues]

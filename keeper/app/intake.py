@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any
 
-from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
-from keeper.adapters.websocket import WebsocketFeed
+from keeper.adapters.feeds import feed_of
+from keeper.adapters.rpc_stream import HeadStream
 from keeper.app.boards import Boards
+from keeper.app.endpoints import stream_endpoints
+from keeper.app.venues import venue_of
 from keeper.app.world import World
 from keeper.domain.ids import MarketId
 from keeper.domain.market import MarketPlan, by_component
@@ -17,34 +19,25 @@ from keeper.services import pricing
 from keeper.services.heads import HeadService, Pace
 from keeper.services.pricing import PricingService
 from keeper.services.quotes import QuoteService
-from keeper.settings.models import Settings, VenueSettings
-from keeper.settings.options import build as build_option
+from keeper.settings.models import Settings
 from keeper.settings.specs import index_spec
 
 
 def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
-    """One service per venue, with every symbol that any market wants of it."""
+    """One service per venue, with every symbol that any market wants of it. Raises ConfigError or KeyPermissionError."""
     wanted: dict[str, dict[str, None]] = {}
     for market in settings.markets:
-        for source in market.sources:
+        for source in (*market.sources, *market.references):
             wanted.setdefault(source.kind, {})[source.symbol] = None
         if market.book is not None:
             wanted.setdefault(market.book.kind, {})[market.book.symbol] = None
     services: dict[str, Service] = {}
     for kind, symbols in sorted(wanted.items()):
-        registry = STREAM_VENUES if kind in STREAM_VENUES else BOOK_VENUES
-        venue = build_option(registry, kind, _venue_options(settings.venues.get(kind)), f"venues.{kind}")
-        feed = WebsocketFeed(venue, tuple(sorted(symbols)), world.clock, world.draws(kind), world.sessions(kind))
+        venue, chosen = venue_of(settings, kind), tuple(sorted(symbols))
+        feed = feed_of(venue, chosen, world.clock, world.draws(kind), world.sessions(kind))
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service
     return services
-
-
-def _venue_options(overrides: VenueSettings | None) -> dict[str, Any]:
-    if overrides is None:
-        return {}
-    given = {"url": overrides.url, "rest_url": overrides.rest_url}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
@@ -59,8 +52,18 @@ def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str
         world.meter,
         world.pulse,
         pace,
+        streams=boards.announced,
     )
-    return {heads.name: heads, world.chain.name: world.chain}
+    services: list[Service] = [heads, world.chain, *_streams(settings, world, boards)]
+    return {service.name: service for service in services}
+
+
+def _streams(settings: Settings, world: World, boards: Boards) -> list[Service]:
+    draw = world.draws("streams").random
+    return [
+        HeadStream(endpoint, settings.chain.id, boards.announced, meter=world.meter, log=world.log, draw=draw)
+        for endpoint in stream_endpoints(settings, os.environ)
+    ]
 
 
 def pricing_services(

@@ -9,11 +9,13 @@ from typing import Any
 
 from keeper.app.admin import Verb
 from keeper.app.intake import feeds, pricing_services
+from keeper.app.rates import traced_rate
 from keeper.app.registries import REGISTRIES
 from keeper.app.status import StatusPage
 from keeper.app.txorders import TxOrders
 from keeper.app.world import App
 from keeper.domain.ids import MarketId
+from keeper.domain.index import IndexPrice
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
 from keeper.domain.time import to_seconds
@@ -122,8 +124,11 @@ class Orders:
 
     def _forget(self, before: Settings, after: Settings) -> None:
         """Quotes of sources that no market wants any more."""
-        wanted = {source.id for market in after.markets for source in market.sources}
-        for source in {source.id for market in before.markets for source in market.sources} - wanted:
+        wanted, had = (
+            {source.id for market in settings.markets for source in (*market.sources, *market.references)}
+            for settings in (after, before)
+        )
+        for source in had - wanted:
             self.app.boards.quotes.drop(source)
             self.app.boards.feeds.drop(source)
 
@@ -172,9 +177,11 @@ def _trace(priced: PricedMarket) -> dict[str, Any]:
             {"source": refused.source, "reason": refused.reason.value, "detail": refused.detail}
             for refused in priced.index.rejected
         ],
-        "method": priced.plan.spec.method,
+        "method": priced.plan.spec.method.name,
+        "index_flags": [flag.value for flag in priced.index.flags] if isinstance(priced.index, IndexPrice) else [],
         "mark_method": marked.mark.method if marked is not None else None,
         "components": {name: text_of(value) for name, value in marked.mark.components} if marked is not None else {},
         "flags": [flag.value for flag in marked.mark.flags] if marked is not None else [],
         "premium": text_of(marked.entry.premium_e18) if marked is not None else None,
+        **({"rate": traced_rate(marked)} if priced.plan.rates is not None else {}),
     }

@@ -10,6 +10,7 @@ from keeper import __version__
 from keeper.app.boards import Boards
 from keeper.app.halt import Switches
 from keeper.app.ops import Readiness
+from keeper.app.rates import shown_rate
 from keeper.domain.exchange import ChainState, FeedState
 from keeper.domain.gate import Open
 from keeper.domain.guard import Held, Pass
@@ -54,6 +55,7 @@ class StatusPage:
             "config": self.config_hash,
             "now_ms": to_millis(now),
             "block": {"number": block.number, "timestamp_s": block.timestamp_s} if block is not None else None,
+            "streams": dict(sorted(self.boards.announced.snapshot().items())),
             "markets": {market: self._market(plan, now) for market, plan in sorted(self.plans.items())},
             "indices": {index: self._index(index, now) for index in self.indices},
             "forbidden": dict(self.switches.causes()),
@@ -127,6 +129,7 @@ class StatusPage:
             "guard": _guard(priced),
             "gate": _gate(priced),
             "funding": _funding(self.boards.funding.get(plan.market), state, now),
+            **({"funding_method": shown_rate(marked)} if plan.rates is not None else {}),
             "pushes": dict(pushed.pushes),
             "paused": self.boards.paused.get(plan.market),
             **self._accounts(plan, state, holdings),
@@ -137,6 +140,7 @@ class StatusPage:
         return {
             "price": text_of(priced.price_e18) if isinstance(priced, IndexPrice) else None,
             "withheld": _withheld(priced),
+            "flags": [flag.value for flag in priced.flags] if isinstance(priced, IndexPrice) else [],
             "sources": self._sources(priced, now) if priced is not None else [],
         }
 
@@ -225,6 +229,7 @@ class StatusPage:
             status: WalletStatus = wallet.status()
             pending += [
                 {
+                    "wallet": status.role,
                     "lane": each.lane.name.lower(),
                     "key": each.key,
                     "nonce": each.nonce,
@@ -268,11 +273,16 @@ def _word(state: IntentState) -> str:
 
 def _wallet(status: WalletStatus) -> dict[str, Any]:
     return {
+        "name": status.role,
+        "lanes": [_lane(lane) for lane in sorted(status.lanes)],
         "address": status.address,
         "nonce": status.next_nonce,
         "in_flight": status.in_flight,
         "queued": status.queued,
         "paused": status.paused,
+        "balance_wei": status.balance_wei,
+        "reserved_wei": status.reserved_wei,
+        "runway_s": status.runway_s,
     }
 
 

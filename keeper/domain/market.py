@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from keeper.domain.conversion import rates_of
 from keeper.domain.exchange import ChainState, FeedState, MarketState
 from keeper.domain.funding import predict
 from keeper.domain.gate import Gate, GateInputs, GateState, Open, Shut
 from keeper.domain.guard import Guard, GuardState, Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
-from keeper.domain.index import IndexPrice, IndexSpec, Withheld
+from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld
+from keeper.domain.index_spec import SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
+from keeper.domain.mark.references import references_of
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.quote import Depth, Quotes, Trade
+from keeper.domain.rates.fold import Rated, RatePlan, RateState
+from keeper.domain.rates.method import RateInputs
 from keeper.domain.report import MarketPrice
 from keeper.domain.time import SECOND, Timestamp, to_seconds
 
@@ -28,7 +33,11 @@ class LiquidationRules:
 
 @dataclass(frozen=True, slots=True)
 class MarketPlan:
-    """What an operator chose for one perpetual. `spec` is its index; `book` its own order book's source, if it has one."""
+    """What an operator chose for one perpetual. `spec` is its index; `book` its own order book's source, if it has one.
+
+    `references`: other venues' perpetuals, for the mark methods that look at them.
+    `rates` is the funding method that is shown beside the chain's own, if one was chosen.
+    """
 
     market: MarketId
     market_no: int
@@ -43,6 +52,8 @@ class MarketPlan:
     premium_carry_ns: int = 15 * SECOND
     book_max_age_ns: int = 5 * SECOND
     liquidation: LiquidationRules = field(default_factory=LiquidationRules)
+    references: tuple[SourceSpec, ...] = ()
+    rates: RatePlan | None = None
 
 
 class Prediction(NamedTuple):
@@ -63,6 +74,7 @@ class MarketFold(NamedTuple):
     premium: CarriedPremium = CarriedPremium()
     gate: GateState = GateState()
     funding: Prediction | None = None
+    rates: RateState | None = None
 
 
 class Seen(NamedTuple):
@@ -75,6 +87,8 @@ class Seen(NamedTuple):
     trade: Trade | None
     chain: ChainState | None
     paused: bool
+    rates: tuple[IndexId, ...] = ()
+    """The indices that convert for the market's, directly or through one another."""
 
 
 class Marked(NamedTuple):
@@ -86,6 +100,7 @@ class Marked(NamedTuple):
     impact: ImpactPrices | None
     carried_before: CarriedPremium
     entry: MarketPrice
+    rated: Rated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,26 +118,36 @@ class PricedMarket:
 
     @property
     def publishable(self) -> Marked | None:
-        """What may go on chain now: a mark whose index the guard lets pass."""
-        return self.marked if isinstance(self.guard, Pass) else None
+        """What may go on chain now: a mark whose index the guard lets pass.
+
+        Never one of a held index: the chain holds that price already, and with its true age.
+        """
+        return self.marked if isinstance(self.guard, Pass) and not self.held else None
+
+    @property
+    def held(self) -> bool:
+        """The index is an earlier one, for want of sources."""
+        return isinstance(self.index, IndexPrice) and IndexFlag.HELD in self.index.flags
 
     def conversions(self) -> tuple[IndexPrice | Withheld, ...]:
         """The indices that convert for this one, in the order of their names."""
-        wanted = {peg.index for peg in self.plan.spec.conversions.values()}
-        return tuple(self.seen.indices[index] for index in sorted(wanted))
+        return tuple(self.seen.indices[index] for index in self.seen.rates)
 
 
 def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:
     """Guard, mark, premium and gate of one market at `now`."""
     index = seen.indices[plan.spec.id]
     guard_state, verdict = _guarded(plan, fold, seen, index, now)
-    mark_state, premium, funding, marked = fold.mark, fold.premium, fold.funding, None
+    mark_state, premium, funding, marked, rates = fold.mark, fold.premium, fold.funding, None, fold.rates
     if isinstance(index, IndexPrice):
         funding = _predicted(plan, fold.funding, seen.chain, now)
         mark_state, premium, marked = _mark(plan, fold, seen, index, funding, now)
+        if plan.rates is not None:
+            rated = _rated(plan.rates, rates, marked)
+            rates, marked = rated.after, marked._replace(rated=rated)
     inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
-    after = MarketFold(mark_state, guard_state, premium, gate_state, funding)
+    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, rates)
     return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen)
 
 
@@ -145,13 +170,24 @@ def _mark(
     plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice, funding: Prediction | None, now: Timestamp
 ) -> tuple[Any, CarriedPremium, Marked]:
     book = seen.book if readable(seen.book, now, plan.book_max_age_ns) else None
-    inputs = MarkInputs(plan.market, index, book, seen.trade, funding.estimate if funding else None, now)
+    others = (
+        references_of(plan.references, seen.quotes, plan.spec, rates_of(plan.spec, seen.indices)[0], now)
+        if plan.references
+        else ()
+    )
+    inputs = MarkInputs(plan.market, index, book, seen.trade, funding.estimate if funding else None, now, others)
     state, mark = plan.mark.step(fold.mark, inputs)
     impact = impact_prices(book, plan.impact_notional_e18) if book is not None and plan.impact_notional_e18 else None
     sample = None if impact is None else premium_of(impact, index.price_e18)
     carried, premium = fold.premium.step(sample, now, plan.premium_carry_ns)
     entry = MarketPrice(plan.market, plan.market_no, index.price_e18, mark.price_e18, premium)
     return state, carried, Marked(mark, inputs, fold.mark.to_plain(), impact, fold.premium, entry)
+
+
+def _rated(plan: RatePlan, before: RateState | None, marked: Marked) -> Rated:
+    inputs, price = marked.inputs, marked.mark.price_e18
+    seen = RateInputs(inputs.now, inputs.index.price_e18, price, inputs.book, plan.impact_notional_e18)
+    return Rated(plan, before, plan.step(before, seen), inputs.now)
 
 
 def _predicted(

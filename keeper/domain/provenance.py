@@ -14,22 +14,24 @@ from typing import Any
 from keeper.domain.evidence import canonical_json
 from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
-from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain
+from keeper.domain.index_state import IndexFold
+from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain, Reference
 from keeper.domain.premium import CarriedPremium, ImpactPrices
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
+from keeper.domain.rates.fold import Rated
 from keeper.domain.report import MarketPrice
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """All that one market's entry in a batch was decided from, and the entry.
 
-    `indices`: the market's own index first, then those that convert for it, each with its votes and refusals. `quotes` is
-    the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
+    `indices`: the market's own index first, then those that convert for it, each with its votes, its refusals and its state
+    before the step. `quotes` is the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
     before the step, `impact` the impact prices (None: the book was not deep enough), `carried` the premium that stands in
-    for a missing one, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
+    for a missing one, `rated` the funding method's estimate, where one is chosen, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
     can say.
     """
 
@@ -45,6 +47,7 @@ class Decision:
     impact: ImpactPrices | None = None
     carried: CarriedPremium = field(default_factory=CarriedPremium)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    rated: Rated | None = None
 
 
 Spelled = dict[tuple[int, int, int], str]
@@ -65,6 +68,7 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
         f'"premium":"{entry.premium_e18}"}},"format":"{FORMAT}","funding":{_funding(inputs.funding)},'
         f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
         f'"market":{_text(entry.market)},"notes":{canonical_json(decision.notes)},"now":"{inputs.now}",'
+        f'{_rated(decision.rated)}"references":[{",".join([_reference(each, decision.quotes) for each in inputs.references])}],'
         f'"trade":{_trade(inputs.trade)}}}'
     )
 
@@ -88,13 +92,28 @@ def _index(index: IndexPrice | Withheld, decision: Decision) -> str:
     detail, price, reason = (
         (index.detail, None, index.reason.value) if isinstance(index, Withheld) else (None, index.price_e18, None)
     )
+    flags, raw = ((), None) if isinstance(index, Withheld) else (index.flags, index.raw_e18)
     votes = ",".join([_vote(vote) for vote in index.inputs])
     refused = ",".join([_rejection(rejection, decision.quotes) for rejection in index.rejected])
     return (
-        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"id":{_text(index.index)},"inputs":[{votes}],'
-        f'"last":{_number(decision.last.get(index.index))},"price":{_number(price)},"rejected":[{refused}],'
+        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"flags":[{",".join([_text(flag.value) for flag in flags])}],'
+        f'"id":{_text(index.index)},"inputs":[{votes}],"last":{_number(decision.last.get(index.index))},'
+        f'"price":{_number(price)},"raw":{_number(raw)},"rejected":[{refused}],{_fold(index.fold)},'
         f'"withheld":{_text(reason)}}}'
     )
+
+
+def _fold(fold: IndexFold | None) -> str:
+    """Of an index without a memory and without trades nothing: its state is the start, whatever it was."""
+    if fold is None:
+        return '"state_before":null,"traded":{}'
+    traded = ",".join(
+        [
+            f'{_text(source)}:{{"price":"{found.price_e18}","volume":"{found.volume_e18}"}}'
+            for source, found in sorted(fold.traded.items())
+        ]
+    )
+    return f'"state_before":{canonical_json(fold.before.to_plain())},"traded":{{{traded}}}'
 
 
 def _vote(vote: PricedQuote) -> str:
@@ -153,12 +172,35 @@ def _funding(funding: FundingEstimate | None) -> str:
     return f'{{"boundary":"{funding.boundary_s}","interval":"{funding.interval_s}","rate":"{funding.rate_e18}"}}'
 
 
+def _reference(reference: Reference, quotes: Quotes) -> str:
+    quote = quotes.get(reference.source)
+    return (
+        f'{{"price":"{reference.mid_e18}","quote":{"null" if quote is None else _quote(quote)},'
+        f'"source":{_text(reference.source)},"weight":"{reference.weight}"}}'
+    )
+
+
 def _impact(impact: ImpactPrices | None) -> str:
     return "null" if impact is None else f'{{"ask":"{impact.ask_e18}","bid":"{impact.bid_e18}"}}'
 
 
 def _carried(carried: CarriedPremium) -> str:
     return f'{{"sampled":{_number(carried.sampled_at)},"value":"{carried.value_e18}"}}'
+
+
+def _rated(rated: Rated | None) -> str:
+    """Nothing at all without a method: a record without one is spelled as ever."""
+    if rated is None:
+        return ""
+    estimate = rated.estimate
+    charge, span = estimate.charge, estimate.span
+    flags = ",".join([f'"{flag.value}"' for flag in charge.flags])
+    before = None if rated.before is None else rated.before.to_plain()
+    return (
+        f'"rates":{{"boundary":"{span.boundary_s}","flags":[{flags}],"interval":"{span.interval_s}",'
+        f'"method":{_text(estimate.method)},"premium":"{charge.premium_e18}","rate":"{charge.rate_e18}",'
+        f'"state_before":{canonical_json(before)}}},'
+    )
 
 
 def _mark(mark: MarkPrice, state: Plain) -> str:

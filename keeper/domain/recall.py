@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.domain.ids import IndexId, MarketId, SourceId
-from keeper.domain.mark.method import FundingEstimate, Plain
+from keeper.domain.index_state import IndexState, Traded, restored_state
+from keeper.domain.mark.method import FundingEstimate, Plain, Reference
 from keeper.domain.premium import CarriedPremium
 from keeper.domain.provenance import FORMAT
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
@@ -16,12 +17,19 @@ from keeper.domain.time import Timestamp
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What a record says went in: arguments for `price_component` and for the mark's step (whose index comes from it)."""
+    """What a record says went in: arguments for `price_component` and for the mark's step.
+
+    The mark's index is what `price_component` gives for `market`. `flags` of an index and its price before rounding come out
+    of it again; they are in the record to be read, and are not recalled.
+    """
 
     market: MarketId
     now: Timestamp
     quotes: Quotes
     last: Mapping[IndexId, int]
+    states: Mapping[IndexId, IndexState]
+    """Of the indices that remember: before the step."""
+    traded: Mapping[IndexId, Mapping[SourceId, Traded]]
     mark_state: Plain
     carried: CarriedPremium
     book: Depth | None
@@ -30,6 +38,10 @@ class Recalled:
     index_e18: int
     mark_e18: int
     premium_e18: int
+    references: tuple[Reference, ...] = ()
+    rate_state: Plain | None = None
+    """State of the funding method before the step; None without a method, or at its first look."""
+    rate_e18: int | None = None
 
 
 def recall(document: Mapping[str, Any]) -> Recalled:
@@ -41,12 +53,20 @@ def recall(document: Mapping[str, Any]) -> Recalled:
     found += [refused["quote"] for index in indices for refused in index["rejected"] if refused["quote"] is not None]
     quotes = {quote.source: quote for quote in map(_quote_of, found)}
     last = {IndexId(index["id"]): int(index["last"]) for index in indices if index["last"] is not None}
-    entry = document["entry"]
+    states = {
+        IndexId(index["id"]): restored_state(index["state_before"])
+        for index in indices
+        if index["state_before"] is not None
+    }
+    traded = {IndexId(index["id"]): _traded_of(index["traded"]) for index in indices if index["traded"]}
+    entry, rates = document["entry"], document.get("rates")
     return Recalled(
         MarketId(document["market"]),
         Timestamp(int(document["now"])),
         quotes,
         last,
+        states,
+        traded,
         document["mark"]["state_before"],
         CarriedPremium(int(document["carried"]["value"]), _instant(document["carried"]["sampled"])),
         _depth_of(document["book"]),
@@ -55,6 +75,9 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         int(entry["index"]),
         int(entry["mark"]),
         int(entry["premium"]),
+        tuple(map(_reference_of, document.get("references", ()))),
+        None if rates is None else rates["state_before"],
+        None if rates is None else int(rates["rate"]),
     )
 
 
@@ -64,6 +87,10 @@ def _number(text: Any) -> int | None:
 
 def _instant(text: Any) -> Timestamp | None:
     return None if text is None else Timestamp(int(text))
+
+
+def _traded_of(document: Mapping[str, Any]) -> Mapping[SourceId, Traded]:
+    return {SourceId(source): Traded(int(found["price"]), int(found["volume"])) for source, found in document.items()}
 
 
 def _quote_of(document: Mapping[str, Any]) -> Quote:
@@ -113,6 +140,10 @@ def _trade_of(document: Mapping[str, Any] | None) -> Trade | None:
             document["id"],
         )
     )
+
+
+def _reference_of(document: Mapping[str, Any]) -> Reference:
+    return Reference(SourceId(document["source"]), int(document["price"]), int(document["weight"]))
 
 
 def _funding_of(document: Mapping[str, Any] | None) -> FundingEstimate | None:

@@ -181,7 +181,7 @@ class PublishingService:
         if priced is None or now - priced.as_of > _FRESH_NS:
             return "no_price"
         if priced.publishable is None:
-            return "withheld" if priced.marked is None else "guard"
+            return "withheld" if priced.marked is None else "index_held" if priced.held else "guard"
         feed = state.feeds.get(priced.plan.market_no)
         if feed is None or feed.frozen:
             return "unknown_market" if feed is None else "frozen"
@@ -218,7 +218,7 @@ class PublishingService:
             self._unsigned(markets, error, state)
             return
         act = self.deployment.protocol.publish(signed)
-        deadline = Timestamp(from_seconds(report.valid_until_s))
+        deadline = from_seconds(report.valid_until_s)
         intent = self.deployment.intent(Lane.PRICE, str(report.round_id), act, now, deadline)
         self.flight.intent_id, self.flight.since_block, self.flight.decided_at = intent.id, state.at.number, now
         self.flight.refused_at, self.flight.refused_epoch = "", None
@@ -271,6 +271,7 @@ class PublishingService:
             impact=marked.impact,
             carried=marked.carried_before,
             notes={"trigger": reason},
+            rated=marked.rated,
         )
         text = canonical_record(decision, spelled)
         leaf = "0x" + leaf_of(text, self.keccak).hex()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -13,9 +14,14 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from keeper.domain.index_methods import INDEX_METHODS
+from keeper.domain.ladder import LADDERS
+from keeper.domain.mark import MARK_METHODS
 from keeper.domain.numbers import text_of
+from keeper.domain.outlier_rules import OUTLIER_RULES
 from keeper.settings.base import Chosen
 from keeper.settings.market import MarketSettings
+from keeper.settings.methods import table
 from keeper.settings.models import GlobalFile
 
 _HEAD = """\
@@ -36,6 +42,24 @@ prints a JSON Schema for editors.
   `KEEPER_CONFIG` replaces `--config`. Nothing else is.
 """
 
+_CHOICES = """
+## What an index may choose
+
+Grades: *reproduced* gives what a venue published, see [docs/validation.md](../docs/validation.md); *consistent* and *documented only*
+claim less. *Hostile* are sources that may say anything; the *honest range* runs from the lowest to the highest of the others.
+Recipes after venues: [docs/index-prices.md](../docs/index-prices.md).
+"""
+
+
+_MARKS = """\
+`mark: {method: binance}` in a market file marks as that venue does; every option can be changed beside it. A venue's name stands
+for a form (in brackets) with that venue's parameters. *reproduced*: recorded inputs give the recorded mark; *consistent*: the
+recorded mark is one that the formula can give; *documented only*: the venue's text. The observations are in
+[docs/validation.md](../docs/validation.md). The limits of a method (`max_basis_bps`, `max_step_bps`) are published, flagged; those
+of `guard` never are.
+
+"""
+
 
 def reference() -> str:
     """The whole file."""
@@ -43,7 +67,29 @@ def reference() -> str:
     parts.append(
         "A file without `deployment` is an index alone: it has `market`, `sources`, `index`, perhaps `guard`.\n\n"
     )
-    return "".join([*parts, *_table(MarketSettings, "")])
+    parts += [*_table(MarketSettings, ""), _CHOICES]
+    parts += [*_choices("`index.method`", INDEX_METHODS), *_choices("`index.outliers.rule`", OUTLIER_RULES)]
+    parts += [*_ladders(), "\n## Mark methods\n\n", _MARKS, *table(MARK_METHODS)]
+    return "".join(parts)
+
+
+def _choices(title: str, registry: Mapping[str, type[Any]]) -> Iterator[str]:
+    """One row for each entry of a registry: its options, and the first paragraph of what it says of itself."""
+    yield f"\n### {title}\n\n| name | options | meaning | grade |\n|---|---|---|---|\n"
+    for name, kind in registry.items():
+        options = ", ".join(f"`{found.name}` {_option(found.default)}" for found in dataclasses.fields(kind))
+        meaning = " ".join((kind.__doc__ or "").split())
+        yield f"| `{name}` | {options} | {meaning} | {kind.grade.value} |\n"
+
+
+def _option(default: Any) -> str:
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _ladders() -> Iterator[str]:
+    yield "\n### `index.ladder.like`\n\n| name | two sources | one source | none |\n|---|---|---|---|\n"
+    for name, ladder in LADDERS.items():
+        yield f"| `{name}` | {ladder.two.value} | {ladder.one.value} | {ladder.none.value} |\n"
 
 
 def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:

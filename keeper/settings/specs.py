@@ -5,60 +5,22 @@ from __future__ import annotations
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Gate
 from keeper.domain.guard import Guard
-from keeper.domain.ids import IndexId
-from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.market import LiquidationRules, MarketPlan
 from keeper.domain.publishing import PublishPolicy
+from keeper.domain.rates import FUNDING_METHODS
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.history import HISTORY
+from keeper.domain.rates.versions import Versions
 from keeper.domain.time import nanos
-from keeper.settings.market import (
-    FundingSettings,
-    GateSettings,
-    MarketSettings,
-    PublishSettings,
-    SourceSettings,
-)
+from keeper.settings.index_specs import index_spec, source_spec
+from keeper.settings.market import FundingSettings, GateSettings, MarketSettings, PublishSettings
 from keeper.settings.options import build
+
+__all__ = ["gate", "guard", "index_spec", "market_plan", "publish_policy"]
 
 _SAMPLES_CARRIED = 3
 _BOOK_MAX_AGE_S = 5.0
-
-
-def index_spec(market: MarketSettings) -> IndexSpec:
-    """Raises ValueError when the index could never work."""
-    rules = market.index
-    return IndexSpec(
-        id=market.index_id,
-        sources=tuple(_source_spec(source, rules.max_age_s) for source in market.sources),
-        quote=market.currency,
-        method=rules.method,
-        max_deviation_bps=rules.max_deviation_bps,
-        max_dispersion_bps=rules.max_dispersion_bps,
-        clamp_bps=rules.clamp_bps,
-        min_sources=rules.min_sources,
-        min_quote_groups=rules.min_quote_groups,
-        allow_two=rules.allow_two,
-        pair_bps=rules.pair_bps,
-        pair_last_bps=rules.pair_last_bps,
-        frozen_after_ns=None if rules.frozen_after_s is None else nanos(rules.frozen_after_s),
-        max_spread_bps=rules.max_spread_bps,
-        max_skew_ns=nanos(rules.max_skew_s),
-        conversions={
-            quote: PegSpec(IndexId(found.index), found.low_e18, found.high_e18)
-            for quote, found in sorted(market.conversions.items())
-        },
-    )
-
-
-def _source_spec(source: SourceSettings, max_age_s: float) -> SourceSpec:
-    return SourceSpec(
-        source=source.id,
-        quote=source.quote,
-        weight=source.weight,
-        max_age_ns=nanos(source.max_age_s or max_age_s),
-        quiet_max_ns=nanos(source.quiet_max_s),
-        multiplier_e18=source.multiplier_e18,
-    )
 
 
 def _confirmation(market: MarketSettings) -> Confirmation:
@@ -94,6 +56,22 @@ def gate(market: MarketSettings) -> Gate:
     )
 
 
+def rate_plan(market: MarketSettings) -> RatePlan | None:
+    """None without a method. Raises ConfigError for its options, ValueError for versions out of order."""
+    rules = market.funding
+    if rules is None or rules.method is None:
+        return None
+    if not rules.options and not rules.versions and rules.method in HISTORY:
+        return RatePlan(HISTORY[rules.method], rules.impact_notional_e18)
+    options = dict(rules.options)
+    entries = [(0, build(FUNDING_METHODS, rules.method, options, f"{market.market}: funding"))]
+    for version in rules.versions:
+        options |= version.options
+        where = f"{market.market}: funding.versions"
+        entries.append((version.valid_from_s, build(FUNDING_METHODS, rules.method, options, where)))
+    return RatePlan(Versions(tuple(entries)), rules.impact_notional_e18)
+
+
 def market_plan(market: MarketSettings) -> MarketPlan:
     """The whole of one perpetual. Raises ValueError for an index without a deployment, ConfigError for a mark's options."""
     if market.deployment_id is None or market.market_no is None or market.mark is None or market.publish is None:
@@ -109,10 +87,12 @@ def market_plan(market: MarketSettings) -> MarketPlan:
         guard=guard(market),
         gate=gate(market),
         book=book.id if book else None,
+        rates=rate_plan(market),
         impact_notional_e18=funding.impact_notional_e18 if funding.premium == "impact" else 0,
         premium_carry_ns=nanos(_SAMPLES_CARRIED * funding.sample_s),
         book_max_age_ns=nanos(book.max_age_s if book else _BOOK_MAX_AGE_S),
         liquidation=LiquidationRules(liquidation.enabled, liquidation.max_batch)
         if liquidation
         else LiquidationRules(False),
+        references=tuple(source_spec(source, market.index.max_age_s) for source in market.mark.references),
     )

@@ -9,8 +9,12 @@ import pytest
 from keeper.adapters.signers import SIGNERS
 from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.registries import REGISTRIES
-from keeper.domain.aggregation import INDEX_METHODS
+from keeper.domain.index_methods import INDEX_METHODS
+from keeper.domain.ladder import LADDERS
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.outlier_rules import OUTLIER_RULES
+from keeper.domain.rates import FUNDING_METHODS
+from scripts.render_docs import funding_document
 from tests.architecture.code import ROOT, tracked
 
 
@@ -30,9 +34,30 @@ def test_mark_method__in_the_registry__is_tested(kind: str) -> None:
     assert re.search(rf"\b({kind}|{MARK_METHODS[kind].__name__})\b", _tests_under("tests/domain"))
 
 
+@pytest.mark.parametrize("kind", sorted(FUNDING_METHODS))
+def test_funding_method__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b({kind}|{FUNDING_METHODS[kind].__name__})\b", _tests_under("tests/domain/rates"))
+
+
+def test_documentation__of_the_funding_methods__is_their_table() -> None:
+    """Renew it: make docs"""
+    text = (ROOT / "docs/funding-methods.md").read_text()
+    assert text == funding_document(text)
+
+
 @pytest.mark.parametrize("kind", sorted(INDEX_METHODS))
 def test_index_method__in_the_registry__is_tested(kind: str) -> None:
-    assert re.search(rf"\b{kind}\b", _tests_under("tests/domain"))
+    assert re.search(rf"\b({kind}|{INDEX_METHODS[kind].__name__})\b", _tests_under("tests/domain"))
+
+
+@pytest.mark.parametrize("kind", sorted(OUTLIER_RULES))
+def test_outlier_rule__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b({kind}|{OUTLIER_RULES[kind].__name__})\b", _tests_under("tests/domain"))
+
+
+@pytest.mark.parametrize("kind", sorted(LADDERS))
+def test_ladder__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b({kind})\b", _tests_under("tests/domain"))
 
 
 @pytest.mark.parametrize("kind", sorted(SIGNERS))

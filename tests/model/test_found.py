@@ -46,7 +46,8 @@ async def block(world: World) -> None:
 
 def want(world: World, kind: Kind, lane: Lane, deadline_s: int | None = None, gas: int | None = GAS) -> Intent:
     now, number = world.clock.now(), 1 + len(world.wanted)
-    new = intent(kind, lane, number, now, None if deadline_s is None else Timestamp(now + deadline_s * SECOND), gas)
+    deadline = None if deadline_s is None else Timestamp(world.network.blocks.now() + deadline_s * SECOND)
+    new = intent(kind, lane, number, now, deadline, gas)
     world.wanted[new.id] = new
     world.price = new if lane is Lane.PRICE else world.price
     world.offer(new)
@@ -276,12 +277,13 @@ def test_liquidation__expired_by_an_empty_transfer__gets_a_second_nonce_only_whe
         await block(world)
         liquidation = want(world, Kind.RECORD, Lane.LIQUIDATION, deadline_s=3)
         await asyncio.sleep(4)
+        world.network.mine([])
         world.announce()
         await asyncio.sleep(0.1)
         await block(world)
         assert world.told[liquidation.id].state is IntentState.EXPIRED
         await asyncio.sleep(2)
-        now, life = world.clock.now(), world.life
+        now, life = world.network.blocks.now(), world.life
         assert life is not None
         life.inbox.offer(replace(liquidation, deadline=Timestamp(now + 60 * SECOND)))
         await asyncio.sleep(0.1)

@@ -10,15 +10,25 @@ from typing import Any
 import pytest
 
 from keeper.domain.confirmation import Confirmation
+from keeper.domain.gate import Doubt
 from keeper.domain.guard import Guard, Held
-from keeper.domain.ids import SourceId
-from keeper.domain.index import IndexPrice, Withheld
+from keeper.domain.ids import IndexId, SourceId
+from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, SourceSpec, Withheld
+from keeper.domain.index_methods import Vwap
+from keeper.domain.ladder import Ladder, Rung
 from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.mark.index_only import IndexOnly
+from keeper.domain.mark.twap import Twap
+from keeper.domain.mark.venues import Deribit
+from keeper.domain.outlier_rules import Exclude
+from keeper.domain.quote import Trade
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.presets import Ftx, Kraken
+from keeper.domain.rates.versions import Versions
 from keeper.domain.time import SECOND
 from keeper.runtime.board import Board
 from keeper.services.pricing import Boards, PricingService
-from tests.domain.pricing.builders import book, e18
+from tests.domain.pricing.builders import book, e18, quote
 from tests.services.fakes import BTC, ETH, SITE, START_S, Desk, play, running, settled
 from tests.services.markets import chain_state, index_of, plan_of, quotes_of
 
@@ -216,10 +226,11 @@ def test_run__far_move_within_the_rest__is_priced_at_once_small_ones_are_gathere
     play(scenario)
 
 
-def test_run__restarted__marks_and_last_indices_go_on():
+@pytest.mark.parametrize("method", [EmaBasis(), Deribit(), Twap(window_s=60)], ids=lambda method: method.name)
+def test_run__restarted__marks_and_last_indices_go_on(method):
     async def scenario():
         book_source = SourceId("perp:BTC-USD")
-        stage = Stage(options={BTC: {"mark": EmaBasis(), "book": book_source}})
+        stage = Stage(options={BTC: {"mark": method, "book": book_source}})
         stage.chain()
         async with running(stage.service):
             for _ in range(100):
@@ -227,7 +238,7 @@ def test_run__restarted__marks_and_last_indices_go_on():
                 await stage.hold(0.3)
         before = stage.service.folds
         saved = json.loads(stage.desk.store.documents[stage.service.name])
-        assert saved["marks"][BTC] == before.markets[BTC].mark.to_plain() != EmaBasis().start().to_plain()
+        assert saved["marks"][BTC] == before.markets[BTC].mark.to_plain() != method.start().to_plain()
 
         again = stage.fresh()
         async with running(again):
@@ -238,6 +249,75 @@ def test_run__restarted__marks_and_last_indices_go_on():
         assert first is not None
         assert abs(first - e18("100.3")) < e18("0.001")  # a cold average would count as no basis: 100
         assert again.folds.last == before.last
+
+    play(scenario)
+
+
+def test_run__restarted_with_another_method_for_one_market__the_others_go_on():
+    async def scenario():
+        books = {market: SourceId(f"perp:{market}") for market in (BTC, ETH)}
+        stage = Stage(options={market: {"mark": Deribit(), "book": source} for market, source in books.items()})
+        stage.chain()
+        async with running(stage.service):
+            for _ in range(100):
+                for source in books.values():
+                    stage.boards.books.put(source, book("100.3", at=stage.desk.clock.now()))
+                await stage.hold(0.3)
+        before = stage.service.folds.markets
+
+        stage.options[BTC]["mark"] = EmaBasis()
+        again = stage.fresh()
+        again._restore()
+        assert again.folds.markets.get(BTC) is None
+        assert again.folds.markets[ETH].mark == before[ETH].mark
+
+    play(scenario)
+
+
+def test_run__restarted__the_funding_methods_window_goes_on_and_its_estimate_is_a_gauge():
+    async def scenario():
+        rates = RatePlan(Versions.always(Ftx(every_s=1)))
+        stage = Stage(options={BTC: {"rates": rates}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(12)
+        before = stage.service.folds.markets[BTC].rates
+        assert before is not None
+        assert before.window.samples == 12
+        assert stage.desk.meter.gauges[f"keeper_funding_estimate_ratio market={BTC}"] == 0
+        assert f"keeper_funding_estimate_ratio market={ETH}" not in stage.desk.meter.gauges
+
+        again = stage.fresh()
+        async with running(again):
+            await stage.hold(3)
+        after = again.folds.markets[BTC].rates
+        assert after.span == before.span
+        assert after.window.samples == 15
+        assert again.folds.markets[ETH].rates is None
+        assert stage.desk.log.of("pricing.snapshot_refused") == []
+
+    play(scenario)
+
+
+def test_run__another_funding_method_after_a_restart__begins_anew_and_the_mark_goes_on():
+    async def scenario():
+        book_source = SourceId("perp:BTC")
+        options = {"mark": EmaBasis(), "book": book_source}
+        stage = Stage(options={BTC: {**options, "rates": RatePlan(Versions.always(Ftx()))}})
+        stage.chain()
+        async with running(stage.service):
+            stage.boards.books.put(book_source, book("100.3", at=stage.desk.clock.now()))
+            await stage.hold(1)
+        before = stage.service.folds.markets[BTC].mark
+        stage.options = {BTC: {**options, "rates": RatePlan(Versions.always(Kraken()))}}
+        again = stage.fresh()
+        async with running(again):
+            await stage.hold(0.5)
+        after = again.folds.markets[BTC]
+        assert after.rates.method == "kraken"
+        assert before.covered_ns < after.mark.covered_ns
+        (line,) = stage.desk.log.of("pricing.snapshot_refused")
+        assert "the state is of ftx" in line["error"]
 
     play(scenario)
 
@@ -288,5 +368,106 @@ def test_run__long_run__is_saved_each_five_seconds():
             await stage.hold(16)
             assert len(saved) == 4
             assert all(5 <= later - earlier < 5.3 for earlier, later in pairwise(saved))
+
+    play(scenario)
+
+
+def test_run__index_with_a_memory__goes_on_after_a_restart_where_it_stopped():
+    """A source that is out stays out, and the time that nobody looked does not count for it."""
+
+    async def scenario():
+        spec = plan_of(BTC).spec
+        rule = Exclude(return_s=5, unseen_s=1)
+        stage = Stage(options={BTC: {"spec": replace(spec, outliers=rule, ladder=Ladder(two=Rung.EQUAL))}})
+        stage.chain()
+        astray = SourceId(f"{BTC}:2")
+
+        async def told(service: PricingService, seconds: float, price: int) -> set[str]:
+            for _ in range(round(seconds * 10)):
+                stage.quote(BTC, 100)
+                stage.boards.quotes.put(astray, quote(astray, price, at=stage.desk.clock.now()))
+                await settled(0.1)
+            return {str(vote.source) for vote in stage.boards.indices.get(index_of(BTC)).inputs}
+
+        async with running(stage.service):
+            assert str(astray) in await told(stage.service, 1, 100)
+            assert str(astray) not in await told(stage.service, 1, 150)
+            assert str(astray) not in await told(stage.service, 3, 100)
+        flagged = stage.desk.log.of("index.flagged")
+        assert [each["flags"] for each in flagged if each["market"] == index_of(BTC)] == [["two_sources"]]
+        saved = json.loads(stage.desk.store.documents[stage.service.name])["states"]
+        assert list(saved[index_of(BTC)]["watched"]) == [astray]
+        await settled(60)
+        again = stage.fresh()
+        async with running(again):
+            assert str(astray) not in await told(again, 4, 100)
+            assert str(astray) in await told(again, 2, 100)
+
+    play(scenario)
+
+
+def test_run__index_by_trades__averages_what_the_venues_traded():
+    async def scenario():
+        spec = plan_of(BTC).spec
+        stage = Stage(options={BTC: {"spec": replace(spec, method=Vwap(10, "mean"))}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(0.3)
+            assert isinstance(stage.boards.indices.get(index_of(BTC)), Withheld), "nobody has traded yet"
+            now = stage.desk.clock.now()
+            for number, (price, size) in enumerate([(100, 1), (101, 2), (101, 1)]):
+                source = SourceId(f"{BTC}:{number}")
+                stage.boards.trades.put(source, Trade(source, now, now, e18(price), e18(size), "1"))
+            await stage.hold(0.3)
+            found = stage.boards.indices.get(index_of(BTC))
+            assert isinstance(found, IndexPrice)
+            assert found.price_e18 == e18("100.75")
+            await stage.hold(10)
+            assert isinstance(stage.boards.indices.get(index_of(BTC)), Withheld), "the window has passed"
+
+    play(scenario)
+
+
+def test_tick__rate_of_a_rate__is_in_what_a_market_was_priced_by():
+    """Whoever computes it again needs every index that converts for it, however far behind."""
+
+    async def scenario():
+        names = ["USDT-USD", "USDC-USD"]
+        usdt = IndexSpec(
+            IndexId(names[0]), tuple(SourceSpec(SourceId(f"t:{n}"), "USD") for n in range(3)), min_quote_groups=1
+        )
+        pegs = {"USDT": PegSpec(usdt.id)}
+        usdc = IndexSpec(IndexId(names[1]), tuple(SourceSpec(SourceId(f"c:{n}"), "USDT") for n in range(3)),
+                         min_quote_groups=1, conversions=pegs)  # fmt: skip
+        plan = plan_of(BTC)
+        sources = tuple(replace(source, quote="USDC") for source in plan.spec.sources)
+        coin = replace(plan, spec=replace(plan.spec, sources=sources, conversions={"USDC": PegSpec(usdc.id)}))
+        stage, desk = Stage(), Desk()
+        service = PricingService((usdt, usdc, coin.spec), (coin,), stage.boards, desk.store, desk.clock, desk.pulse,
+                                 desk.meter, desk.log)  # fmt: skip
+        now = desk.clock.now()
+        for source in (*usdt.sources, *usdc.sources):
+            stage.boards.quotes.put(source.source, quote(source.source, 1, at=now))
+        for source, each in quotes_of(BTC, 100, now).items():
+            stage.boards.quotes.put(source, each)
+        service.tick(now)
+        assert [each.index for each in stage.boards.prices.get(BTC).conversions()] == sorted(names)
+
+    play(scenario)
+
+
+def test_run__index_held__is_shown_and_not_published():
+    async def scenario():
+        hold = Ladder(Rung.HOLD, Rung.HOLD, Rung.HOLD)
+        stage = Stage(options={BTC: {"spec": replace(plan_of(BTC).spec, ladder=hold)}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(1)
+            assert stage.boards.prices.get(BTC).publishable is not None
+            await settled(12)
+            priced = stage.boards.prices.get(BTC)
+            assert stage.mark(BTC) == e18(100)
+            assert (priced.held, priced.publishable) == (True, None)
+            assert Doubt.DEGRADED in priced.gate.reasons
 
     play(scenario)

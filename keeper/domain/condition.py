@@ -6,16 +6,20 @@ allows is a table:
 
               published   liquidated
     NORMAL    yes         yes
-    DEGRADED  yes         for `degraded_max_ns`, then no
+    DEGRADED  yes         until `degraded_max_ns` after it was last NORMAL
     STALE     no          no
     HALT      no          no, and somebody is called
+
+What makes this very price unfit to liquidate by (its flags, its spread, its age on chain) is the gate's; the condition adds
+what only time shows, and the bands between mark and index.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from keeper.domain.time import SECOND, Timestamp
 
@@ -37,23 +41,31 @@ class Cause(StrEnum):
     DIVERGED = "diverged"
     """The mark is further from the index than the market's band."""
     WITHHELD = "withheld"
+    """There is no new index: it is withheld, or the last one is held for want of sources."""
     HELD = "held"
     """The guard holds a jump."""
     CLOSED = "closed"
-    """The underlying does not trade now."""
+    """The underlying does not trade now: nobody is liquidated, and a price that is missing is not missed."""
     SEQUENCER = "sequencer"
-    """The chain's sequencer is down, or has just come back."""
+    """The chain's sequencer is down, or has just come back: prices go out as soon as they can, nobody is liquidated."""
     TOO_LONG = "too_long"
     """There has been no price for so long that somebody must look."""
     FAR_APART = "far_apart"
     """The mark is so far from the index that neither can be trusted."""
     RECOVERING = "recovering"
     """Good again after a halt, but not for long enough yet."""
+    OPERATOR = "operator"
+    """The halt is over when the operator says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one tick shows. `divergence_bps` is |mark − index| / index, None without a mark."""
+_NEVER_LIQUIDATED = frozenset({Cause.CLOSED, Cause.SEQUENCER})
+
+
+# Tuples and not dataclasses: each tick makes one of each for each market.
+class Reading(NamedTuple):
+    """What one tick shows. `computed`: there is a new index. `divergence_bps` is |mark − index| / index, rounded down, None
+    without a mark.
+    """
 
     sources: int
     computed: bool
@@ -64,95 +76,135 @@ class Reading:
     divergence_bps: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionState:
-    """`since` the condition lasts; `good_since` is how long nothing has been wrong, `priceless_since` how long no price was."""
+class ConditionState(NamedTuple):
+    """`since` the condition lasts, `good_since` a price may be published by, `priceless_since` there is none, `impaired_since`
+    it is not NORMAL.
+    """
 
     condition: Condition = Condition.STALE
     causes: tuple[Cause, ...] = ()
     since: Timestamp | None = None
     good_since: Timestamp | None = None
     priceless_since: Timestamp | None = None
+    impaired_since: Timestamp | None = None
+
+    @property
+    def publishes(self) -> bool:
+        return self.condition <= Condition.DEGRADED
 
     def to_plain(self) -> dict[str, Any]:
         return {
             "causes": [cause.value for cause in self.causes],
             "condition": self.condition.name,
             "good_since": self.good_since,
+            "impaired_since": self.impaired_since,
             "priceless_since": self.priceless_since,
             "since": self.since,
         }
 
 
+START = ConditionState()
+"""Before the first tick: nothing is known of the market."""
+
+
+def restored_condition(plain: Mapping[str, Any]) -> ConditionState:
+    """The state that `to_plain` wrote. Raises ValueError, KeyError, TypeError or AttributeError on anything else."""
+    return ConditionState(
+        Condition[plain["condition"]],
+        tuple(Cause(name) for name in plain["causes"]),
+        *(_instant(plain[key]) for key in ("since", "good_since", "priceless_since", "impaired_since")),
+    )
+
+
+def _instant(value: Any) -> Timestamp | None:
+    return None if value is None else Timestamp(int(value))
+
+
 @dataclass(frozen=True, slots=True)
 class ConditionRules:
     """`full_sources`: with fewer the market is degraded; 0 switches this off. `alert_bps`, `halt_bps`: bands of the
-    divergence of mark and index. A market without a price for `halt_after_ns` is halted, and comes back after
-    `recover_ns` of good prices.
+    divergence of mark and index, None: none. A market without a price for `halt_after_ns` is halted, and comes back after
+    `recover_ns` of good prices; with `manual` only by `resumed`.
     """
 
     full_sources: int = 0
-    degraded_max_ns: int = 60 * SECOND
+    degraded_max_ns: int = 300 * SECOND
     halt_after_ns: int = 60 * SECOND
     recover_ns: int = 10 * SECOND
-    alert_bps: int = 100
-    halt_bps: int = 300
+    alert_bps: int | None = 100
+    halt_bps: int | None = 300
+    manual: bool = False
 
     def __post_init__(self) -> None:
         if min(self.full_sources, self.degraded_max_ns, self.halt_after_ns, self.recover_ns) < 0:
             raise ValueError("full_sources and times must not be negative")
-        if not 0 < self.alert_bps <= self.halt_bps:
-            raise ValueError("need 0 < alert_bps <= halt_bps")
+        if min(band for band in (self.alert_bps, self.halt_bps, 1) if band is not None) < 1:
+            raise ValueError("alert_bps and halt_bps must be positive")
+        if self.alert_bps is not None and self.halt_bps is not None and self.alert_bps > self.halt_bps:
+            raise ValueError("need alert_bps <= halt_bps")
 
     def start(self) -> ConditionState:
-        return ConditionState()
+        return START
+
+    def resumed(self, state: ConditionState) -> ConditionState:
+        """The operator has looked: a halt is forgotten. What is still wrong halts it again."""
+        return START if state.condition is Condition.HALT else state
 
     def step(self, state: ConditionState, reading: Reading, now: Timestamp) -> ConditionState:
         found, causes = self._judged(state, reading, now)
-        priceless = None if reading.computed and not reading.held else state.priceless_since or now
-        good = (state.good_since or now) if found is Condition.NORMAL or found is Condition.DEGRADED else None
-        if state.condition is Condition.HALT and found is not Condition.HALT and not self._recovered(good, now):
-            found, causes = Condition.HALT, (Cause.RECOVERING, *causes)
+        if found is Condition.NORMAL and state.condition is Condition.NORMAL:
+            return state
+        missing = not reading.closed and (not reading.computed or reading.held)
+        priceless = (now if state.priceless_since is None else state.priceless_since) if missing else None
+        good = (now if state.good_since is None else state.good_since) if found <= Condition.DEGRADED else None
+        if state.condition is Condition.HALT and found is not Condition.HALT:
+            if self.manual:
+                found, causes = Condition.HALT, (Cause.OPERATOR, *causes)
+            elif good is None or now - good < self.recover_ns:
+                found, causes = Condition.HALT, (Cause.RECOVERING, *causes)
         since = state.since if state.since is not None and found is state.condition else now
-        return ConditionState(found, causes, since, good, priceless)
+        impaired = None if found is Condition.NORMAL else now if state.impaired_since is None else state.impaired_since
+        return ConditionState(found, causes, since, good, priceless, impaired)
 
     def may_liquidate(self, state: ConditionState, now: Timestamp) -> bool:
         if state.condition is Condition.DEGRADED:
-            return state.since is not None and now - state.since <= self.degraded_max_ns
+            lasts = state.impaired_since is not None and now - state.impaired_since <= self.degraded_max_ns
+            return lasts and _NEVER_LIQUIDATED.isdisjoint(state.causes)
         return state.condition is Condition.NORMAL
 
     def _judged(self, state: ConditionState, reading: Reading, now: Timestamp) -> tuple[Condition, tuple[Cause, ...]]:
         """What this tick by itself makes of the market; the worst counts, and all that is wrong is told."""
-        stale = self._stale(reading)
-        far = reading.divergence_bps is not None and reading.divergence_bps >= self.halt_bps
+        stale, degraded = _stale(reading), self._degraded(reading)
+        halted: tuple[Cause, ...] = ()
         # A market that is closed has no price to miss.
-        missed = bool(stale) and not reading.closed and state.priceless_since is not None
-        too_long = missed and state.priceless_since is not None and now - state.priceless_since >= self.halt_after_ns
-        halted = tuple(cause for cause, holds in ((Cause.TOO_LONG, too_long), (Cause.FAR_APART, far)) if holds)
-        degraded = self._degraded(reading)
+        if stale and not reading.closed and state.priceless_since is not None:
+            halted = (Cause.TOO_LONG,) if now - state.priceless_since >= self.halt_after_ns else ()
+        if _beyond(reading.divergence_bps, self.halt_bps):
+            halted = (*halted, Cause.FAR_APART)
         if halted:
             return Condition.HALT, (*halted, *stale, *degraded)
         if stale:
             return Condition.STALE, (*stale, *degraded)
         return (Condition.DEGRADED, degraded) if degraded else (Condition.NORMAL, ())
 
-    def _stale(self, reading: Reading) -> tuple[Cause, ...]:
-        table = (
-            (Cause.WITHHELD, not reading.computed and not reading.closed),
-            (Cause.HELD, reading.held),
-            (Cause.CLOSED, reading.closed),
-            (Cause.SEQUENCER, reading.sequencer_down),
-        )
-        return tuple(cause for cause, holds in table if holds)
-
     def _degraded(self, reading: Reading) -> tuple[Cause, ...]:
-        apart = reading.divergence_bps is not None and reading.divergence_bps >= self.alert_bps
+        computed = reading.computed
         table = (
-            (Cause.FEW_SOURCES, reading.computed and reading.sources < self.full_sources),
-            (Cause.FLAGGED, reading.computed and reading.flagged),
-            (Cause.DIVERGED, apart),
+            (Cause.CLOSED, reading.closed and computed),
+            (Cause.SEQUENCER, reading.sequencer_down),
+            (Cause.FEW_SOURCES, computed and reading.sources < self.full_sources),
+            (Cause.FLAGGED, computed and reading.flagged),
+            (Cause.DIVERGED, _beyond(reading.divergence_bps, self.alert_bps)),
         )
-        return tuple(cause for cause, holds in table if holds)
+        return tuple([cause for cause, holds in table if holds])
 
-    def _recovered(self, good_since: Timestamp | None, now: Timestamp) -> bool:
-        return good_since is not None and now - good_since >= self.recover_ns
+
+def _stale(reading: Reading) -> tuple[Cause, ...]:
+    if reading.computed:
+        return (Cause.HELD,) if reading.held else ()
+    missing = Cause.CLOSED if reading.closed else Cause.WITHHELD
+    return (missing, Cause.HELD) if reading.held else (missing,)
+
+
+def _beyond(divergence_bps: int | None, band_bps: int | None) -> bool:
+    return divergence_bps is not None and band_bps is not None and divergence_bps >= band_bps

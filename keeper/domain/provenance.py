@@ -6,13 +6,14 @@ every due market writes one on the way to the chain. `keeper.domain.recall` read
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from typing import Any
 
+from keeper.domain.condition import ConditionState
 from keeper.domain.evidence import canonical_json
-from keeper.domain.ids import IndexId
+from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
 from keeper.domain.index_state import IndexFold
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain, Reference
@@ -31,7 +32,7 @@ class Decision:
     `indices`: the market's own index first, then those that convert for it, each with its votes, its refusals and its state
     before the step. `quotes` is the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
     before the step, `impact` the impact prices (None: the book was not deep enough), `carried` the premium that stands in
-    for a missing one, `rated` the funding method's estimate, where one is chosen, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
+    for a missing one, `condition_before` the market's condition before the step, `rated` the funding method's estimate, where one is chosen, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
     can say.
     """
 
@@ -48,6 +49,7 @@ class Decision:
     carried: CarriedPremium = field(default_factory=CarriedPremium)
     notes: Mapping[str, Any] = field(default_factory=dict)
     rated: Rated | None = None
+    condition_before: ConditionState | None = None
 
 
 Spelled = dict[tuple[int, int, int], str]
@@ -63,7 +65,7 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
     inputs, entry = decision.inputs, decision.entry
     indices = ",".join([_shared(index, decision, {} if spelled is None else spelled) for index in decision.indices])
     return (
-        f'{{"book":{_depth(inputs.book)},"carried":{_carried(decision.carried)},"code":{_text(decision.code_version)},"config":{_text(decision.config_hash)},'
+        f'{{"book":{_depth(inputs.book)},"carried":{_carried(decision.carried)},"code":{_text(decision.code_version)},{_condition(decision.condition_before)}"config":{_text(decision.config_hash)},'
         f'"entry":{{"index":"{entry.index_e18}","mark":"{entry.mark_e18}","no":"{entry.market_no}",'
         f'"premium":"{entry.premium_e18}"}},"format":"{FORMAT}","funding":{_funding(inputs.funding)},'
         f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
@@ -88,6 +90,15 @@ def _shared(index: IndexPrice | Withheld, decision: Decision, spelled: Spelled) 
     return spelled[key]
 
 
+def _condition(before: ConditionState | None) -> str:
+    return "" if before is None else f'"condition":{{"state_before":{canonical_json(before.to_plain())}}},'
+
+
+def _benched(benched: Collection[SourceId]) -> str:
+    """Sources that were to sit out; nothing at all where none was."""
+    return f'"benched":[{",".join([_text(source) for source in sorted(benched)])}],' if benched else ""
+
+
 def _index(index: IndexPrice | Withheld, decision: Decision) -> str:
     detail, price, reason = (
         (index.detail, None, index.reason.value) if isinstance(index, Withheld) else (None, index.price_e18, None)
@@ -96,7 +107,7 @@ def _index(index: IndexPrice | Withheld, decision: Decision) -> str:
     votes = ",".join([_vote(vote) for vote in index.inputs])
     refused = ",".join([_rejection(rejection, decision.quotes) for rejection in index.rejected])
     return (
-        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"flags":[{",".join([_text(flag.value) for flag in flags])}],'
+        f'{{"as_of":"{index.as_of}",{_benched(index.benched)}"detail":{_text(detail)},"flags":[{",".join([_text(flag.value) for flag in flags])}],'
         f'"id":{_text(index.index)},"inputs":[{votes}],"last":{_number(decision.last.get(index.index))},'
         f'"price":{_number(price)},"raw":{_number(raw)},"rejected":[{refused}],{_fold(index.fold)},'
         f'"withheld":{_text(reason)}}}'

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from keeper.domain.condition import ConditionState, restored_condition
 from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.index_state import IndexState, Traded, restored_state
 from keeper.domain.mark.method import FundingEstimate, Plain, Reference
@@ -42,6 +43,10 @@ class Recalled:
     rate_state: Plain | None = None
     """State of the funding method before the step; None without a method, or at its first look."""
     rate_e18: int | None = None
+    benched: Mapping[IndexId, frozenset[SourceId]] = field(default_factory=dict)
+    """Of each index that has such: its sources that were to sit out."""
+    condition_before: ConditionState | None = None
+    """None in a record that tells nothing of it."""
 
 
 def recall(document: Mapping[str, Any]) -> Recalled:
@@ -59,7 +64,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         if index["state_before"] is not None
     }
     traded = {IndexId(index["id"]): _traded_of(index["traded"]) for index in indices if index["traded"]}
-    entry, rates = document["entry"], document.get("rates")
+    entry, rates, condition = document["entry"], document.get("rates"), document.get("condition")
     return Recalled(
         MarketId(document["market"]),
         Timestamp(int(document["now"])),
@@ -78,6 +83,8 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         tuple(map(_reference_of, document.get("references", ()))),
         None if rates is None else rates["state_before"],
         None if rates is None else int(rates["rate"]),
+        {IndexId(index["id"]): frozenset(map(SourceId, index["benched"])) for index in indices if index.get("benched")},
+        None if condition is None else restored_condition(condition["state_before"]),
     )
 
 

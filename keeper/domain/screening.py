@@ -5,7 +5,7 @@ The order of the tests is the order of `Rejected`; the first that applies is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ class Rejected(StrEnum):
     PEG = "peg"
     """The rate of its quote currency left the guard band: its whole quote group is refused."""
     FROZEN = "frozen"
+    QUARANTINED = "quarantined"
+    """Nothing is wrong with the quote; its source sits out for its record."""
     OUTLIER = "outlier"
 
 
@@ -153,8 +155,12 @@ def priced(
     return _new(PricedQuote, (source, quote, price, stated, rate))
 
 
-def screen(spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp) -> tuple[list[PricedQuote], list[Rejection]]:
+def screen(
+    spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp, benched: Collection[SourceId] = ()
+) -> tuple[list[PricedQuote], list[Rejection]]:
     """Votes in the order of the spec's sources, and the refused; outliers are judged afterwards, against the votes.
+
+    `benched` sources sit out: their quotes are screened like all others, and do not vote.
 
     A timely quote with a narrow book passes here, in one sweep: most of what an index costs is spent in these lines. All
     others go to `priced`, which says the same of every quote and knows the reasons.
@@ -193,7 +199,19 @@ def screen(spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp) -> tup
             rejected.append(Rejection(source.source, vote.reason, vote.detail))
     if spec.frozen_after_ns is not None:
         accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
+    if benched:
+        accepted = _without_benched(accepted, rejected, benched)
     return accepted, rejected
+
+
+def _without_benched(
+    votes: list[PricedQuote], rejected: list[Rejection], benched: Collection[SourceId]
+) -> list[PricedQuote]:
+    out = [vote for vote in votes if vote.source in benched]
+    rejected += [
+        Rejection(vote.source, Rejected.QUARANTINED, "sits out for its record", vote.price_e18) for vote in out
+    ]
+    return [vote for vote in votes if vote.source not in benched]
 
 
 def _without_frozen(

@@ -6,7 +6,7 @@ allows is a table:
 
               published   liquidated
     NORMAL    yes         yes
-    DEGRADED  yes         until `degraded_max_ns` after it was last NORMAL
+    DEGRADED  yes         for `degraded_max_ns` since it was last better
     STALE     no          no
     HALT      no          no, and somebody is called
 
@@ -39,7 +39,7 @@ class Cause(StrEnum):
     FLAGGED = "flagged"
     """The index is one that a ladder, a cross-check or a degraded rate made."""
     DIVERGED = "diverged"
-    """The mark is further from the index than the market's band."""
+    """The mark is further from the index than the market's band: an alert, since a premium is no doubt about the price."""
     WITHHELD = "withheld"
     """There is no new index: it is withheld, or the last one is held for want of sources."""
     HELD = "held"
@@ -58,6 +58,8 @@ class Cause(StrEnum):
     """The halt is over when the operator says so."""
 
 
+_ALERTS = frozenset({Cause.DIVERGED})
+"""Somebody should know, and nothing is allowed less."""
 _NEVER_LIQUIDATED = frozenset({Cause.CLOSED, Cause.SEQUENCER})
 
 
@@ -78,7 +80,7 @@ class Reading(NamedTuple):
 
 class ConditionState(NamedTuple):
     """`since` the condition lasts, `good_since` a price may be published by, `priceless_since` there is none, `impaired_since`
-    it is not NORMAL.
+    there is more against it than an alert.
     """
 
     condition: Condition = Condition.STALE
@@ -163,12 +165,13 @@ class ConditionRules:
             elif good is None or now - good < self.recover_ns:
                 found, causes = Condition.HALT, (Cause.RECOVERING, *causes)
         since = state.since if state.since is not None and found is state.condition else now
-        impaired = None if found is Condition.NORMAL else now if state.impaired_since is None else state.impaired_since
+        sound = found <= Condition.DEGRADED and _ALERTS.issuperset(causes)
+        impaired = None if sound else now if state.impaired_since is None else state.impaired_since
         return ConditionState(found, causes, since, good, priceless, impaired)
 
     def may_liquidate(self, state: ConditionState, now: Timestamp) -> bool:
         if state.condition is Condition.DEGRADED:
-            lasts = state.impaired_since is not None and now - state.impaired_since <= self.degraded_max_ns
+            lasts = state.impaired_since is None or now - state.impaired_since <= self.degraded_max_ns
             return lasts and _NEVER_LIQUIDATED.isdisjoint(state.causes)
         return state.condition is Condition.NORMAL
 

@@ -105,6 +105,14 @@ def test_limit__of_a_band_or_a_guard__is_never_published(reading: Reading, publi
     assert after([(0, GOOD), (1, reading)]).publishes is publishes
 
 
+def test_diverged__however_long__is_an_alert_and_uses_up_no_allowance() -> None:
+    apart, few = Reading(7, True, divergence_bps=150), Reading(4, True, divergence_bps=150)
+    state = after([(0, GOOD), (1, apart), (9_000, apart)])
+    assert (state.condition, RULES.may_liquidate(state, at(9_000))) == (Condition.DEGRADED, True)
+    assert RULES.may_liquidate(after([(0, GOOD), (1, apart), (9_000, apart), (9_001, few)]), at(9_001))
+    assert not RULES.may_liquidate(after([(0, apart), (9_000, few), (9_061, few)]), at(9_061))
+
+
 def test_bands__switched_off__a_contract_far_from_its_index_is_normal() -> None:
     rules = ConditionRules(alert_bps=None, halt_bps=None)
     assert after([(0, Reading(7, True, divergence_bps=2_000))], rules).condition is Condition.NORMAL
@@ -142,7 +150,7 @@ def test_any_course__of_readings__nothing_is_liquidated_on_doubt_and_a_halt_last
         if far or reading.held or not reading.computed:
             assert not state.publishes
         assert RULES.step(restored_condition(before.to_plain()), reading, at(seconds)) == state
-        assert (state.impaired_since is None) is (state.condition is Condition.NORMAL)
+        assert (state.impaired_since is None) is (state.causes in ((), (Cause.DIVERGED,)))
         if before.condition is Condition.HALT and state.condition is not Condition.HALT:
             assert state.good_since is not None
             assert at(seconds) - state.good_since >= RULES.recover_ns

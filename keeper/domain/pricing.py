@@ -55,7 +55,7 @@ def price_component(
     priced: dict[IndexId, IndexPrice | Withheld] = {}
     for spec in specs:
         (rates, telling), before = rates_of(spec, priced), last.get(spec.id)
-        if spec.composed or spec.id in benched:
+        if spec.composed or (benched and spec.id in benched):
             given = Given(before, states.get(spec.id, START), traded.get(spec.id, _NONE), benched.get(spec.id, NOBODY))
             priced_by = _with_quarantine if given.benched else _price
             found = priced_by(spec, quotes, rates, given, now)

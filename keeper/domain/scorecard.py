@@ -56,8 +56,9 @@ class Record(NamedTuple):
     def apart_bps(self) -> int:
         return self.apart // _ONE
 
-    def to_plain(self) -> dict[str, Any]:
-        return self._asdict()
+    def to_plain(self) -> list[int | None]:
+        """In the order of the fields: there may be thousands."""
+        return list(self)
 
 
 FRESH = Record()
@@ -78,17 +79,12 @@ class ScoreState(NamedTuple):
 
 def restored(plain: Mapping[str, Any]) -> ScoreState:
     """The state that `to_plain` wrote. Raises ValueError, KeyError, TypeError or AttributeError on anything else."""
-    records = {
-        SourceId(source): Record(
-            int(found["bad"]),
-            int(found["apart"]),
-            int(found["looks"]),
-            _instant(found["benched_at"]),
-            _instant(found["good_since"]),
-        )
-        for source, found in plain["records"].items()
-    }
+    records = {SourceId(source): _record(*found) for source, found in plain["records"].items()}
     return ScoreState(records, _instant(plain["looked_at"]), _benched(records))
+
+
+def _record(bad: Any, apart: Any, looks: Any, benched_at: Any, good_since: Any) -> Record:
+    return Record(int(bad), int(apart), int(looks), _instant(benched_at), _instant(good_since))
 
 
 def _instant(value: Any) -> Timestamp | None:

@@ -96,9 +96,11 @@ def test_benched__that_would_overrule_a_doubt_of_the_others__stay_out() -> None:
     )
     rate = IndexSpec(USDT, usd("x", "y", "z").sources, min_quote_groups=1)
     quotes = board(
-        quote("a", 100), *[quote(name, 100) for name in "bcd"], quote("e", "100.5"), *[quote(n, "0.995") for n in "xyz"]
+        quote("a", 100), *[quote(name, 100) for name in "bcd"], quote("e", "98.7"), *[quote(n, "0.995") for n in "xyz"]
     )
-    found = price_component((rate, plan), quotes, {}, NOW, benched={BTC: frozenset({SourceId("e")})})[BTC]
+    benched = {BTC: frozenset({SourceId("e")})}
+    assert isinstance(price_component((rate, plan), quotes, {}, NOW)[BTC], IndexPrice)
+    found = price_component((rate, plan), quotes, {}, NOW, benched=benched)[BTC]
     assert isinstance(found, Withheld)
     assert found.reason is WithheldReason.CROSS_CHECK
 
@@ -169,8 +171,12 @@ def test_looks__of_an_index__tell_of_each_source_whether_it_was_fit_and_how_far_
 
 def test_looks__without_an_index_to_believe__blame_nobody_for_what_others_say() -> None:
     quotes = {**at(100, 100, 150), **board(quote("d", bid=101, ask=100))}
-    found = looks(PLAN, quotes, frozenset({SourceId("a")}))
-    assert {name: look.fit for name, look in found.items()} == dict.fromkeys("abce") | {"d": False}
+    assert reasons(priced(PLAN, quotes, frozenset())) == {
+        "c": Rejected.OUTLIER,
+        "d": Rejected.CROSSED,
+        "e": Rejected.MISSING,
+    }
+    assert {name: look.fit for name, look in looks(PLAN, quotes).items()} == dict.fromkeys("abce") | {"d": False}
     two = replace(PLAN, min_sources=2, allow_two=True)
     assert {look.fit for look in looks_of(two, priced(two, at(100, "100.4"), frozenset(), {BTC: e18(100)}))} == {None}
 

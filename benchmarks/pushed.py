@@ -79,7 +79,7 @@ class Recomputed:
         every = list(self._specs())
         wanted = {plan.spec.id, *rates_behind(every)[plan.spec.id]}
         specs = [spec for spec in every if spec.id in wanted]
-        made = price_component(specs, given.quotes, given.last, given.now, given.states, given.traded)
+        made = price_component(specs, given.quotes, given.last, given.now, given.states, given.traded, given.benched)
         index = made[plan.spec.id]
         if not isinstance(index, IndexPrice) or index.price_e18 != given.index_e18:
             return f"{given.market}: index {index}, recorded {given.index_e18}"

@@ -54,7 +54,19 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "index_price", "market", "Our spot price, in quote currency."),
     _metric("gauge", "index_sources", "market", "Quotes that the index used."),
     _metric("counter", "index_withheld_total", "market reason", "Times that an index began to be withheld."),
+    _metric(
+        "gauge",
+        "source_bad_ratio",
+        "market source",
+        "Share of a source's looks at which it was refused for what it said, over the scorecard's memory.",
+    ),
+    _metric("gauge", "source_apart_bps", "market source", "Its mean distance from the index while it was not refused."),
+    _metric("gauge", "source_quarantined", "market source", "1 while it has no vote, for its record."),
+    _metric("gauge", "market_condition", "market", "0 NORMAL, 1 DEGRADED, 2 STALE, 3 HALT."),
     _metric("gauge", "mark_price", "market", "Our perp price, in quote currency."),
+    _metric(
+        "gauge", "mark_divergence_ratio", "market", "Distance of our mark from our index, as a fraction with its sign."
+    ),
     _metric(
         "gauge",
         "funding_estimate_ratio",

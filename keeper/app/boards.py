@@ -14,6 +14,7 @@ from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, Withheld
 from keeper.domain.market import PricedMarket
 from keeper.domain.quote import Depth, Quote, Trade
+from keeper.domain.scorecard import ScoreState
 from keeper.domain.transaction import Intent, Outcome
 from keeper.runtime.board import Board
 from keeper.services.funding import FundingStatus
@@ -33,7 +34,7 @@ class DeploymentBoards:
 
 @dataclass(frozen=True, slots=True)
 class Boards:
-    """Writers: quotes, books, trades, feeds: QuoteService · indices, prices: PricingService · heads, blocks: HeadService · announced: HeadStream ·
+    """Writers: quotes, books, trades, feeds: QuoteService · indices, prices, scores: PricingService · heads, blocks: HeadService · announced: HeadStream ·
     states: ChainStateService · holdings: AccountIndexService · slot, underway, pushes: PublishingService · funding: FundingService ·
     liquidations: LiquidationService · outcomes: the outboxes · paused: the admin socket.
     """
@@ -44,6 +45,7 @@ class Boards:
     feeds: Board[SourceId, FeedStatus] = field(default_factory=Board)
     indices: Board[IndexId, IndexPrice | Withheld] = field(default_factory=Board)
     prices: Board[MarketId, PricedMarket] = field(default_factory=Board)
+    scores: Board[IndexId, ScoreState] = field(default_factory=Board)
     heads: Board[str, Head] = field(default_factory=Board)
     blocks: Board[str, BlockRef] = field(default_factory=Board)
     announced: Board[str, int] = field(default_factory=Board)

@@ -77,7 +77,14 @@ def pricing_services(
     """One service per component of the conversion graph."""
     groups = components([index_spec(market) for market in settings.markets])
     seen = pricing.Boards(
-        boards.quotes, boards.books, boards.trades, boards.states, boards.paused, boards.indices, boards.prices
+        boards.quotes,
+        boards.books,
+        boards.trades,
+        boards.states,
+        boards.paused,
+        boards.indices,
+        boards.prices,
+        boards.scores,
     )
     services: dict[str, Service] = {}
     for specs, priced in by_component(groups, tuple(plans.values())):

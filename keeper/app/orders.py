@@ -28,6 +28,7 @@ from keeper.settings.specs import market_plans
 
 _PAUSED = "paused"
 _LONGEST_REASON = 200
+_SHOWN = ("index", "mark", "withheld", "condition", "onchain", "decision")
 
 
 @dataclass(slots=True)
@@ -71,6 +72,8 @@ class Orders:
         self._keep_pauses()
         pricing = [service for service in self.app.core.values() if isinstance(service, PricingService)]
         halted = [service.name for service in pricing if service.resume(market)]
+        if [service.name for service in pricing if service.lift(market)]:
+            return f"{market} runs again: its halt is lifted, and what is still wrong halts it again"
         if [service.name for service in pricing if service.accept(market)]:
             return f"{market} runs again; what its two sources say is believed from now on"
         return f"{market} runs again{' from a fresh start' if halted else ''}"
@@ -91,7 +94,7 @@ class Orders:
         market = self._market(words)
         shown = self.page.status()["markets"][market]
         if words.get("trace") != "yes":
-            return {key: shown[key] for key in ("index", "mark", "withheld", "onchain", "decision")}
+            return {key: shown[key] for key in _SHOWN}
         priced = self.app.boards.prices.get(market)
         return {**shown, "trace": _trace(priced) if priced is not None else None}
 

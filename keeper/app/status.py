@@ -8,6 +8,7 @@ from typing import Any
 
 from keeper import __version__
 from keeper.app.boards import Boards
+from keeper.app.condition import condition_ready, shown_condition, shown_record
 from keeper.app.halt import Switches
 from keeper.app.ops import Readiness
 from keeper.app.rates import shown_rate
@@ -89,6 +90,7 @@ class StatusPage:
             Readiness("not_paused", paused is None, paused or "", f"keeper ctl resume {plan.market}"),
             _index_ready(priced, self.clock.now()),
             _guard_ready(priced),
+            condition_ready(priced),
             self._published(plan),
             self._sending(),
         )
@@ -126,6 +128,7 @@ class StatusPage:
             "sources": self._sources(index, now) if index is not None else [],
             "onchain": _onchain(feed, marked.mark.price_e18 if marked is not None else None, now),
             "decision": {"kind": pushed.kind, "reason": pushed.reason},
+            "condition": shown_condition(priced, now),
             "guard": _guard(priced),
             "gate": _gate(priced),
             "funding": _funding(self.boards.funding.get(plan.market), state, now),
@@ -146,11 +149,12 @@ class StatusPage:
 
     def _sources(self, index: IndexPrice | Withheld, now: Timestamp) -> list[dict[str, Any]]:
         rows = [
-            self._source(vote.source, text_of(vote.price_e18), "", now, used=isinstance(index, IndexPrice))
+            self._source(index, vote.source, text_of(vote.price_e18), "", now, used=isinstance(index, IndexPrice))
             for vote in index.inputs
         ]
         rows += [
             self._source(
+                index,
                 refused.source,
                 text_of(refused.price_e18) if refused.price_e18 is not None else None,
                 refused.reason.value,
@@ -162,9 +166,17 @@ class StatusPage:
         return sorted(rows, key=lambda row: str(row["source"]))
 
     def _source(
-        self, source: SourceId, price: str | None, reason: str, now: Timestamp, *, used: bool
+        self,
+        index: IndexPrice | Withheld,
+        source: SourceId,
+        price: str | None,
+        reason: str,
+        now: Timestamp,
+        *,
+        used: bool,
     ) -> dict[str, Any]:
         quote, feed = self.boards.quotes.get(source), self.boards.feeds.get(source)
+        scores = self.boards.scores.get(index.index)
         return {
             "source": source,
             "price": price,
@@ -172,6 +184,7 @@ class StatusPage:
             "used": used,
             "reason": reason,
             "state": feed.state if feed is not None else "starting",
+            "record": shown_record(scores.records.get(source)) if scores is not None else None,
         }
 
     def _accounts(self, plan: MarketPlan, state: ChainState | None, holdings: Holdings | None) -> dict[str, Any]:

@@ -145,6 +145,15 @@ def _state(state: Any, reason: Any) -> Text:
     return Text(words, style=_GREEN if calm else _YELLOW)
 
 
+def _condition(condition: Mapping[str, Any]) -> Text:
+    state = condition.get("state")
+    if state is None:
+        return Text(NONE)
+    causes = ", ".join(map(str, condition.get("causes") or ()))
+    style = {"NORMAL": _GREEN, "DEGRADED": _YELLOW}.get(str(state), _RED)
+    return Text(f"{state}: {causes}" if causes else str(state), style=style)
+
+
 def _gate(gate: Mapping[str, Any]) -> Text:
     if gate.get("open") is None:
         return Text(NONE)
@@ -166,6 +175,7 @@ _ROWS: tuple[tuple[str, Callable[[Status], RenderableType]], ...] = (
     ("mark", lambda market: price_text(_at(market, "mark"))),
     ("on chain", _on_chain),
     ("decision", _decision),
+    ("condition", lambda market: _condition(_mapping(_at(market, "condition")))),
     ("guard", lambda market: _state(_at(market, "guard", "state"), _at(market, "guard", "reason"))),
     ("gate", lambda market: _gate(_mapping(_at(market, "gate")))),
     ("funding", _funding),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from keeper.domain.aggregation import median, weighted_mean
 from keeper.domain.ballots import Ruled, averaged, ruled_on
 from keeper.domain.ids import SourceId
-from keeper.domain.index import IndexFlag, IndexPrice, Withheld, WithheldReason, shortfall, unrepresentable
+from keeper.domain.index import NOBODY, IndexFlag, IndexPrice, Withheld, WithheldReason, shortfall, unrepresentable
 from keeper.domain.index_methods import QuoteGroupMedian
 from keeper.domain.index_spec import IndexSpec, OnDepeg
 from keeper.domain.index_state import IndexFold, IndexState, Traded
@@ -25,11 +25,14 @@ from keeper.domain.time import Timestamp
 
 
 class Given(NamedTuple):
-    """What an index is computed from besides quotes and rates: the last price, its memory, its sources' trades."""
+    """What an index is computed from besides quotes and rates: the last price, its memory, its sources' trades, and which
+    of them sit out.
+    """
 
     last_e18: int | None
     state: IndexState
     traded: Mapping[SourceId, Traded]
+    benched: frozenset[SourceId] = NOBODY
 
 
 class Made(NamedTuple):
@@ -47,7 +50,7 @@ def composed_price(
     spec: IndexSpec, quotes: Quotes, rates: Rates, given: Given, now: Timestamp
 ) -> IndexPrice | Withheld:
     """The index of `spec` at `now`; its `fold` is there where something beyond quotes, rates and last price counted."""
-    inputs, rejected = screen(spec, quotes, rates, now)
+    inputs, rejected = screen(spec, quotes, rates, now, given.benched)
     if spec.method.by_volume:
         inputs = averaged(inputs, given.traded, rejected)
     ruled = ruled_on(spec, inputs, given.traded, rejected, given.state, now)

@@ -31,6 +31,10 @@ class Doubt(StrEnum):
     """The accepted sources are too far apart."""
     HELD = "held"
     """The guard holds a jump."""
+    HALTED = "halted"
+    """The market's condition is HALT."""
+    DEGRADED_LONG = "degraded_long"
+    """It has not been NORMAL for longer than liquidations may go on so."""
     STALE_MARK = "stale_mark"
     """The mark on chain is too old, or there is none."""
     MOVED = "moved"
@@ -53,12 +57,15 @@ class Shut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GateInputs:
-    """`mark_observed_at_s` is the chain's; None while it has no mark. `held`: the guard holds this index."""
+    """`mark_observed_at_s` is the chain's; None while it has no mark. `held`: the guard holds this index. `further` is what
+    the world outside of the price says against acting.
+    """
 
     index: IndexPrice | Withheld
     mark_observed_at_s: int | None
     held: bool = False
     paused: bool = False
+    further: tuple[Doubt, ...] = ()
 
 
 class PriceRange(NamedTuple):
@@ -112,7 +119,7 @@ class Gate:
         return _next(state, now, window, confirmation, (Doubt.MOVED if direction else Doubt.CONFIRMING,))
 
     def _doubts(self, inputs: GateInputs, now: Timestamp) -> tuple[Doubt, ...]:
-        found = [Doubt.PAUSED] if inputs.paused else []
+        found = [Doubt.PAUSED, *inputs.further] if inputs.paused else [*inputs.further]
         if isinstance(inputs.index, Withheld):
             found.append(Doubt.WITHHELD)
         else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keeper.domain.aggregation import Vote
-from keeper.domain.ids import IndexId
+from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
 from keeper.domain.index_state import IndexFold
@@ -23,6 +23,7 @@ from keeper.domain.time import Timestamp
 
 __all__ = [
     "INDEX_METHODS",
+    "NOBODY",
     "IndexFlag",
     "IndexPrice",
     "IndexSpec",
@@ -35,6 +36,8 @@ __all__ = [
     "WithheldReason",
     "index_price",
 ]
+
+NOBODY: frozenset[SourceId] = frozenset()
 
 
 class WithheldReason(StrEnum):
@@ -71,6 +74,8 @@ class IndexFlag(StrEnum):
     """The converted index is too far from the quote groups' median."""
     DEGRADED_RATE = "degraded_rate"
     """A rate that converts for it is itself degraded."""
+    QUARANTINE_LIFTED = "quarantine_lifted"
+    """Without the sources that sit out it would be below its quorum: they vote."""
     PEG_ALERT = "peg_alert"
     """A rate is further from par than its alert. Not a doubt by itself: the rate is what converts."""
 
@@ -80,7 +85,7 @@ class IndexPrice:
     """An index with everything behind it. `as_of` is the instant of the computation.
 
     `raw_e18` is the price before it was rounded, None where it was not. `fold` is what an index with a memory, or with
-    trades, was computed from besides.
+    trades, was computed from besides. `benched` are the sources that were to sit out.
     """
 
     index: IndexId
@@ -91,6 +96,7 @@ class IndexPrice:
     flags: tuple[IndexFlag, ...] = ()
     raw_e18: int | None = None
     fold: IndexFold | None = None
+    benched: frozenset[SourceId] = NOBODY
 
     def oldest(self) -> Timestamp:
         """The oldest time among its inputs: the venue's own where it gives one, else ours of receipt.
@@ -124,6 +130,7 @@ class Withheld:
     inputs: tuple[PricedQuote, ...] = ()
     rejected: tuple[Rejection, ...] = ()
     fold: IndexFold | None = None
+    benched: frozenset[SourceId] = NOBODY
 
 
 def index_price(
@@ -132,13 +139,14 @@ def index_price(
     rates: Rates,
     last_e18: int | None,
     now: Timestamp,
+    benched: frozenset[SourceId] = NOBODY,
     before: Sequence[PricedQuote] = (),
 ) -> IndexPrice | Withheld:
     """Screen, convert, drop outliers, count the quorum, aggregate. `last_e18` is asked only when two sources are left.
 
     `before` are the inputs of an earlier result of the same spec: they save work and change nothing.
     """
-    inputs, rejected = screen(spec, quotes, rates, now, before)
+    inputs, rejected = screen(spec, quotes, rates, now, benched, before)
     kept, price = inputs, unanimous(spec, inputs)
     if price is None:
         kept = without_outliers(spec, inputs, _votes(inputs), rejected)

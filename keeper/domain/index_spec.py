@@ -14,6 +14,7 @@ from keeper.domain.numbers import BPS, E18
 from keeper.domain.operators import operator_of
 from keeper.domain.outlier_rules import OutlierRule
 from keeper.domain.rounding import Rounding
+from keeper.domain.scorecard import ScoreRules
 from keeper.domain.source_spec import SourceSpec
 from keeper.domain.time import SECOND
 
@@ -76,6 +77,7 @@ class IndexSpec:
     `frozen_after_ns`: a source unchanged for longer, while most of the others changed, is refused; None switches this off.
     `ladder` says what fewer than `min_sources` may do, `caps` bound the shares of the weight, `rounding` comes last.
     `own_venue` is the market's own exchange: neither it nor another venue of its operator may be a source.
+    `scorecard` says which record takes a source its vote; None: none does.
     """
 
     id: IndexId
@@ -100,6 +102,7 @@ class IndexSpec:
     caps: Caps | None = None
     cross_check: CrossCheck | None = None
     own_venue: str | None = None
+    scorecard: ScoreRules | None = None
     composed: bool = field(init=False, repr=False, compare=False, default=False)
     """Some choice asks for more than the plain way: screening, band, quorum, method."""
 

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from keeper.domain.condition import START, Condition, ConditionRules, ConditionState, Reading
 from keeper.domain.conversion import rates_of
 from keeper.domain.exchange import ChainState, FeedState, MarketState
 from keeper.domain.funding import predict
-from keeper.domain.gate import Gate, GateInputs, GateState, Open, Shut
+from keeper.domain.gate import Doubt, Gate, GateInputs, GateState, Open, Shut
 from keeper.domain.guard import Guard, GuardState, Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld
 from keeper.domain.index_spec import SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
 from keeper.domain.mark.references import references_of
+from keeper.domain.numbers import deviation_bps
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.quote import Depth, Quotes, Trade
@@ -57,6 +59,7 @@ class MarketPlan:
     rates: RatePlan | None = None
     config_hash: str = ""
     """Of the configuration that this was chosen in: what a decision's record names."""
+    condition: ConditionRules = field(default_factory=ConditionRules)
 
 
 class Prediction(NamedTuple):
@@ -78,6 +81,7 @@ class MarketFold(NamedTuple):
     gate: GateState = GateState()
     funding: Prediction | None = None
     rates: RateState | None = None
+    condition: ConditionState = START
 
 
 class Seen(NamedTuple):
@@ -121,19 +125,21 @@ class PricedMarket:
     gate_shut_ns: int
     seen: Seen
     guard_before: GuardState | None = None
+    condition: ConditionState = START
+    condition_before: ConditionState = START
 
     @property
     def publishable(self) -> Marked | None:
-        """What may go on chain now: a mark whose index the guard lets pass.
+        """What may go on chain now: a mark whose index the guard lets pass, in a market whose condition allows it.
 
         Never one of a held index: the chain holds that price already, and with its true age.
         """
-        return self.marked if isinstance(self.guard, Pass) and not self.held else None
+        return self.marked if isinstance(self.guard, Pass) and not self.held and self.condition.publishes else None
 
     @property
     def held(self) -> bool:
         """The index is an earlier one, for want of sources."""
-        return isinstance(self.index, IndexPrice) and IndexFlag.HELD in self.index.flags
+        return _is_held(self.index)
 
     def conversions(self) -> tuple[IndexPrice | Withheld, ...]:
         """The indices that convert for this one, in the order of their names."""
@@ -141,7 +147,7 @@ class PricedMarket:
 
 
 def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:
-    """Guard, mark, premium and gate of one market at `now`."""
+    """Guard, mark, premium, condition and gate of one market at `now`."""
     index = seen.indices[plan.spec.id]
     guard_before = fold.guard or _guard_start(plan, seen.chain)
     guard_state, verdict = _guarded(plan, guard_before, index, now)
@@ -152,10 +158,16 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
         if plan.rates is not None:
             rated = _rated(plan.rates, rates, marked)
             rates, marked = rated.after, marked._replace(rated=rated)
-    inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused)
+    condition = plan.condition.step(fold.condition, reading_of(index, verdict, marked), now)
+    further = _doubts(plan.condition, condition, now)
+    inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused, further)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
-    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, rates)
-    return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen, guard_before)
+    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, rates, condition)
+    shut_ns = gate_state.shut_ns
+    priced = PricedMarket(
+        plan, now, index, marked, verdict, gate, shut_ns, seen, guard_before, condition, fold.condition
+    )
+    return after, priced
 
 
 def _guard_start(plan: MarketPlan, chain: ChainState | None) -> GuardState | None:
@@ -164,6 +176,28 @@ def _guard_start(plan: MarketPlan, chain: ChainState | None) -> GuardState | Non
         return None
     feed = chain.feeds.get(plan.market_no)
     return plan.guard.start(feed.index_e18 if feed is not None else None)
+
+
+def reading_of(index: IndexPrice | Withheld, verdict: Pass | Held | None, marked: Marked | None) -> Reading:
+    """What this tick says of the market's condition. A held index is no new one."""
+    if isinstance(index, Withheld):
+        return Reading(len(index.inputs), False)
+    apart = None if marked is None else deviation_bps(marked.mark.price_e18, index.price_e18)
+    flagged = bool(index.flags) and index.degraded
+    return Reading(len(index.inputs), not _is_held(index), flagged, isinstance(verdict, Held), divergence_bps=apart)
+
+
+def _is_held(index: IndexPrice | Withheld) -> bool:
+    return isinstance(index, IndexPrice) and IndexFlag.HELD in index.flags
+
+
+def _doubts(rules: ConditionRules, state: ConditionState, now: Timestamp) -> tuple[Doubt, ...]:
+    """What the condition adds to the gate's own: STALE is made of what the gate sees for itself."""
+    if state.condition is Condition.HALT:
+        return (Doubt.HALTED,)
+    if state.condition is Condition.DEGRADED and not rules.may_liquidate(state, now):
+        return (Doubt.DEGRADED_LONG,)
+    return ()
 
 
 def _guarded(

@@ -10,12 +10,32 @@ from typing import Any
 from keeper.domain.composition import Given, composed_price
 from keeper.domain.conversion import rate_flags, rates_of
 from keeper.domain.ids import IndexId, SourceId
-from keeper.domain.index import IndexPrice, IndexSpec, Withheld, index_price
+from keeper.domain.index import (
+    NOBODY,
+    IndexFlag,
+    IndexPrice,
+    IndexSpec,
+    Rejected,
+    Withheld,
+    WithheldReason,
+    index_price,
+)
 from keeper.domain.index_state import START, IndexState, Traded
 from keeper.domain.quote import Quotes
+from keeper.domain.screening import Rates
 from keeper.domain.time import Timestamp
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
+_WANTING = frozenset(
+    {
+        WithheldReason.SOURCES,
+        WithheldReason.QUOTE_GROUPS,
+        WithheldReason.OPERATORS,
+        WithheldReason.PAIR,
+        WithheldReason.CAPS,
+    }
+)
+"""Why an index is withheld that more sources could make."""
 
 
 def price_component(
@@ -25,25 +45,52 @@ def price_component(
     now: Timestamp,
     states: Mapping[IndexId, IndexState] = _NONE,
     traded: Mapping[IndexId, Mapping[SourceId, Traded]] = _NONE,
+    benched: Mapping[IndexId, frozenset[SourceId]] = _NONE,
     before: Mapping[IndexId, IndexPrice | Withheld] = _NONE,
 ) -> Mapping[IndexId, IndexPrice | Withheld]:
     """Every index of one component at `now`. `specs` in the order that `components` gives; `last` prices scaled 1e18.
 
     `states` are what indices with a memory left at their last tick (`fold.after` of each result), `traded` what the sources
-    of those that go by trades traded. `before` are earlier results of these specs: they save work and change nothing.
+    of those that go by trades traded, `benched` their sources that sit out. `before` are earlier results of these specs:
+    they save work and change nothing.
     """
     priced: dict[IndexId, IndexPrice | Withheld] = {}
     for spec in specs:
         (rates, telling), level, earlier = rates_of(spec, priced), last.get(spec.id), before.get(spec.id)
-        if spec.composed:
-            given = Given(level, states.get(spec.id, START), traded.get(spec.id, _NONE))
-            found = composed_price(spec, quotes, rates, given, now)
+        if spec.composed or (benched and spec.id in benched):
+            given = Given(level, states.get(spec.id, START), traded.get(spec.id, _NONE), benched.get(spec.id, NOBODY))
+            priced_by = _with_quarantine if given.benched else _price
+            found = priced_by(spec, quotes, rates, given, now)
         else:
-            found = index_price(spec, quotes, rates, level, now, () if earlier is None else earlier.inputs)
+            inputs = () if earlier is None else earlier.inputs
+            found = index_price(spec, quotes, rates, level, now, before=inputs)
         if telling and isinstance(found, IndexPrice):
             found = replace(found, flags=(*found.flags, *rate_flags(spec, priced, found)))
         priced[spec.id] = found
     return priced
+
+
+def _price(spec: IndexSpec, quotes: Quotes, rates: Rates, given: Given, now: Timestamp) -> IndexPrice | Withheld:
+    if spec.composed:
+        return composed_price(spec, quotes, rates, given, now)
+    return index_price(spec, quotes, rates, given.last_e18, now, given.benched)
+
+
+def _with_quarantine(
+    spec: IndexSpec, quotes: Quotes, rates: Rates, given: Given, now: Timestamp
+) -> IndexPrice | Withheld:
+    """Without the benched; where they alone are what the quorum misses, with them, and flagged."""
+    found = _price(spec, quotes, rates, given, now)
+    if _short(spec, found) and any(refused.reason is Rejected.QUARANTINED for refused in found.rejected):
+        whole = _price(spec, quotes, rates, given._replace(benched=NOBODY), now)
+        if isinstance(whole, IndexPrice) and (isinstance(found, Withheld) or not _short(spec, whole)):
+            return replace(whole, flags=(*whole.flags, IndexFlag.QUARANTINE_LIFTED), benched=given.benched)
+    return replace(found, benched=given.benched)
+
+
+def _short(spec: IndexSpec, found: IndexPrice | Withheld) -> bool:
+    """Withheld for want of sources, or made of fewer than the quorum by some rung below it."""
+    return found.reason in _WANTING if isinstance(found, Withheld) else len(found.inputs) < spec.min_sources
 
 
 def rates_behind(specs: Iterable[IndexSpec]) -> Mapping[IndexId, tuple[IndexId, ...]]:

@@ -6,16 +6,17 @@ every due market writes one on the way to the chain. `keeper.domain.recall` read
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from typing import Any
 
+from keeper.domain.condition import ConditionState
 from keeper.domain.confirmation import ConfirmationState
 from keeper.domain.evidence import canonical_json
 from keeper.domain.gate import Open, Shut
 from keeper.domain.guard import GuardState, Held, Pass
-from keeper.domain.ids import IndexId
+from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
 from keeper.domain.index_state import IndexFold
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain, Reference
@@ -48,8 +49,9 @@ class Decision:
     before the step. `quotes` is the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
     before the step, `impact` the impact prices (None: the book was not deep enough), `carried` the premium that stands in
     for a missing one, `accepted` the last indices that the operator gave his word for, `guard_before` the guard's state before
-    its verdict `guard`, `gate` whether liquidations may act on it, `due` why it was published, `rated` the
-    funding method's estimate, where one is chosen, and `notes` anything else that canonical JSON can say.
+    its verdict `guard`, `gate` whether liquidations may act on it, `condition_before` the market's condition before the step,
+    `due` why it was published, `rated` the funding method's estimate, where one is chosen, and `notes` anything else that
+    canonical JSON can say.
     """
 
     entry: MarketPrice
@@ -70,6 +72,7 @@ class Decision:
     gate: Open | Shut | None = None
     due: Occasion | None = None
     rated: Rated | None = None
+    condition_before: ConditionState | None = None
 
 
 _IDLE = ConfirmationState()
@@ -87,7 +90,7 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
     inputs, entry = decision.inputs, decision.entry
     indices = ",".join([_shared(index, decision, {} if spelled is None else spelled) for index in decision.indices])
     return (
-        f'{{"accepted":{_accepted(decision.accepted)},"book":{_depth(inputs.book)},"carried":{_carried(decision.carried)},"code":{_text(decision.code_version)},"config":{_text(decision.config_hash)},'
+        f'{{"accepted":{_accepted(decision.accepted)},"book":{_depth(inputs.book)},"carried":{_carried(decision.carried)},"code":{_text(decision.code_version)},{_condition(decision.condition_before)}"config":{_text(decision.config_hash)},'
         f'"due":{_due(decision.due)},"entry":{{"index":"{entry.index_e18}","mark":"{entry.mark_e18}","no":"{entry.market_no}",'
         f'"premium":"{entry.premium_e18}"}},"format":"{FORMAT}","funding":{_funding(inputs.funding)},'
         f'"gate":{_gate(decision.gate)},"guard":{_guard(decision.guard, decision.guard_before)},'
@@ -165,6 +168,15 @@ def _shared(index: IndexPrice | Withheld, decision: Decision, spelled: Spelled) 
     return spelled[key]
 
 
+def _condition(before: ConditionState | None) -> str:
+    return "" if before is None else f'"condition":{{"state_before":{canonical_json(before.to_plain())}}},'
+
+
+def _benched(benched: Collection[SourceId]) -> str:
+    """Sources that were to sit out; nothing at all where none was."""
+    return f'"benched":[{",".join([_text(source) for source in sorted(benched)])}],' if benched else ""
+
+
 def _index(index: IndexPrice | Withheld, decision: Decision) -> str:
     detail, price, reason = (
         (index.detail, None, index.reason.value) if isinstance(index, Withheld) else (None, index.price_e18, None)
@@ -173,7 +185,7 @@ def _index(index: IndexPrice | Withheld, decision: Decision) -> str:
     votes = ",".join([_vote(vote) for vote in index.inputs])
     refused = ",".join([_rejection(rejection, decision.quotes) for rejection in index.rejected])
     return (
-        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"flags":[{",".join([_text(flag.value) for flag in flags])}],'
+        f'{{"as_of":"{index.as_of}",{_benched(index.benched)}"detail":{_text(detail)},"flags":[{",".join([_text(flag.value) for flag in flags])}],'
         f'"id":{_text(index.index)},"inputs":[{votes}],"last":{_number(decision.last.get(index.index))},'
         f'"price":{_number(price)},"raw":{_number(raw)},"rejected":[{refused}],{_fold(index.fold)},'
         f'"withheld":{_text(reason)}}}'

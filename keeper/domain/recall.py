@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from keeper.domain.condition import ConditionState, restored_condition
 from keeper.domain.confirmation import ConfirmationState
 from keeper.domain.guard import GuardState
 from keeper.domain.ids import IndexId, MarketId, SourceId
@@ -46,6 +47,10 @@ class Recalled:
     rate_e18: int | None = None
     guard_before: GuardState | None = None
     """None in a record that tells nothing of the guard."""
+    benched: Mapping[IndexId, frozenset[SourceId]] = field(default_factory=dict)
+    """Of each index that has such: its sources that were to sit out."""
+    condition_before: ConditionState | None = None
+    """None in a record that tells nothing of it."""
 
 
 def recall(document: Mapping[str, Any]) -> Recalled:
@@ -63,7 +68,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         if index["state_before"] is not None
     }
     traded = {IndexId(index["id"]): _traded_of(index["traded"]) for index in indices if index["traded"]}
-    entry, rates = document["entry"], document.get("rates")
+    entry, rates, condition = document["entry"], document.get("rates"), document.get("condition")
     return Recalled(
         MarketId(document["market"]),
         Timestamp(int(document["now"])),
@@ -83,6 +88,8 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         None if rates is None else rates["state_before"],
         None if rates is None else int(rates["rate"]),
         _guard_of(document["guard"]),
+        {IndexId(index["id"]): frozenset(map(SourceId, index["benched"])) for index in indices if index.get("benched")},
+        None if condition is None else restored_condition(condition["state_before"]),
     )
 
 

@@ -56,7 +56,7 @@ def recompute(given: Recalled, plan: MarketPlan, specs: Sequence[IndexSpec]) -> 
 
 def _indices(given: Recalled, specs: Sequence[IndexSpec]) -> Mapping[IndexId, IndexPrice | Withheld]:
     """Every fold that an index has is given its state before the step here."""
-    return price_component(specs, given.quotes, given.last, given.now, given.states, given.traded)
+    return price_component(specs, given.quotes, given.last, given.now, given.states, given.traded, given.benched)
 
 
 def _premium(given: Recalled, plan: MarketPlan, index: IndexPrice) -> int:

@@ -5,7 +5,7 @@ The order of the tests is the order of `Rejected`; the first that applies is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ class Rejected(StrEnum):
     PEG = "peg"
     """The rate of its quote currency left the guard band: its whole quote group is refused."""
     FROZEN = "frozen"
+    QUARANTINED = "quarantined"
+    """Nothing is wrong with the quote; its source sits out for its record."""
     OUTLIER = "outlier"
 
 
@@ -154,15 +156,23 @@ def priced(
 
 
 def screen(
-    spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp, before: Sequence[PricedQuote] = ()
+    spec: IndexSpec,
+    quotes: Quotes,
+    rates: Rates,
+    now: Timestamp,
+    benched: Collection[SourceId] = (),
+    before: Sequence[PricedQuote] = (),
 ) -> tuple[list[PricedQuote], list[Rejection]]:
     """Votes in the order of the spec's sources, and the refused; outliers are judged afterwards, against the votes.
 
-    `before` are votes that this spec had at another instant: they save work and change nothing.
+    `benched` sources sit out: their quotes are screened like all others, and do not vote. `before` are votes that this spec
+    had at another instant: they save work and change nothing.
     """
     accepted, rejected = _swept(spec, quotes, rates, now, {vote[0].source: vote for vote in before})
     if spec.frozen_after_ns is not None:
         accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
+    if benched:
+        accepted = _without_benched(accepted, rejected, benched)
     return accepted, rejected
 
 
@@ -209,6 +219,16 @@ def _swept(
         else:
             rejected.append(Rejection(name, judged.reason, judged.detail))
     return accepted, rejected
+
+
+def _without_benched(
+    votes: list[PricedQuote], rejected: list[Rejection], benched: Collection[SourceId]
+) -> list[PricedQuote]:
+    out = [vote for vote in votes if vote.source in benched]
+    rejected += [
+        Rejection(vote.source, Rejected.QUARANTINED, "sits out for its record", vote.price_e18) for vote in out
+    ]
+    return [vote for vote in votes if vote.source not in benched]
 
 
 def _without_frozen(

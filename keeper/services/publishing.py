@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keeper.domain.ahead import UnderWay
+from keeper.domain.condition import Condition
 from keeper.domain.evidence import leaf_of, merkle_root
 from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address, DeploymentId, MarketId
@@ -180,7 +181,7 @@ class PublishingService:
         if priced is None or now - priced.as_of > _FRESH_NS:
             return "no_price"
         if priced.publishable is None:
-            return "withheld" if priced.marked is None else "index_held" if priced.held else "guard"
+            return _unpublishable(priced)
         feed = state.feeds.get(priced.plan.market_no)
         if feed is None or feed.frozen:
             return "unknown_market" if feed is None else "frozen"
@@ -276,6 +277,7 @@ class PublishingService:
             gate=priced.gate,
             due=due,
             rated=marked.rated,
+            condition_before=priced.condition_before,
         )
         text = canonical_record(decision, spelled)
         leaf = "0x" + leaf_of(text, self.keccak).hex()
@@ -357,3 +359,10 @@ class PublishingService:
             )
         for market in markets:
             self.meter.count("keeper_reports_total", market=market, trigger="any", outcome="unsigned")
+
+
+def _unpublishable(priced: PricedMarket) -> str:
+    """Why a market's own price may not go out."""
+    if priced.condition.condition is Condition.HALT:
+        return "halted"
+    return "withheld" if priced.marked is None else "index_held" if priced.held else "guard"

@@ -23,6 +23,7 @@ from keeper.settings.market import (
     SourceSettings,
 )
 from keeper.settings.options import build
+from keeper.settings.safeguard_specs import score_rules
 
 BAND = "band"
 """The rule that `max_deviation_bps` and `max_dispersion_bps` are of."""
@@ -50,6 +51,7 @@ def index_spec(market: MarketSettings) -> IndexSpec:
         max_skew_ns=nanos(rules.max_skew_s),
         conversions={quote: _peg(found) for quote, found in sorted(market.conversions.items())},
         own_venue=market.own_venue,
+        scorecard=score_rules(market),
         **_choices(rules, where),
     )
 

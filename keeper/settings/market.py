@@ -30,6 +30,7 @@ from keeper.settings.fields import (
     Symbol,
     Whole,
 )
+from keeper.settings.safeguards import ConditionSettings, ScorecardSettings
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -325,6 +326,8 @@ class MarketSettings(Model):
     )
     index: IndexSettings
     guard: GuardSettings = Field(default_factory=GuardSettings)
+    scorecard: ScorecardSettings = Field(default_factory=ScorecardSettings)
+    condition: ConditionSettings | None = None
     deployment: Name | None = Field(default=None, description="Which deployment of keeper.yaml the market belongs to.")
     market_no: Count | None = Field(default=None, le=2**32 - 1, description="The market's number on chain.")
     book: BookSettings | None = None

@@ -20,6 +20,7 @@ from keeper.settings.index_rules import index_kinds, index_rules
 from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
 from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, VenueSettings, sender_place
 from keeper.settings.options import Complaint, Registries, examine
+from keeper.settings.safeguard_specs import condition_rules, score_rules
 from keeper.settings.specs import gate, guard, publish_policy, rate_plan
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
@@ -30,7 +31,7 @@ def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Com
     found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market), *index_kinds(market)]
     yield from found or _domain_rules(market)
     if market.is_index_only:
-        for key in ("market_no", "book", "mark", "funding", "publish", "liquidation"):
+        for key in ("market_no", "book", "mark", "funding", "publish", "liquidation", "condition"):
             if getattr(market, key) is not None:
                 yield Complaint(
                     (key,), "an index without `deployment` has no such part; name the deployment or remove it"
@@ -52,6 +53,8 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
         yield from _funding(market, market.funding)
     if market.liquidation:
         yield from _refusal(("liquidation", "gate"), lambda: gate(market))
+    yield from _refusal(("condition",), lambda: condition_rules(market))
+    yield from _refusal(("scorecard",), lambda: score_rules(market))
 
 
 def _references(market: MarketSettings) -> Iterator[Complaint]:
@@ -103,6 +106,7 @@ def _enough_sources(market: MarketSettings) -> Iterator[Complaint]:
         (("index", "min_operators"), market.index.min_operators, operators, "operators"),
         (("guard", "confirm_sources"), market.guard.confirm_sources, sources, "sources"),
         (("guard", "confirm_quote_groups"), market.guard.confirm_quote_groups, groups, "quote currencies"),
+        (("condition", "full_sources"), (market.condition and market.condition.full_sources) or 0, sources, "sources"),
     ]
     if market.liquidation:
         wanted.append((("liquidation", "gate", "min_sources"), market.liquidation.gate.min_sources, sources, "sources"))

@@ -21,6 +21,7 @@ from keeper.settings.index_specs import index_spec, source_spec
 from keeper.settings.market import FundingSettings, GateSettings, MarketSettings, PublishSettings
 from keeper.settings.models import Settings
 from keeper.settings.options import build
+from keeper.settings.safeguard_specs import condition_rules
 
 __all__ = ["gate", "guard", "index_spec", "market_plan", "publish_policy"]
 
@@ -93,6 +94,7 @@ def market_plan(market: MarketSettings) -> MarketPlan:
         gate=gate(market),
         book=book.id if book else None,
         rates=rate_plan(market),
+        condition=condition_rules(market),
         impact_notional_e18=funding.impact_notional_e18 if funding.premium == "impact" else 0,
         premium_carry_ns=nanos(_SAMPLES_CARRIED * funding.sample_s),
         book_max_age_ns=nanos(book.max_age_s if book else _BOOK_MAX_AGE_S),

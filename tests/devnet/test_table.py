@@ -28,6 +28,7 @@ FULL: dict[str, Any] = {
             ],
             "onchain": {"index": "60000", "mark": "59990", "age_s": 3.2, "round_id": 7, "deviation_bps": 2},
             "decision": {"kind": "hold", "reason": "quiet"},
+            "condition": {"state": "DEGRADED", "causes": ["few_sources"], "for_s": 3, "divergence_bps": 2},
             "guard": {"state": "pass", "reason": ""},
             "gate": {"open": False, "reason": "moved", "closed_ms": 1200},
             "funding": {"in_s": 13, "predicted_rate": "0.0000123", "last_rate": "-0.0000004"},
@@ -60,17 +61,18 @@ SNAPSHOT = """
 │ keeper 1.2.3  mode live  block 42  trades 5                                                                │
 ╰────────────────────────────────────────────────────────────────────────────────────────────────────────────╯
 
-                BTC-USD                                                ETH-USD                   USDT-USD
+                 BTC-USD                                                ETH-USD                  USDT-USD
  ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-  index         60,000.12                                              withheld: sources         0.9998000
-  mark          60,001.50                                              ·                         ·
-  on chain      59,990.00  3.2 s old, off by 2 bps                     ·                         ·
-  decision      hold quiet                                             ·                         ·
-  guard         pass                                                   ·                         ·
-  gate          shut: moved                                            ·                         ·
-  funding       in 13 s at +0.001230 %, last -0.000040 %               ·                         ·
-  accounts      17, 3 at risk, 1 liquidatable                          ·                         ·
-  pushes        deviation 5 first 1                                    ·                         ·
+  index          60,000.12                                              withheld: sources        0.9998000
+  mark           60,001.50                                              ·                        ·
+  on chain       59,990.00  3.2 s old, off by 2 bps                     ·                        ·
+  decision       hold quiet                                             ·                        ·
+  condition      DEGRADED: few_sources                                  ·                        ·
+  guard          pass                                                   ·                        ·
+  gate           shut: moved                                            ·                        ·
+  funding        in 13 s at +0.001230 %, last -0.000040 %               ·                        ·
+  accounts       17, 3 at risk, 1 liquidatable                          ·                        ·
+  pushes         deviation 5 first 1                                    ·                        ·
 
 
   venue         feed                    BTC-USD                      ETH-USD         USDT-USD

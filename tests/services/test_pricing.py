@@ -268,7 +268,7 @@ def test_run__restarted_with_another_method_for_one_market__the_others_go_on():
         stage.options[BTC]["mark"] = EmaBasis()
         again = stage.fresh()
         again._restore()
-        assert again.folds.markets.get(BTC) is None
+        assert again.folds.markets[BTC].mark == EmaBasis().start()
         assert again.folds.markets[ETH].mark == before[ETH].mark
 
     play(scenario)

@@ -9,16 +9,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from keeper.domain.condition import Condition, restored_condition
 from keeper.domain.exchange import ChainState
 from keeper.domain.guard import Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
-from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld, WithheldReason
+from keeper.domain.index import IndexPrice, IndexSpec, Withheld, WithheldReason
 from keeper.domain.index_state import IndexState, restored_state
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
-from keeper.domain.numbers import BPS, decimal_of, text_of
+from keeper.domain.numbers import decimal_of, text_of
 from keeper.domain.pricing import price_component, rates_behind, users_of
 from keeper.domain.quote import Depth, Quote, Trade
 from keeper.domain.rates.fold import RateState
+from keeper.domain.scorecard import ScoreState
 from keeper.domain.tape import Tapes
 from keeper.domain.time import SECOND, Timestamp, to_seconds
 from keeper.ports.clock import Clock
@@ -27,11 +29,12 @@ from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
 from keeper.runtime.board import Board, first_change
 from keeper.runtime.pulse import Pulse
+from keeper.services.pricing.alarm import Alarm
+from keeper.services.pricing.scores import Scores
+from keeper.services.pricing.telling import Teller
 
 _SAVE_EVERY_NS = 5 * SECOND
 _METER_EVERY_NS = SECOND
-_HALF_BPS = 2 * BPS
-"""Halves of a basis point in one."""
 _LOOK_EVERY_S = 0.25
 """Without a quote we look all the same: staleness is noticed when quotes stop."""
 
@@ -58,41 +61,14 @@ class Folds:
     """The indices that convert for others."""
     halted: set[MarketId] = field(default_factory=set)
     told: dict[str, str] = field(default_factory=dict)
-    flagged: dict[IndexId, tuple[IndexFlag, ...]] = field(default_factory=dict)
-    refused: dict[tuple[IndexId, SourceId], str] = field(default_factory=dict)
-    """Sources that an index does without, by the reason told last."""
+    scores: Scores = field(default_factory=Scores)
     saved_at: int = 0
     metered_at: int = 0
 
 
-@dataclass(slots=True)
-class Alarm:
-    """Rings when a source has moved as far as half of `limit_bps` since it was priced; never, when that is None."""
-
-    folds: Folds
-    limit_bps: int | None
-    rung: asyncio.Event = field(default_factory=asyncio.Event)
-    _far: set[SourceId] = field(default_factory=set)
-
-    def heard(self, source: SourceId, quote: Quote) -> None:
-        before = self.folds.priced.get(source)
-        if before is None or self.limit_bps is None:
-            return
-        old = _middle(before)
-        if abs(_middle(quote) - old) * _HALF_BPS >= self.limit_bps * old:
-            self._far.add(source)
-            self.rung.set()
-
-    def moved(self) -> set[SourceId]:
-        """Which have, since it was asked last."""
-        far, self._far = self._far, set()
-        self.rung.clear()
-        return far
-
-
 @dataclass(frozen=True, slots=True)
 class Boards:
-    """What pricing reads and what it writes (`indices`, `prices`)."""
+    """What pricing reads and what it writes (`indices`, `prices`, `scores`)."""
 
     quotes: Board[SourceId, Quote]
     books: Board[SourceId, Depth]
@@ -101,6 +77,7 @@ class Boards:
     paused: Board[MarketId, str]
     indices: Board[IndexId, IndexPrice | Withheld]
     prices: Board[MarketId, PricedMarket]
+    scores: Board[IndexId, ScoreState] = field(default_factory=Board)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +95,14 @@ class PricingService:
     min_interval_s: float = 0.05
     """Small moves gather for so long; a far one is priced at once."""
     folds: Folds = field(default_factory=Folds)
+    teller: Teller = field(init=False)
 
     def __post_init__(self) -> None:
         folds = self.folds
         folds.rates, folds.tapes, folds.users = rates_behind(self.specs), Tapes.of(self.specs), users_of(self.specs)
         folds.converting = frozenset(rate for behind in folds.rates.values() for rate in behind)
+        folds.scores = Scores.of(self.specs)
+        object.__setattr__(self, "teller", Teller(self.meter, self.log))
 
     @property
     def name(self) -> str:
@@ -131,7 +111,7 @@ class PricingService:
     async def run(self) -> None:
         self.pulse.expect(self.name, 10)
         self._restore()
-        loop, alarm = asyncio.get_running_loop(), Alarm(self.folds, self._far_bps())
+        loop, alarm = asyncio.get_running_loop(), Alarm(lambda: self.folds.priced, self._far_bps())
         self.boards.quotes.follow(alarm.heard)
         self.boards.trades.follow(self.folds.tapes.heard)
         try:
@@ -164,10 +144,10 @@ class PricingService:
         Synchronous: nothing can change meanwhile.
         """
         quotes = self.boards.quotes.snapshot()
-        last, accepted = dict(self.folds.last), dict(self.folds.accepted)
-        specs = self.specs if moved is None else self._concerned(moved)
-        traded, before = self.folds.tapes.traded(now), self.folds.indices
-        indices = price_component(specs, quotes, last, now, self.folds.states, traded, before)
+        folds = self.folds
+        last, accepted, before = dict(folds.last), dict(folds.accepted), folds.indices
+        specs, traded = self.specs if moved is None else self._concerned(moved), folds.tapes.traded(now)
+        indices = price_component(specs, quotes, last, now, folds.states, traded, folds.scores.benched, before)
         self.folds.priced = quotes
         before.update(indices)
         for index, priced in indices.items():
@@ -181,14 +161,22 @@ class PricingService:
             if plan.spec.id in indices and plan.market not in self.folds.halted:
                 seen = self._seen(plan, quotes, indices, last)
                 self._market(plan, seen._replace(accepted=accepted) if accepted else seen, now)
-        self._report(indices)
+        self.teller.indices(indices)
         if moved is not None:
             return
+        self._score(indices, now)
         if now - self.folds.metered_at >= _METER_EVERY_NS:
             self.folds.metered_at = now
             self._gauges(indices, now)
         if now - self.folds.saved_at >= _SAVE_EVERY_NS:
             self._save(now)
+
+    def _score(self, indices: Mapping[IndexId, IndexPrice | Withheld], now: Timestamp) -> None:
+        """What this tick says of its sources counts from the next one on."""
+        turns = self.folds.scores.look(indices, now)
+        self.teller.scores(turns)
+        for turn in turns:
+            self.boards.scores.put(turn.spec.id, turn.after)
 
     def _concerned(self, moved: Collection[SourceId]) -> tuple[IndexSpec, ...]:
         """The indices of these sources and those that convert for them; all, if one of theirs converts for others."""
@@ -212,8 +200,19 @@ class PricingService:
             return True
         return False
 
+    def lift(self, market: MarketId) -> bool:
+        """The operator has looked at a market whose condition is HALT: it is judged anew."""
+        fold = self.folds.markets.get(market)
+        rules = next((plan.condition for plan in self.plans if plan.market == market), None)
+        if fold is None or rules is None or fold.condition.condition is not Condition.HALT:
+            return False
+        self.folds.markets[market] = fold._replace(condition=rules.resumed(fold.condition))
+        self.log.warning("condition.lifted", market=market, causes=[cause.value for cause in fold.condition.causes])
+        self.folds.saved_at = 0
+        return True
+
     def resume(self, market: MarketId) -> bool:
-        """Takes a halted market up again, from a fresh start of its moving state."""
+        """Takes a market up again that a defect halted, from a fresh start of its moving state."""
         if market not in self.folds.halted:
             return False
         self.folds.halted.discard(market)
@@ -254,6 +253,8 @@ class PricingService:
         self.folds.markets[plan.market] = after
         self.boards.prices.put(plan.market, priced)
         self._tell_market(priced)
+        if self.teller.condition(priced):
+            self.folds.saved_at = 0  # a halt must outlive whatever comes next
 
     def _tell_market(self, priced: PricedMarket) -> None:
         """Changes of the guard, once each."""
@@ -274,44 +275,6 @@ class PricingService:
                 "breaker.reset", market=market, price=text_of(verdict.price_e18), confirmed=verdict.confirmed
             )
 
-    def _report(self, indices: Mapping[IndexId, IndexPrice | Withheld]) -> None:
-        """Changes between computed and withheld, and of each refusal's reason."""
-        for index, priced in indices.items():
-            self._tell_index(index, priced)
-            if isinstance(priced, IndexPrice):
-                self._tell_flags(index, priced.flags)
-            for refused in priced.rejected:
-                key = (index, refused.source)
-                if self.folds.refused.get(key) != refused.reason.value:
-                    self.folds.refused[key] = refused.reason.value
-                    self.meter.count(
-                        "keeper_quotes_rejected_total", source=refused.source, market=index, reason=refused.reason.value
-                    )
-                    self.log.info(
-                        "quote.rejected", market=index, source=refused.source, reason=refused.reason.value,
-                        detail=refused.detail,
-                    )  # fmt: skip
-            for vote in priced.inputs if self.folds.refused else ():
-                if self.folds.refused.pop((index, vote.source), None) is not None:
-                    self.log.info("quote.accepted", market=index, source=vote.source)
-
-    def _tell_index(self, index: IndexId, priced: IndexPrice | Withheld) -> None:
-        word = priced.reason.value if isinstance(priced, Withheld) else "computed"
-        before = self.folds.told.get(f"index:{index}")
-        if word == before:
-            return
-        self.folds.told[f"index:{index}"] = word
-        if isinstance(priced, Withheld):
-            self.meter.count("keeper_index_withheld_total", market=index, reason=word)
-            self.log.warning("index.withheld", market=index, reason=word, detail=priced.detail)
-        else:
-            self.log.info("index.computed", market=index, price=text_of(priced.price_e18), sources=len(priced.inputs))
-
-    def _tell_flags(self, index: IndexId, flags: tuple[IndexFlag, ...]) -> None:
-        if flags != self.folds.flagged.get(index, ()):
-            self.folds.flagged[index] = flags
-            self.log.warning("index.flagged", market=index, flags=[flag.value for flag in flags])
-
     def _gauges(self, indices: Mapping[IndexId, IndexPrice | Withheld], now: Timestamp) -> None:
         for index, priced in indices.items():
             self.meter.gauge("keeper_index_sources", len(priced.inputs), market=index)
@@ -322,9 +285,14 @@ class PricingService:
                 self.meter.gauge("keeper_quote_age_seconds", age, source=vote.source, market=index)
         for plan in self.plans:
             priced_market = self.boards.prices.get(plan.market)
+            # What a defect has halted is halted.
+            condition = Condition.HALT if priced_market is None else priced_market.condition.condition
+            self.meter.gauge("keeper_market_condition", condition, market=plan.market)
             if priced_market is not None and priced_market.marked is not None:
                 mark = priced_market.marked.mark.price_e18
                 self.meter.gauge("keeper_mark_price", float(decimal_of(mark)), market=plan.market)
+                apart = mark / priced_market.marked.entry.index_e18 - 1
+                self.meter.gauge("keeper_mark_divergence_ratio", apart, market=plan.market)
                 if (rated := priced_market.marked.rated) is not None:
                     rate = float(decimal_of(rated.estimate.charge.rate_e18))
                     self.meter.gauge("keeper_funding_estimate_ratio", rate, market=plan.market)
@@ -338,10 +306,12 @@ class PricingService:
         methods = {plan.market: plan.mark.name for plan in self.plans if plan.market in marks}
         document = {
             "at_s": to_seconds(now),
+            "conditions": {name: fold.condition.to_plain() for name, fold in sorted(self.folds.markets.items())},
             "last": self.folds.last,
             "marks": marks,
             "methods": methods,
             "rates": rates,
+            "scores": self.folds.scores.to_plain(),
             "states": states,
         }
         self.store.save(self.name, json.dumps(document, sort_keys=True))
@@ -370,9 +340,30 @@ class PricingService:
                 {IndexId(name): int(last) for name, last in document["last"].items() if name in known}
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
+            self._refused(error)
             self.folds.markets.clear()
             self.folds.states.clear()
+            return
+        self._restore_safeguards(document)
+
+    def _restore_safeguards(self, document: Mapping[str, Any]) -> None:
+        """Their own fences: a condition that cannot be read takes no average with it, nor another market's."""
+        self.folds.scores.restore(document.get("scores", {}), self._refused)
+        for index, state in self.folds.scores.states.items():
+            self.boards.scores.put(index, state)
+        conditions = document.get("conditions", {})
+        for plan in self.plans:
+            if plan.market in conditions:
+                fold = self.folds.markets.get(plan.market) or MarketFold(plan.mark.start())
+                try:
+                    condition = restored_condition(conditions[plan.market])
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    self._refused(error)
+                    continue
+                self.folds.markets[plan.market] = fold._replace(condition=condition)
+
+    def _refused(self, error: Exception) -> None:
+        self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
 
     def _restored_rates(self, plan: MarketPlan, document: Mapping[str, Any]) -> RateState | None:
         """Its own fence: another funding method begins anew and leaves the mark's average alone."""
@@ -382,12 +373,5 @@ class PricingService:
         try:
             return plan.rates.restore(found)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
+            self._refused(error)
             return None
-
-
-def _middle(quote: Quote) -> int:
-    """Twice what a quote says, roughly: to see whether it moved."""
-    if quote.bid_e18 is None or quote.ask_e18 is None:
-        return 2 * (quote.last_e18 or 0)
-    return quote.bid_e18 + quote.ask_e18

@@ -1,0 +1,152 @@
+"""One market's tick and its condition: what goes out, what is liquidated, and what only looks as if it should not go out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from keeper.domain.condition import Cause, Condition, ConditionRules
+from keeper.domain.gate import Doubt, Open, Shut
+from keeper.domain.guard import Guard
+from keeper.domain.ladder import LADDERS
+from keeper.domain.mark.quoted_median import QuotedMedian
+from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
+from keeper.domain.numbers import deviation_bps
+from keeper.domain.pricing import price_component
+from keeper.domain.publishing import Candidate, OnChain, Publish, Trigger
+from keeper.domain.recall import recall
+from keeper.domain.time import SECOND, Timestamp
+from tests.domain.pricing.builders import after, book, quote
+from tests.services.fakes import BTC, START_S
+from tests.services.markets import chain_state, plan_of
+from tests.services.test_publishing import Stage
+
+RULES = ConditionRules(degraded_max_ns=20 * SECOND)
+START = Timestamp(START_S * SECOND)
+
+
+def plan(**options: Any) -> MarketPlan:
+    """Liquidates whatever the gate's own rules say, so that what shuts it is the condition."""
+    chosen = {"mark": QuotedMedian(max_basis_bps=5_000), "condition": RULES} | options
+    found = plan_of(BTC, **chosen)
+    found = replace(found, gate=replace(found.gate, max_mark_age_ns=10**18))
+    return replace(found, book=found.spec.sources[0].source)
+
+
+def ticks(
+    chosen: MarketPlan, course: list[tuple[float, str | int, str | int]], sources: int = 3, chain_price: str | int = 100
+) -> list[PricedMarket]:
+    """One tick for each (second, price of the sources, mid of the own book)."""
+    chain = chain_state({1: chain_price, 2: 100})
+    fold, found, last = MarketFold(chosen.mark.start()), list[PricedMarket](), dict[Any, int]()
+    for seconds, spot, own in course:
+        now = after(seconds, START)
+        names = [source.source for source in chosen.spec.sources[:sources]]
+        quotes = {name: quote(name, spot, at=now) for name in names}
+        indices = price_component((chosen.spec,), quotes, last, now)
+        seen = Seen(quotes, indices, dict(last), book(own, "0.01", now), None, chain, False)
+        fold, priced = step(chosen, fold, seen, now)
+        found.append(priced)
+    return found
+
+
+def seconds(count: int, spot: str | int, own: str | int, first: int = 0) -> list[tuple[float, str | int, str | int]]:
+    return [(second, spot, own) for second in range(first, first + count)]
+
+
+@pytest.mark.parametrize("own", ["97", "103"])
+def test_mark__as_far_from_its_index_as_the_halting_band__is_computed_and_not_published(own: str) -> None:
+    last = ticks(plan(), [*seconds(5, 100, 100), *seconds(1, 100, own, 5)])[-1]
+    assert last.marked is not None
+    assert deviation_bps(last.marked.mark.price_e18, last.marked.entry.index_e18) >= 300
+    assert (last.condition.condition, last.publishable) == (Condition.HALT, None)
+    assert Cause.FAR_APART in last.condition.causes
+    assert isinstance(last.gate, Shut)
+    assert Doubt.HALTED in last.gate.reasons
+
+
+def test_mark__nearer_than_that__is_published_and_degraded() -> None:
+    last = ticks(plan(), [*seconds(5, 100, 100), *seconds(1, 100, "102.9", 5)])[-1]
+    assert last.condition.condition is Condition.DEGRADED
+    assert last.publishable is not None
+    assert isinstance(last.gate, Open)
+
+
+def test_limit__of_a_method__is_published_with_its_flag() -> None:
+    """The own book runs away; the method clamps it, and the clamped mark may go out."""
+    clamped = plan(mark=QuotedMedian(max_basis_bps=50))
+    last = ticks(clamped, [*seconds(5, 100, 100), *seconds(1, 100, 110, 5)])[-1]
+    assert last.publishable is not None
+    assert [flag.value for flag in last.publishable.mark.flags if flag == "clamped"]
+    assert last.condition.condition is Condition.NORMAL
+
+
+def test_limit__of_the_guard__is_not() -> None:
+    last = ticks(replace(plan(), guard=Guard()), [*seconds(5, 100, 100), *seconds(1, 103, 103, 5)])[-1]
+    assert (last.publishable, last.condition.condition, last.condition.causes) == (None, Condition.STALE, (Cause.HELD,))
+
+
+def test_few_sources__for_longer_than_allowed__is_published_and_shuts_the_gate() -> None:
+    course = ticks(plan(condition=replace(RULES, full_sources=4)), seconds(30, 100, 100))
+    assert isinstance(course[20].gate, Open)
+    last = course[21].gate
+    assert isinstance(last, Shut)
+    assert last.reasons == (Doubt.DEGRADED_LONG,)
+    assert all(each.publishable is not None for each in course)
+
+
+def test_diverged__however_long__is_an_alert() -> None:
+    course = ticks(plan(), [*seconds(5, 100, 100), *seconds(60, 100, "101.5", 5)])
+    assert course[-1].condition.causes == (Cause.DIVERGED,)
+    assert isinstance(course[-1].gate, Open)
+
+
+def test_flagged__from_the_first_tick__shuts_the_gate_at_once_and_without_a_word_of_the_condition() -> None:
+    chosen = plan()
+    chosen = replace(chosen, spec=replace(chosen.spec, ladder=LADDERS["okx"]), gate=replace(chosen.gate, min_sources=2))
+    last = ticks(chosen, seconds(10, 100, 100), sources=2)[-1]
+    assert (last.condition.condition, last.condition.causes) == (Condition.DEGRADED, (Cause.FLAGGED,))
+    assert isinstance(last.gate, Shut)
+    assert last.gate.reasons == (Doubt.DEGRADED,)
+
+
+def test_held_index__is_no_new_price() -> None:
+    chosen = replace(plan(), spec=replace(plan().spec, ladder=LADDERS["okx"]))
+    fold, chain = MarketFold(chosen.mark.start()), chain_state({1: 100, 2: 100})
+    names = [source.source for source in chosen.spec.sources]
+    state, last = {}, {}
+    for second in range(70):
+        now = after(second, START)
+        quotes = {name: quote(name, 100, at=now) for name in names} if second < 5 else {}
+        found = price_component((chosen.spec,), quotes, last, now, state)
+        last, state = {chosen.spec.id: 100 * 10**18}, {chosen.spec.id: found[chosen.spec.id].fold.after}  # type: ignore[union-attr]
+        fold, priced = step(chosen, fold, Seen(quotes, found, last, book(100, at=now), None, chain, False), now)
+        if second == 5:
+            assert (priced.held, priced.condition.causes) == (True, (Cause.WITHHELD,))
+    assert priced.held
+    assert priced.condition.condition is Condition.HALT
+
+
+@pytest.mark.parametrize("chain_price", ["60", "99", "101", "160"])
+def test_chain__whatever_it_holds__is_a_reason_to_push_and_none_to_hold(chain_price: str) -> None:
+    last = ticks(plan(), seconds(5, 100, 100), chain_price=chain_price)[-1]
+    assert last.condition.condition is Condition.NORMAL
+    assert last.publishable is not None
+    entry, stored = last.publishable.entry, int(Decimal(chain_price) * 10**18)
+    on_chain = OnChain(stored, stored, START_S - 10, (START_S - 10) * 1_000)
+    decided = last.plan.policy.decide(Candidate(entry.index_e18, entry.mark_e18), on_chain, None, last.as_of)
+    assert isinstance(decided, Publish)
+    assert decided.trigger is Trigger.DEVIATION
+
+
+def test_record__of_what_is_published__holds_the_condition_before_the_step() -> None:
+    last = ticks(plan(), [*seconds(5, 100, 100), *seconds(3, 100, "101.5", 5)])[-1]
+    assert last.publishable is not None
+    decided = Publish(Trigger.DEVIATION, 10, 5)
+    record = Stage().service._record(last, last.publishable, decided, {}).canonical_json
+    assert recall(json.loads(record)).condition_before == last.condition_before
+    assert last.condition_before.causes == (Cause.DIVERGED,)

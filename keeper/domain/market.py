@@ -158,7 +158,9 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
         if plan.rates is not None:
             rated = _rated(plan.rates, rates, marked)
             rates, marked = rated.after, marked._replace(rated=rated)
-    condition = plan.condition.step(fold.condition, reading_of(index, verdict, marked), now)
+    condition = plan.condition.step(
+        fold.condition, reading_of(index, verdict, None if marked is None else marked.mark.price_e18), now
+    )
     further = _doubts(plan.condition, condition, now)
     inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused, further)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
@@ -178,11 +180,11 @@ def _guard_start(plan: MarketPlan, chain: ChainState | None) -> GuardState | Non
     return plan.guard.start(feed.index_e18 if feed is not None else None)
 
 
-def reading_of(index: IndexPrice | Withheld, verdict: Pass | Held | None, marked: Marked | None) -> Reading:
+def reading_of(index: IndexPrice | Withheld, verdict: Pass | Held | None, mark_e18: int | None) -> Reading:
     """What this tick says of the market's condition. A held index is no new one."""
     if isinstance(index, Withheld):
         return Reading(len(index.inputs), False)
-    apart = None if marked is None else deviation_bps(marked.mark.price_e18, index.price_e18)
+    apart = None if mark_e18 is None else deviation_bps(mark_e18, index.price_e18)
     flagged = bool(index.flags) and index.degraded
     return Reading(len(index.inputs), not _is_held(index), flagged, isinstance(verdict, Held), divergence_bps=apart)
 

@@ -9,7 +9,7 @@ from keeper.domain.guard import Held
 from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld
 from keeper.domain.mark.method import MarkInputs
-from keeper.domain.market import MarketPlan
+from keeper.domain.market import MarketPlan, reading_of
 from keeper.domain.premium import impact_prices, premium_of
 from keeper.domain.pricing import price_component
 from keeper.domain.recall import Recalled
@@ -19,7 +19,7 @@ from keeper.domain.recall import Recalled
 class Recomputed:
     """Scaled 1e18. `index` carries votes and refusals; mark and premium are None when it is withheld.
 
-    `held` is the guard's reason to hold it back: nothing that it held was published by our rules.
+    `held` says why guard or condition hold it back: nothing that they held was published by our rules.
     """
 
     index: IndexPrice | Withheld
@@ -37,7 +37,7 @@ class Recomputed:
             ("premium", given.premium_e18, self.premium_e18),
         )
         found = [f"{name} {told}, its inputs give {made}" for name, told, made in pairs if told != made]
-        return (*found, *([f"the guard holds it: {self.held}"] if self.held else ()))
+        return (*found, *([self.held] if self.held else ()))
 
 
 def recompute(given: Recalled, plan: MarketPlan, specs: Sequence[IndexSpec]) -> Recomputed:
@@ -51,7 +51,8 @@ def recompute(given: Recalled, plan: MarketPlan, specs: Sequence[IndexSpec]) -> 
         return Recomputed(index, None, None)
     inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now, given.references)
     _, mark = plan.mark.step(plan.mark.restore(given.mark_state), inputs)
-    return Recomputed(index, mark.price_e18, _premium(given, plan, index), _held(given, plan, index))
+    held = _held(given, plan, index, mark.price_e18)
+    return Recomputed(index, mark.price_e18, _premium(given, plan, index), held)
 
 
 def _indices(given: Recalled, specs: Sequence[IndexSpec]) -> Mapping[IndexId, IndexPrice | Withheld]:
@@ -66,8 +67,12 @@ def _premium(given: Recalled, plan: MarketPlan, index: IndexPrice) -> int:
     return given.carried.step(sample, given.now, plan.premium_carry_ns)[1]
 
 
-def _held(given: Recalled, plan: MarketPlan, index: IndexPrice) -> str:
-    if given.guard_before is None:
+def _held(given: Recalled, plan: MarketPlan, index: IndexPrice, mark_e18: int) -> str:
+    verdict = None if given.guard_before is None else plan.guard.step(given.guard_before, index, given.now)[1]
+    if isinstance(verdict, Held):
+        return f"the guard holds it: {verdict.reason.value}: {verdict.detail}"
+    if given.condition_before is None:
         return ""
-    _, verdict = plan.guard.step(given.guard_before, index, given.now)
-    return f"{verdict.reason.value}: {verdict.detail}" if isinstance(verdict, Held) else ""
+    state = plan.condition.step(given.condition_before, reading_of(index, verdict, mark_e18), given.now)
+    causes = ", ".join(cause.value for cause in state.causes)
+    return "" if state.publishes else f"the market's condition holds it: {state.condition.name}, {causes}"

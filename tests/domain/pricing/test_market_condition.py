@@ -17,8 +17,10 @@ from keeper.domain.mark.quoted_median import QuotedMedian
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.numbers import deviation_bps
 from keeper.domain.pricing import price_component
+from keeper.domain.provenance import Occasion
 from keeper.domain.publishing import Candidate, OnChain, Publish, Trigger
-from keeper.domain.recall import recall
+from keeper.domain.recall import Recalled, recall
+from keeper.domain.recompute import recompute
 from keeper.domain.time import SECOND, Timestamp
 from tests.domain.pricing.builders import after, book, quote
 from tests.services.fakes import BTC, START_S
@@ -143,10 +145,26 @@ def test_chain__whatever_it_holds__is_a_reason_to_push_and_none_to_hold(chain_pr
     assert decided.trigger is Trigger.DEVIATION
 
 
+def recorded(priced: PricedMarket) -> Recalled:
+    assert priced.marked is not None
+    record = Stage().service._record(priced, priced.marked, Occasion(1, "deviation", 10, 5, 7), {})
+    return recall(json.loads(record.canonical_json))
+
+
 def test_record__of_what_is_published__holds_the_condition_before_the_step() -> None:
     last = ticks(plan(), [*seconds(5, 100, 100), *seconds(3, 100, "101.5", 5)])[-1]
     assert last.publishable is not None
-    decided = Publish(Trigger.DEVIATION, 10, 5)
-    record = Stage().service._record(last, last.publishable, decided, {}).canonical_json
-    assert recall(json.loads(record)).condition_before == last.condition_before
+    given = recorded(last)
+    assert given.condition_before == last.condition_before
     assert last.condition_before.causes == (Cause.DIVERGED,)
+    assert recompute(given, last.plan, (last.plan.spec,)).differences(given) == ()
+
+
+def test_record__of_what_the_condition_forbids__is_found_out() -> None:
+    last = ticks(plan(), [*seconds(5, 100, 100), *seconds(1, 100, 104, 5)])[-1]
+    given = recorded(last)
+    (found,) = recompute(given, last.plan, (last.plan.spec,)).differences(given)
+    assert found == "the market's condition holds it: HALT, far_apart, diverged"
+    halted = replace(given, condition_before=last.condition, mark_e18=given.mark_e18)
+    wide = replace(last.plan, condition=ConditionRules(alert_bps=None, halt_bps=None))
+    assert "HALT, recovering" in recompute(halted, wide, (wide.spec,)).held

@@ -85,7 +85,9 @@ def test_record__of_an_index_with_a_memory__computes_the_same_again(
             record = canonical_record(replace(decision(found, others, quotes, dict(last)), inputs=MarkInputs(
                 MarketId("BTC-USD"), found, None, None, None, now)))  # fmt: skip
             again = recall(json.loads(record))
-            same = price_component(specs, again.quotes, again.last, again.now, again.states, again.traded, again.benched)[BTC]
+            same = price_component(
+                specs, again.quotes, again.last, again.now, again.states, again.traded, again.benched
+            )[BTC]
             assert isinstance(same, IndexPrice)
             assert (same.price_e18, same.raw_e18, same.flags) == (found.price_e18, found.raw_e18, found.flags)
             assert same.as_of == found.as_of

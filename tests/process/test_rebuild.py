@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -64,14 +64,14 @@ async def rebuilt(scene: Stage, config: Path, *words: str) -> tuple[int, str]:
     return await scene.command("journal", "rebuild", *words, "--config", str(config))
 
 
-async def goes_on(scene: Stage, config: Path, taken: int) -> KeeperProcess:
-    """A keeper on the new journal pushes and settles, and leaves nothing undone. Mined from when a node has so many."""
+async def goes_on(scene: Stage, config: Path, taken: Collection[int]) -> KeeperProcess:
+    """A keeper on the new journal pushes and settles, and leaves nothing undone. Mined from when a node has these nonces."""
     lines = len(scene.keepers[-1].events())
     keeper = await scene.keeper(config)
     await keeper.until(
-        lambda _status: (
-            len({each["nonce"] for each in keeper.events()[lines:] if each["event"] == "tx.broadcast"}) >= taken
-        )
+        lambda _status: {
+            each["nonce"] for each in keeper.events()[lines:] if each["event"] == "tx.broadcast"
+        }.issuperset(taken)
     )
     await scene.rpc.call("evm_setIntervalMining", 1)
     before = (await keeper.published())["markets"]["BTC-USD"]["onchain"]["round_id"]
@@ -84,6 +84,14 @@ async def goes_on(scene: Stage, config: Path, taken: int) -> KeeperProcess:
     assert not keeper.events("wallet.used_elsewhere")
     print(await assert_nothing_twice(scene, QUICK_INTERVAL_S))  # noqa: T201
     return keeper
+
+
+async def get_cheaper(scene: Stage) -> None:
+    """Blocks without room for what is pending: it was offered for more than the market asks by now."""
+    await scene.rpc.call("evm_setBlockGasLimit", hex(30_000))
+    for _ in range(3):
+        await scene.rpc.call("evm_mine")
+    await scene.rpc.call("evm_setBlockGasLimit", hex(30_000_000))
 
 
 def garbage(path: Path) -> None:
@@ -104,6 +112,7 @@ async def test_journal__destroyed_with_transactions_pending__is_adopted_by_cance
         config = scene.configure()
         mined, _ = await killed_with_pending(scene, config)
         _, pending = await counts(scene)
+        await get_cheaper(scene)
         destroy(journal_of(config.parent))
         await refused(scene, config, words)
 
@@ -121,7 +130,7 @@ async def test_journal__destroyed_with_transactions_pending__is_adopted_by_cance
         aside = list((config.parent / "state").glob("journal.damaged-*.sqlite"))
         assert [each.read_bytes()[:8] for each in aside] == ([b"whatever"] if destroy is garbage else [])
         assert (await rebuilt(scene, config))[0] == 1, "what is sound is not rebuilt"
-        await goes_on(scene, config, taken=pending - mined)
+        await goes_on(scene, config, taken=range(mined, pending))
         own = address_of(scene.keys.sender)
         cancelled = [each for each in await sender_receipts(scene) if each["to"] == own]
         assert {each["nonce"] for each in cancelled} == set(range(mined, pending))
@@ -139,7 +148,7 @@ async def test_journal__destroyed__is_adopted_when_what_was_pending_is_mined(tmp
         assert code == 0, printed
         assert "0 are to be cancelled, 0 are to be filled" in printed
         assert int((await scene.rpc.call("eth_getTransactionReceipt", newest))["status"], 16) == 1
-        await goes_on(scene, config, taken=0)
+        await goes_on(scene, config, taken=())
 
 
 async def test_journal__damaged_in_its_first_page__sends_the_same_bytes_again(tmp_path: Path) -> None:
@@ -156,7 +165,7 @@ async def test_journal__damaged_in_its_first_page__sends_the_same_bytes_again(tm
         code, printed = await rebuilt(scene, config)
         assert code == 0, printed
         assert "pending are known, 0 are to be cancelled, 0 are to be filled" in printed
-        keeper = await goes_on(scene, config, taken=1)
+        keeper = await goes_on(scene, config, taken=[mined])
         sent = [each["tx_hash"] for each in keeper.events("tx.broadcast") if each["nonce"] == mined]
         assert sent.count(newest) == 2, "before it was killed, and after it was saved"
         first = next(each for each in await sender_receipts(scene) if each["nonce"] == mined)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from keeper.devnet.configure import address_of
 from keeper.devnet.demo.wallet import fund
 from keeper.devnet.demo.world import journal_of
+from tests.chain.stage import eventually
 from tests.process.ledger import assert_nothing_twice, sender_receipts
 from tests.process.stage import QUICK, QUICK_INTERVAL_S, KeeperProcess, Stage, stage
 from tests.process.test_wallets import key_file, two_wallets
@@ -182,7 +183,7 @@ async def test_journal__destroyed_with_two_wallets_under_way__both_are_adopted(t
         await keeper.published()
         await keeper.until(lambda _status: bool(keeper.events("funding.settled")), 40)
         await scene.rpc.call("evm_setIntervalMining", 0)
-        await _with_both_pending(scene, keeper)
+        await _with_both_pending(scene, owners)
         keeper.kill()
         await keeper.process.wait()
         before = {name: await counts(scene, own) for name, own in owners.items()}
@@ -213,18 +214,18 @@ async def test_journal__destroyed_with_two_wallets_under_way__both_are_adopted(t
             assert latest == pending
 
 
-async def _with_both_pending(scene: Stage, keeper: KeeperProcess) -> None:
+async def _with_both_pending(scene: Stage, owners: Mapping[str, str]) -> None:
     """Blocks one by one, until one of them has made a settlement due; then a price that no block takes."""
-    while "sender" not in _wallets_pending(await keeper.status()):
+
+    async def waits(name: str) -> bool:
+        latest, pending = await counts(scene, owners[name])
+        return latest < pending
+
+    while not await waits("sender"):
         await scene.rpc.call("evm_mine")
         await asyncio.sleep(1)
     scene.market.jump("BTC", 0.004)
-    await keeper.until(lambda status: _wallets_pending(status) == {"sender", "pusher"})
-
-
-def _wallets_pending(status: dict[str, Any]) -> set[str]:
-    """By name, those with something that a node has taken and no block."""
-    return {each["wallet"] for each in status["transactions"]["pending"] if each["state"] == "broadcast"}
+    await eventually(lambda: waits("pusher"))
 
 
 def _senders(events: list[dict[str, Any]]) -> set[str]:

@@ -26,8 +26,8 @@ from keeper.app.build import meter_of, open_chain, open_keys, system_clock
 from keeper.app.quiet import Quiet
 from keeper.app.world import Keys
 from keeper.domain.adoption import Adoption, adopted
-from keeper.domain.chain import Call
-from keeper.domain.fees import TRANSFER_GAS, FeeLimit, FeeRules, bump, opening
+from keeper.domain.chain import Call, FeeMarket
+from keeper.domain.fees import TRANSFER_GAS, FeeRules, Fees, bump, opening
 from keeper.domain.ids import Hash
 from keeper.domain.transaction import Attempt, Purpose, TxRecord
 from keeper.domain.txsteps import signed
@@ -37,6 +37,8 @@ from keeper.ports.signer import UnsignedTransaction
 from keeper.settings.models import Settings
 
 _LOOK_S = 1.0
+_OVER_PERCENT = 100
+"""So much above what the market asks an unknown transaction is outbid: a base fee halves in six empty blocks."""
 _MOST_NAMED = 8
 
 
@@ -182,15 +184,9 @@ class _Adopter:
         return TxRecord(self.settings.chain.id, self.wallet.address, nonce)
 
     async def _cancellation(self, nonce: int) -> TxRecord:
-        """An empty transfer for more than the market asks: what it shall take the place of was offered about as much."""
+        """An empty transfer in the place of something unknown, which may have been offered at a dearer market."""
         chain, call = self.settings.chain, Call(self.wallet.address, b"", 0, TRANSFER_GAS)
-        rules, market = (
-            FeeRules(bump_percent=chain.bump_percent, ceiling_wei=chain.max_fee_wei),
-            await self.chain.fees(),
-        )
-        first = opening(market, rules)
-        raised = bump(first, market, rules)
-        fees = first if isinstance(raised, FeeLimit) else raised
+        fees = _outbidding(await self.chain.fees(), chain.bump_percent, chain.max_fee_wei)
         unsigned = UnsignedTransaction(
             chain.id, nonce, call, TRANSFER_GAS, fees.max_fee_wei, fees.tip_wei, legacy=chain.legacy_fees
         )
@@ -206,3 +202,11 @@ class _Adopter:
             signed_block=(await self.chain.head()).number,
         )
         return signed(self._nothing(nonce), attempt)
+
+
+def _outbidding(market: FeeMarket, bump_percent: int, ceiling_wei: int) -> Fees:
+    """As much above the market as the ceiling leaves room for."""
+    first = opening(market, FeeRules(ceiling_wei=ceiling_wei))
+    rules = [FeeRules(bump_percent=each, ceiling_wei=ceiling_wei) for each in (_OVER_PERCENT, bump_percent)]
+    raised = (bump(first, market, each) for each in rules)
+    return next((each for each in raised if isinstance(each, Fees)), first)

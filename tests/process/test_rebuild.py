@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from keeper.devnet.configure import address_of
 from keeper.devnet.demo.wallet import fund
 from keeper.devnet.demo.world import journal_of
+from tests.chain.stage import eventually
 from tests.process.ledger import assert_nothing_twice, sender_receipts
 from tests.process.stage import QUICK, QUICK_INTERVAL_S, KeeperProcess, Stage, stage
 from tests.process.test_wallets import key_file, two_wallets
@@ -64,14 +65,14 @@ async def rebuilt(scene: Stage, config: Path, *words: str) -> tuple[int, str]:
     return await scene.command("journal", "rebuild", *words, "--config", str(config))
 
 
-async def goes_on(scene: Stage, config: Path, taken: int) -> KeeperProcess:
-    """A keeper on the new journal pushes and settles, and leaves nothing undone. Mined from when a node has so many."""
+async def goes_on(scene: Stage, config: Path, taken: Collection[int]) -> KeeperProcess:
+    """A keeper on the new journal pushes and settles, and leaves nothing undone. Mined from when a node has these nonces."""
     lines = len(scene.keepers[-1].events())
     keeper = await scene.keeper(config)
     await keeper.until(
-        lambda _status: (
-            len({each["nonce"] for each in keeper.events()[lines:] if each["event"] == "tx.broadcast"}) >= taken
-        )
+        lambda _status: {
+            each["nonce"] for each in keeper.events()[lines:] if each["event"] == "tx.broadcast"
+        }.issuperset(taken)
     )
     await scene.rpc.call("evm_setIntervalMining", 1)
     before = (await keeper.published())["markets"]["BTC-USD"]["onchain"]["round_id"]
@@ -84,6 +85,14 @@ async def goes_on(scene: Stage, config: Path, taken: int) -> KeeperProcess:
     assert not keeper.events("wallet.used_elsewhere")
     print(await assert_nothing_twice(scene, QUICK_INTERVAL_S))  # noqa: T201
     return keeper
+
+
+async def get_cheaper(scene: Stage) -> None:
+    """Blocks without room for what is pending: it was offered for more than the market asks by now."""
+    await scene.rpc.call("evm_setBlockGasLimit", hex(30_000))
+    for _ in range(3):
+        await scene.rpc.call("evm_mine")
+    await scene.rpc.call("evm_setBlockGasLimit", hex(30_000_000))
 
 
 def garbage(path: Path) -> None:
@@ -104,6 +113,7 @@ async def test_journal__destroyed_with_transactions_pending__is_adopted_by_cance
         config = scene.configure()
         mined, _ = await killed_with_pending(scene, config)
         _, pending = await counts(scene)
+        await get_cheaper(scene)
         destroy(journal_of(config.parent))
         await refused(scene, config, words)
 
@@ -121,7 +131,7 @@ async def test_journal__destroyed_with_transactions_pending__is_adopted_by_cance
         aside = list((config.parent / "state").glob("journal.damaged-*.sqlite"))
         assert [each.read_bytes()[:8] for each in aside] == ([b"whatever"] if destroy is garbage else [])
         assert (await rebuilt(scene, config))[0] == 1, "what is sound is not rebuilt"
-        await goes_on(scene, config, taken=pending - mined)
+        await goes_on(scene, config, taken=range(mined, pending))
         own = address_of(scene.keys.sender)
         cancelled = [each for each in await sender_receipts(scene) if each["to"] == own]
         assert {each["nonce"] for each in cancelled} == set(range(mined, pending))
@@ -139,7 +149,7 @@ async def test_journal__destroyed__is_adopted_when_what_was_pending_is_mined(tmp
         assert code == 0, printed
         assert "0 are to be cancelled, 0 are to be filled" in printed
         assert int((await scene.rpc.call("eth_getTransactionReceipt", newest))["status"], 16) == 1
-        await goes_on(scene, config, taken=0)
+        await goes_on(scene, config, taken=())
 
 
 async def test_journal__damaged_in_its_first_page__sends_the_same_bytes_again(tmp_path: Path) -> None:
@@ -156,7 +166,7 @@ async def test_journal__damaged_in_its_first_page__sends_the_same_bytes_again(tm
         code, printed = await rebuilt(scene, config)
         assert code == 0, printed
         assert "pending are known, 0 are to be cancelled, 0 are to be filled" in printed
-        keeper = await goes_on(scene, config, taken=1)
+        keeper = await goes_on(scene, config, taken=[mined])
         sent = [each["tx_hash"] for each in keeper.events("tx.broadcast") if each["nonce"] == mined]
         assert sent.count(newest) == 2, "before it was killed, and after it was saved"
         first = next(each for each in await sender_receipts(scene) if each["nonce"] == mined)
@@ -173,7 +183,7 @@ async def test_journal__destroyed_with_two_wallets_under_way__both_are_adopted(t
         await keeper.published()
         await keeper.until(lambda _status: bool(keeper.events("funding.settled")), 40)
         await scene.rpc.call("evm_setIntervalMining", 0)
-        await _with_both_pending(scene, keeper)
+        await _with_both_pending(scene, owners)
         keeper.kill()
         await keeper.process.wait()
         before = {name: await counts(scene, own) for name, own in owners.items()}
@@ -204,18 +214,18 @@ async def test_journal__destroyed_with_two_wallets_under_way__both_are_adopted(t
             assert latest == pending
 
 
-async def _with_both_pending(scene: Stage, keeper: KeeperProcess) -> None:
+async def _with_both_pending(scene: Stage, owners: Mapping[str, str]) -> None:
     """Blocks one by one, until one of them has made a settlement due; then a price that no block takes."""
-    while "sender" not in _wallets_pending(await keeper.status()):
+
+    async def waits(name: str) -> bool:
+        latest, pending = await counts(scene, owners[name])
+        return latest < pending
+
+    while not await waits("sender"):
         await scene.rpc.call("evm_mine")
         await asyncio.sleep(1)
     scene.market.jump("BTC", 0.004)
-    await keeper.until(lambda status: _wallets_pending(status) == {"sender", "pusher"})
-
-
-def _wallets_pending(status: dict[str, Any]) -> set[str]:
-    """By name, those with something that a node has taken and no block."""
-    return {each["wallet"] for each in status["transactions"]["pending"] if each["state"] == "broadcast"}
+    await eventually(lambda: waits("pusher"))
 
 
 def _senders(events: list[dict[str, Any]]) -> set[str]:

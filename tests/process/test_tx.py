@@ -62,7 +62,8 @@ async def test_tx__of_a_stuck_price__is_listed_shown_bumped_and_cancelled(tmp_pa
             assert code == 0, printed
             assert row["hash"] in printed
             assert row["intent_id"] in printed
-            assert "the fee is raised at block" in printed
+            soon, later = "the fee is raised at block", "the same bytes go out again with the next block"
+            assert soon in printed or later in printed, "the latter once it has waited for `resend_after_s`"
 
         code, printed = await tx(scene, config, "bump", str(nonce))
         assert code == 0, printed

@@ -6,11 +6,12 @@ from itertools import permutations
 
 import pytest
 
+from keeper.domain.conversion import rates_of
 from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, Rejected, SourceSpec, Withheld, WithheldReason
 from keeper.domain.pricing import components, price_component
 from keeper.domain.quote import Quote
-from tests.domain.pricing.builders import BTC, NOW, USDT, after, board, e18, quote
+from tests.domain.pricing.builders import BTC, NOW, USDT, after, board, e18, quote, usd
 
 RATE = IndexSpec(USDT, tuple(SourceSpec(SourceId(f"rate{n}"), "USD") for n in range(3)), min_quote_groups=1)
 COIN = IndexSpec(
@@ -175,3 +176,9 @@ def test_price_component__usdc_depeg_of_march_2023__index_stays_with_the_dollar(
     assert abs(result.price_e18 - e18(in_usd)) * 10_000 <= 10 * e18(in_usd)
     pegged = 0.98 <= float(par) <= 1.02
     assert any(refused.reason is Rejected.PEG for refused in result.rejected) is not pegged
+
+
+def test_rates__of_an_index_that_converts_nothing_or_plainly__have_nothing_to_tell() -> None:
+    assert rates_of(usd("a", "b", "c"), {}) == ({}, False)
+    priced = price_component((RATE, COIN), market("0.999", "100", "100.1"), {}, NOW)
+    assert rates_of(COIN, priced) == ({"USDT": e18("0.999")}, False)

@@ -210,7 +210,9 @@ def _reason(priced: PricedMarket) -> str:
         return priced.index.reason.value
     if priced.held:
         return "held index"
-    return f"guard: {priced.guard.reason.value}" if isinstance(priced.guard, Held) else ""
+    if isinstance(priced.guard, Held):
+        return f"guard: {priced.guard.reason.value}"
+    return "" if priced.condition.publishes else f"condition: {priced.condition.condition.name}"
 
 
 def naive(index: IndexSpec, quotes: Quotes) -> tuple[Decimal, Decimal]:

@@ -79,7 +79,10 @@ def test_decimals__with_most_of_the_weight__withhold_and_never_the_low_price() -
     assert {look.reason for look in wrong} == {"sources"}
     assert not any(look.gate_open for look in wrong)
     assert weighted_mean(stage) > 0
-    assert all(look.published is not None for look in after)
+    assert {look.reason for look in after[:9]} == {"condition: HALT"}, (
+        "after two minutes without a price ten good seconds"
+    )
+    assert all(look.published is not None for look in after[11:])
 
 
 def test_decimals__with_most_of_the_weight_under_a_cap__move_nothing() -> None:

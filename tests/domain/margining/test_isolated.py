@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keeper.domain.margining.contracts import INVERSE, LINEAR, Contract, Kind
 from keeper.domain.margining.isolated import Isolated, bankruptcy_price, is_liquidatable, liquidation_price
 from keeper.domain.margining.threshold import Unreachable
-from keeper.domain.margining.tiers import one_rate
+from keeper.domain.margining.tiers import one_rate, tier_table
 from tests.domain.margining.bridge import e18, multipliers, positions, rates
 from tests.domain.margining.test_tiers import published, published_table
 
@@ -90,6 +90,14 @@ def test_liquidation_price__falls_into_another_tier__is_what_iterating_gives():
         == price
         != liquidation_price(replace(position, table=one_rate(seen[0], e18(16_300))))
     )
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_liquidation_price__exactly_where_a_tier_begins__is_that_price(short):
+    """1 coin entered at 1,000 that must hold 10 of its 10: nothing is left over just where 2.5 % begin."""
+    table = tier_table([(0, Fraction(1, 100)), (e18(1_000), Fraction(1, 40))])
+    position = Isolated(LINEAR, e18(-1 if short else 1), e18(1_000), e18(10), table)
+    assert liquidation_price(position) == e18(1_000)
 
 
 @settings(max_examples=300, deadline=None)

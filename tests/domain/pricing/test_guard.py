@@ -324,3 +324,31 @@ def test_confirmation__trust__ends_after_as_long_a_pause() -> None:
     assert state.trusts(-1, after(3))
     assert not state.trusts(-1, after(3.001))
     assert not state.trusts(1, after(1))
+
+
+def test_confirmation__of_a_move_that_is_over__is_forgotten_also_when_it_was_interrupted() -> None:
+    """Two seconds agreed, then a tick without agreement, then the price is back: the next jump begins at nothing."""
+    interrupted = ConfirmationState(1, 2 * SECOND, None)
+    assert interrupted.idle() == ConfirmationState()
+    assert ConfirmationState(0, SECOND, NOW).idle() == ConfirmationState()
+
+
+def test_confirmation__clock_steps_back__adds_nothing() -> None:
+    asked = Confirmation()
+    state, _ = asked.step(ConfirmationState(1, SECOND, after(5)), 1, agree=True, now=after(4))
+    assert (state.agreed_ns, state.agreed_at) == (SECOND, after(4))
+
+
+def test_backers__beyond_the_price_by_the_smallest_unit__count_in_the_moves_direction_only() -> None:
+    votes = index(100, {"a:USD": 100}).inputs
+    price = votes[0].price_e18
+    assert backers(votes, price - 1, 1, 0) == list(votes)
+    assert backers(votes, price - 1, -1, 0) == []
+    assert backers(votes, price + 1, -1, 0) == list(votes)
+
+
+def test_guard__many_ticks_in_one_instant__are_measured_from_one_anchor() -> None:
+    """1.5 % and 1.5 % more at the same time are a jump of 3 %."""
+    alone = {"a:USD": 103, "b:USD": "101.5", "c:USDT": "101.5"}
+    _, outcomes = walk(GUARD, GUARD.start(e18(100)), [(0, index(100)), (0, index("101.5")), (0, index(103, alone))])
+    assert kinds(outcomes) == ["pass", "pass", "backing"]

@@ -426,3 +426,23 @@ def test_restore__a_document_of_another_kind__is_refused(name: str) -> None:
     assert method.restore({}) == method.start()
     with pytest.raises(KeyError):
         method.restore({"strange": "1"})
+
+
+def test_moving_options__at_their_smallest__are_possible() -> None:
+    made = MARK_METHODS["moving_basis"](  # type: ignore[call-arg]
+        samples=1, every_s=1, max_sample_bps=1, max_book_age_s=1, keep_basis_s=2, warm_pct=0, max_basis_bps=1
+    )
+    assert made.start() == made.restore({})
+
+
+def test_three_markets__one_of_three_missing__is_filled_by_half_a_minute_of_the_own_market() -> None:
+    """Index 100, own market 100 for a minute and then 101, nobody else: the third is the own mean, between the two."""
+    method = MARK_METHODS["three_markets"]()
+    state = method.start()
+    for second in range(0, 300, 3):
+        state, _ = method.step(
+            state, mark_inputs(index(100, at=after(second)), book(100, at=after(second)), at=after(second))
+        )
+    state, mark = method.step(state, mark_inputs(index(100, at=after(300)), book(101, at=after(300)), at=after(300)))
+    own = dict(mark.components)["own_average"]
+    assert e18(100) < own < e18("100.2"), "one of ten samples"

@@ -13,7 +13,7 @@ from keeper.domain.mark.method import MarkFlag
 from keeper.domain.mark.twap import Twap
 from keeper.domain.mark.window import Window, WindowState, restored_window
 from keeper.domain.time import SECOND, Timestamp
-from tests.domain.pricing.builders import LAW, NOW, after, book, e18, index, mark_inputs, trade
+from tests.domain.pricing.builders import LAW, NOW, after, book, depth, e18, index, mark_inputs, trade
 
 MINUTE = Window(60 * SECOND, 60 * SECOND)
 PATHS = st.lists(st.tuples(st.integers(1, 20 * SECOND), st.integers(0, 10**24)), min_size=1, max_size=10)
@@ -136,3 +136,14 @@ def test_twap__book_gone_for_longer_than_the_gap__is_the_index() -> None:
 def test_twap_options__impossible__are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="need"):
         Twap(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("of", "expected"), [("mid", "100.5"), ("micro", "100.8")])
+def test_twap__of_an_uneven_book__is_of_the_middle_or_leans_to_the_thin_side(of: str, expected: str) -> None:
+    """Bid 100 with 4 and ask 101 with 1: the price by the other side's size is 100.8."""
+    method = Twap(of=of, window_s=60)  # type: ignore[arg-type]
+    state = method.start()
+    for seconds in range(61):
+        at = after(seconds)
+        state, mark = method.step(state, mark_inputs(index(100, at=at), depth([(100, 4)], [(101, 1)], at), at=at))
+    assert mark.price_e18 == e18(expected)

@@ -8,11 +8,12 @@ from random import Random
 
 import pytest
 
+from keeper.domain.conversion import rates_of
 from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, Rejected, SourceSpec, Withheld, WithheldReason
 from keeper.domain.pricing import components, price_component
 from keeper.domain.quote import Quote
-from tests.domain.pricing.builders import BTC, NOW, USDT, after, board, e18, quote
+from tests.domain.pricing.builders import BTC, NOW, USDT, after, board, e18, quote, usd
 
 RATE = IndexSpec(USDT, tuple(SourceSpec(SourceId(f"rate{n}"), "USD") for n in range(3)), min_quote_groups=1)
 COIN = IndexSpec(
@@ -212,3 +213,9 @@ def test_votes_from_before__of_another_rate_or_quote__do_not_stand() -> None:
     assert isinstance(found, IndexPrice)
     assert {vote.source: vote.price_e18 for vote in found.inputs}[SourceId("usdt0")] == e18("100.1")
     assert {vote.source: vote.price_e18 for vote in found.inputs}[SourceId("usd0")] == e18("100.05")
+
+
+def test_rates__of_an_index_that_converts_nothing_or_plainly__have_nothing_to_tell() -> None:
+    assert rates_of(usd("a", "b", "c"), {}) == ({}, False)
+    priced = price_component((RATE, COIN), market("0.999", "100", "100.1"), {}, NOW)
+    assert rates_of(COIN, priced) == ({"USDT": e18("0.999")}, False)

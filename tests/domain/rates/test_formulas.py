@@ -21,6 +21,7 @@ from keeper.domain.rates.method import Pool, RateFlag, Ratio, Span
 from keeper.domain.rates.pace import Pace, Switching
 from keeper.domain.rates.premium_only import smoothed
 from keeper.domain.rates.sample import mark_premium
+from keeper.domain.rates.velocity import Drifting
 from tests.domain.rates.scenes import BP, DAWN_S, HUNDRED, blind, charged, look, steady
 from tests.validation.data import e18, golden
 
@@ -307,3 +308,31 @@ def test_method__each__says_where_it_is_from_and_how_far_it_is_proven(name: str)
 def test_options__out_of_range__are_refused_by_name(options: dict[str, int], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         presets.Binance(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"period_s": 0}, "period_s"),
+        ({"low": 2, "high": 1}, "low lies above high"),
+        ({"least": -1}, "least"),
+        ({"fresh": 0}, "fresh"),
+        ({"fresh": E18 + 1}, "fresh"),
+    ],
+)
+def test_options__of_a_premium_alone__out_of_range__are_refused_by_name(
+    options: dict[str, int], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        presets.Okx(**options)  # type: ignore[arg-type]
+
+
+def test_options__of_a_premium_alone__at_their_bounds__are_taken() -> None:
+    for options in ({"period_s": 1}, {"low": 1, "high": 1}, {"least": 0}, {"fresh": 1}, {"fresh": E18}):
+        presets.Okx(**options)  # type: ignore[arg-type]
+
+
+def test_synthetix__over_a_boundary__keeps_its_rate_and_owes_nothing_yet() -> None:
+    before = Drifting(5, 3, 1_000, 7, 9)
+    assert presets.Synthetix().opened(before) == Drifting(5, 3, 1_000, 0, 0)
+    assert presets.Synthetix().opened(None) == Drifting()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from keeper.domain.chain import Call, Log, Receipt
@@ -204,3 +206,17 @@ def test_intent_id__same_words__same_id() -> None:
     assert intent_id(1, CONTRACT, Lane.PRICE, "7") == intent_id(1, CONTRACT, Lane.PRICE, "7")
     ids = {intent_id(chain, CONTRACT, lane, key) for chain in (1, 2) for lane in Lane for key in ("7", "8")}
     assert len(ids) == 20
+
+
+def test_signed__again_after_one_was_sent__is_still_broadcast() -> None:
+    """Something of this nonce is with the nodes, whatever of the new attempt is."""
+    assert signed(broadcast(attempt(1, intent())), attempt(2, intent())).state is TxState.BROADCAST
+    assert signed(signed(EMPTY, attempt(1, intent())), attempt(2, intent())).state is TxState.SIGNED
+
+
+def test_effect__without_a_receipt_or_without_its_attempt__is_refused() -> None:
+    tx = broadcast(attempt(1, intent()))
+    with pytest.raises(InvariantBroken, match="no receipt"):
+        effect(tx)
+    with pytest.raises(InvariantBroken, match="no receipt"):
+        effect(replace(tx, receipt=receipt(2)))

@@ -11,8 +11,8 @@ import pytest
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.errors import FeedProtocolError
 from keeper.ports.venue import Step
-from tests.fuzz.campaign import MAX_GROWTH, NOW, campaign, sane_step
-from tests.fuzz.corpus import prey
+from tests.fuzz.campaign import MAX_GROWTH, NOW, campaign, leg, sane_step
+from tests.fuzz.corpus import READERS, prey
 
 
 def test_campaign__of_some_thousand_frames__ends_in_nothing_but_protocol_errors() -> None:
@@ -31,6 +31,13 @@ def test_campaign__of_some_thousand_frames__ends_in_nothing_but_protocol_errors(
 
 def test_campaign__again_with_its_seed__is_the_same() -> None:
     assert campaign(300, seed=3).counts == campaign(300, seed=3).counts != campaign(300, seed=4).counts
+
+
+def test_leg__of_one_venue__tries_its_parsers_alone() -> None:
+    outcome = leg("okx", 400, 5)
+    assert not outcome.faults
+    assert {name for name, _ in outcome.counts} <= {"okx", "okx:rest", *READERS}
+    assert outcome.counts == campaign(400, 5, only="okx").counts != campaign(400, 6, only="okx").counts
 
 
 def test_corpus__unspoiled__is_understood_as_its_recordings_say() -> None:

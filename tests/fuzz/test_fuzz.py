@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
+from keeper.domain.quote import Quote
 from keeper.errors import FeedProtocolError
 from keeper.ports.venue import Step
 from tests.fuzz.campaign import MAX_GROWTH, NOW, campaign, leg, sane_step
@@ -115,3 +116,27 @@ def test_found__by_campaigns__is_a_protocol_error_now(kind: str, frame: str, nam
     sent = gzip.compress(frame.encode()) if kind == "htx" else frame.encode()
     with pytest.raises(FeedProtocolError, match=named):
         venue.step(state, sent, NOW)
+
+
+OTHERS: list[tuple[str, str]] = [
+    (
+        "okx",
+        '{"code":"0","data":[{"instId":"X-Y","last":"1","askPx":"1","askSz":"1","bidPx":"1","bidSz":"1","ts":"1621440583784"}]}',
+    ),
+    (
+        "bybit",
+        (
+            '{"retCode":0,"retMsg":"OK","time":1621440583784,"result":{"list":[{"symbol":"X-Y","bid1Price":"1","bid1Size":"1",'
+            '"ask1Price":"1","ask1Size":"1","lastPrice":"1"}]}}'
+        ),
+    ),
+    ("binance", '{"symbol":"X-Y","bidPrice":"1","bidQty":"1","askPrice":"1","askQty":"1"}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "body"), OTHERS, ids=[kind for kind, _ in OTHERS])
+def test_answer__about_another_symbol_than_asked__is_a_protocol_error(kind: str, body: str) -> None:
+    venue = STREAM_VENUES[kind]()
+    assert isinstance(venue.parse_rest("X-Y", 200, body.encode(), NOW), Quote)
+    with pytest.raises(FeedProtocolError, match="X-Y"):
+        venue.parse_rest("A-B", 200, body.encode(), NOW)

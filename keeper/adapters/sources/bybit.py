@@ -43,6 +43,7 @@ class _Frame(msgspec.Struct):
 
 
 class _RestTicker(msgspec.Struct):
+    symbol: str
     bid: str = msgspec.field(name="bid1Price")
     bid_size: str = msgspec.field(name="bid1Size")
     ask: str = msgspec.field(name="ask1Price")
@@ -146,6 +147,7 @@ class Bybit:
         if answer.code != 0 or len(answer.result.tickers) != 1:
             raise FeedProtocolError(f"HTTP {status}: {reason}, {len(answer.result.tickers)} tickers")
         ticker = answer.result.tickers[0]
+        wire.answered(symbol, ticker.symbol)
         return wire.quote(
             wire.source(self.name, symbol),
             received_at,

@@ -107,7 +107,8 @@ class Bybit:
         if not message.topic.startswith(_TOPIC):
             raise FeedProtocolError(f"topic {message.topic!r} was not subscribed to")
         book, symbol = message.data, message.data.symbol
-        before = (None, None) if message.type == "snapshot" else state.get(symbol)
+        # What nobody asked for is no fault of what was: it goes on and is ignored, with or without a snapshot.
+        before = (None, None) if message.type == "snapshot" else state.get(symbol, (None, None))
         if before is None:
             raise FeedProtocolError(f"a {message.type} of {symbol} before its snapshot")
         best = (_merged(before[0], book.bids), _merged(before[1], book.asks))

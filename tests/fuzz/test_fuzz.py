@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
+from keeper.domain.quote import Quote
 from keeper.errors import FeedProtocolError
 from keeper.ports.venue import Step
-from tests.fuzz.campaign import MAX_GROWTH, NOW, campaign, sane_step
-from tests.fuzz.corpus import prey
+from tests.fuzz.campaign import MAX_GROWTH, NOW, campaign, leg, sane_step
+from tests.fuzz.corpus import READERS, prey
 
 
 def test_campaign__of_some_thousand_frames__ends_in_nothing_but_protocol_errors() -> None:
@@ -31,6 +32,13 @@ def test_campaign__of_some_thousand_frames__ends_in_nothing_but_protocol_errors(
 
 def test_campaign__again_with_its_seed__is_the_same() -> None:
     assert campaign(300, seed=3).counts == campaign(300, seed=3).counts != campaign(300, seed=4).counts
+
+
+def test_leg__of_one_venue__tries_its_parsers_alone() -> None:
+    outcome = leg("okx", 400, 5)
+    assert not outcome.faults
+    assert {name for name, _ in outcome.counts} <= {"okx", "okx:rest", *READERS}
+    assert outcome.counts == campaign(400, 5, only="okx").counts != campaign(400, 6, only="okx").counts
 
 
 def test_corpus__unspoiled__is_understood_as_its_recordings_say() -> None:
@@ -108,3 +116,27 @@ def test_found__by_campaigns__is_a_protocol_error_now(kind: str, frame: str, nam
     sent = gzip.compress(frame.encode()) if kind == "htx" else frame.encode()
     with pytest.raises(FeedProtocolError, match=named):
         venue.step(state, sent, NOW)
+
+
+OTHERS: list[tuple[str, str]] = [
+    (
+        "okx",
+        '{"code":"0","data":[{"instId":"X-Y","last":"1","askPx":"1","askSz":"1","bidPx":"1","bidSz":"1","ts":"1621440583784"}]}',
+    ),
+    (
+        "bybit",
+        (
+            '{"retCode":0,"retMsg":"OK","time":1621440583784,"result":{"list":[{"symbol":"X-Y","bid1Price":"1","bid1Size":"1",'
+            '"ask1Price":"1","ask1Size":"1","lastPrice":"1"}]}}'
+        ),
+    ),
+    ("binance", '{"symbol":"X-Y","bidPrice":"1","bidQty":"1","askPrice":"1","askQty":"1"}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "body"), OTHERS, ids=[kind for kind, _ in OTHERS])
+def test_answer__about_another_symbol_than_asked__is_a_protocol_error(kind: str, body: str) -> None:
+    venue = STREAM_VENUES[kind]()
+    assert isinstance(venue.parse_rest("X-Y", 200, body.encode(), NOW), Quote)
+    with pytest.raises(FeedProtocolError, match="X-Y"):
+        venue.parse_rest("A-B", 200, body.encode(), NOW)

@@ -169,6 +169,7 @@ class Binance:
                 return VenueEvent("symbol_refused", (symbol,), f"{refusal.code}: {refusal.msg}")
             raise FeedProtocolError(f"HTTP {status}: {refusal.code} {refusal.msg}")
         ticker = wire.decode(_REST, body)
+        wire.answered(symbol, ticker.symbol)
         return wire.quote(
             wire.source(self.name, symbol),
             received_at,

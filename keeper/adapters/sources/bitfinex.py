@@ -19,17 +19,21 @@ REST_URL = "https://api-pub.bitfinex.com"
 
 
 class State(NamedTuple):
-    """`channels`: number → symbol, as this connection's acknowledgements gave them to the symbols asked for."""
+    """`channels`: number → symbol, as this connection's acknowledgements gave them to the symbols asked for.
+
+    `others`: numbers were given to other symbols too. Which, is not kept: what comes on an unknown channel is theirs.
+    """
 
     asked: frozenset[str]
     channels: Mapping[int, str]
+    others: bool = False
 
     def given(self, number: int, symbol: str) -> State:
         """A symbol has one channel, the one given last; what nobody asked for has none."""
+        rest = {n: s for n, s in self.channels.items() if n != number and s != symbol}
         if symbol not in self.asked:
-            return self
-        others = {n: s for n, s in self.channels.items() if s != symbol}
-        return State(self.asked, {**others, number: symbol})
+            return State(self.asked, rest, others=True)
+        return State(self.asked, {**rest, number: symbol}, self.others)
 
 
 _BID, _ASK, _LAST = 0, 2, 6
@@ -105,6 +109,8 @@ class Bitfinex:
         if data.payload == "hb":
             return Step(state, events=(HEARTBEAT,))
         symbol = state.channels.get(data.channel)
+        if symbol is None and state.others:
+            return Step(state)
         if symbol is None or isinstance(data.payload, str):
             raise FeedProtocolError(f"channel {data.channel} was not subscribed to")
         return Step(state, (self._quote(symbol, data.payload, frame, received_at, data.sequence),))

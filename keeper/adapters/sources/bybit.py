@@ -43,6 +43,7 @@ class _Frame(msgspec.Struct):
 
 
 class _RestTicker(msgspec.Struct):
+    symbol: str
     bid: str = msgspec.field(name="bid1Price")
     bid_size: str = msgspec.field(name="bid1Size")
     ask: str = msgspec.field(name="ask1Price")
@@ -106,7 +107,8 @@ class Bybit:
         if not message.topic.startswith(_TOPIC):
             raise FeedProtocolError(f"topic {message.topic!r} was not subscribed to")
         book, symbol = message.data, message.data.symbol
-        before = (None, None) if message.type == "snapshot" else state.get(symbol)
+        # What nobody asked for is no fault of what was: it goes on and is ignored, with or without a snapshot.
+        before = (None, None) if message.type == "snapshot" else state.get(symbol, (None, None))
         if before is None:
             raise FeedProtocolError(f"a {message.type} of {symbol} before its snapshot")
         best = (_merged(before[0], book.bids), _merged(before[1], book.asks))
@@ -146,6 +148,7 @@ class Bybit:
         if answer.code != 0 or len(answer.result.tickers) != 1:
             raise FeedProtocolError(f"HTTP {status}: {reason}, {len(answer.result.tickers)} tickers")
         ticker = answer.result.tickers[0]
+        wire.answered(symbol, ticker.symbol)
         return wire.quote(
             wire.source(self.name, symbol),
             received_at,

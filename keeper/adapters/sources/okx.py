@@ -160,6 +160,7 @@ class Okx:
             return VenueEvent("symbol_refused", (symbol,), reason)
         if answer.code != "0" or len(answer.data) != 1:
             raise FeedProtocolError(f"HTTP {status}: {reason}, {len(answer.data)} tickers")
+        wire.answered(symbol, answer.data[0].instrument)
         return self._quote(answer.data[0], wire.frame_hash(body), received_at)
 
 

@@ -250,6 +250,12 @@ def present(value: T | None, field: str) -> T:
     return value
 
 
+def answered(symbol: str, named: str) -> None:
+    """Raises FeedProtocolError where the venue answered about another symbol than the one asked for."""
+    if named != symbol:
+        raise FeedProtocolError(f"asked for {symbol}, answered about {named[:40]!r}")
+
+
 def asked(symbols: Sequence[str], number: int | str | None) -> tuple[str, ...]:
     """The symbol that request `number` was about, where requests are numbered from 1; nothing for any other number."""
     if isinstance(number, str):

@@ -99,6 +99,19 @@ def test_kraken_price__is_the_last_trade__never_the_days_average() -> None:
     assert quote.last_e18 != wire.e18("108894.5")
 
 
+def test_bitfinex_channels__of_what_nobody_asked_for__are_ignored_and_not_kept() -> None:
+    state, _ = Bitfinex().open(("tX",))
+    with pytest.raises(FeedProtocolError, match="channel 7"):
+        Bitfinex().step(state, b"[7,[1,2,3,4,5,6,7,8,9,10]]", NOW)
+    for number, symbol in ((7, "tX"), (8, "tSTRANGE"), (9, "tODD")):
+        ack = f'{{"event":"subscribed","channel":"ticker","chanId":{number},"symbol":"{symbol}"}}'
+        state = Bitfinex().step(state, ack, NOW).state
+    assert state.channels == {7: "tX"}
+    assert not Bitfinex().step(state, b"[8,[1,2,3,4,5,6,7,8,9,10]]", NOW).observations
+    again = Bitfinex().step(state, '{"event":"subscribed","channel":"ticker","chanId":7,"symbol":"tODD"}', NOW).state
+    assert not again.channels, "the number is another's now"
+
+
 TOLD = State(frozenset({"tX"}), {7: "tX"})
 
 

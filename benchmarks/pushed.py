@@ -79,7 +79,8 @@ class Recomputed:
         plan = self._plans()[given.market]
         wanted = {plan.spec.id, *(peg.index for peg in plan.spec.conversions.values())}
         specs = [spec for spec in self._specs() if spec.id in wanted]
-        index = price_component(specs, given.quotes, given.last, given.now)[plan.spec.id]
+        made = price_component(specs, given.quotes, given.last, given.now, given.states, given.traded)
+        index = made[plan.spec.id]
         if not isinstance(index, IndexPrice) or index.price_e18 != given.index_e18:
             return f"{given.market}: index {index}, recorded {given.index_e18}"
         inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now)

@@ -24,6 +24,8 @@ class Doubt(StrEnum):
     """The operator, or a resume after an outage, keeps it shut."""
     WITHHELD = "withheld"
     SOURCES = "sources"
+    DEGRADED = "degraded"
+    """The index is flagged: of one or two sources, held, or at odds with its quote groups."""
     DISPERSED = "dispersed"
     """The accepted sources are too far apart."""
     HELD = "held"
@@ -126,6 +128,8 @@ class Gate:
 
     def _doubts_of(self, index: IndexPrice) -> list[Doubt]:
         found = [Doubt.SOURCES] if len(index.inputs) < self.min_sources else []
+        if index.flags and index.degraded:
+            found.append(Doubt.DEGRADED)
         prices = [vote.price_e18 for vote in index.inputs]
         if prices and (max(prices) - min(prices)) * BPS > self.max_dispersion_bps * index.price_e18:
             found.append(Doubt.DISPERSED)

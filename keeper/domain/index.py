@@ -1,4 +1,8 @@
-"""One index: screened votes, a quorum counted after rejection, one aggregate. Below the quorum it is withheld."""
+"""One index: screened votes, a quorum counted after rejection, one aggregate. Below the quorum it is withheld.
+
+This is the plain way, which nearly every index goes. What rules with a memory, ladders, caps and rounding add is in
+`keeper.domain.composition`; with none of them chosen both give the same.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from keeper.domain.aggregation import INDEX_METHODS, Vote
+from keeper.domain.aggregation import Vote
 from keeper.domain.ids import IndexId
+from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
+from keeper.domain.index_state import IndexFold
 from keeper.domain.numbers import BPS, MAX_PRICE_E18, exceeds_bps, text_of
 from keeper.domain.outliers import unanimous, without_outliers
 from keeper.domain.quote import Quotes
@@ -17,6 +23,7 @@ from keeper.domain.time import Timestamp
 
 __all__ = [
     "INDEX_METHODS",
+    "IndexFlag",
     "IndexPrice",
     "IndexSpec",
     "PegSpec",
@@ -35,26 +42,75 @@ class WithheldReason(StrEnum):
     """Fewer sources than the quorum."""
     QUOTE_GROUPS = "quote_groups"
     """Sources of too few quote currencies: their errors may be one and the same."""
+    OPERATORS = "operators"
+    """Sources of too few companies."""
     PAIR = "pair"
     """Two sources are left and they do not confirm each other, or not the last index."""
+    CAPS = "caps"
+    """No weights of the sources that are left keep the caps."""
+    DEPEG = "depeg"
+    """A rate is withheld or outside its band, and its conversion fails closed."""
+    GROUPS_APART = "groups_apart"
+    """The quote groups disagree, and none of them is in the index's own currency to decide."""
+    CROSS_CHECK = "cross_check"
+    """The converted index is too far from the quote groups' median."""
     UNREPRESENTABLE = "unrepresentable"
     """A price that no report can carry."""
 
 
+class IndexFlag(StrEnum):
+    TWO_SOURCES = "two_sources"
+    ONE_SOURCE = "one_source"
+    HELD = "held"
+    """The last index, for want of sources. Its `as_of` is when it was computed."""
+    MEDIAN = "median"
+    """More sources deviate than the outlier rule allows: the median of all in place of the method."""
+    GROUPS_APART = "groups_apart"
+    """The quote groups disagree; the index's own currency decided."""
+    CROSS_CHECK = "cross_check"
+    """The converted index is too far from the quote groups' median."""
+    DEGRADED_RATE = "degraded_rate"
+    """A rate that converts for it is itself degraded."""
+    PEG_ALERT = "peg_alert"
+    """A rate is further from par than its alert. Not a doubt by itself: the rate is what converts."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexPrice:
-    """An index with everything behind it. `as_of` is the instant of the computation."""
+    """An index with everything behind it. `as_of` is the instant of the computation.
+
+    `raw_e18` is the price before it was rounded, None where it was not. `fold` is what an index with a memory, or with
+    trades, was computed from besides.
+    """
 
     index: IndexId
     price_e18: int
     as_of: Timestamp
     inputs: tuple[PricedQuote, ...]
     rejected: tuple[Rejection, ...] = ()
+    flags: tuple[IndexFlag, ...] = ()
+    raw_e18: int | None = None
+    fold: IndexFold | None = None
 
     def oldest(self) -> Timestamp:
-        """The oldest time among its inputs: the venue's own where it gives one, else ours of receipt."""
+        """The oldest time among its inputs: the venue's own where it gives one, else ours of receipt.
+
+        Of a held index its own: the inputs did not make it.
+        """
+        if IndexFlag.HELD in self.flags:
+            return self.as_of
         times = [vote.quote.observed_at or vote.quote.received_at for vote in self.inputs]
         return min(times, default=self.as_of)
+
+    @property
+    def exact_e18(self) -> int:
+        """What the next steps go on from: the price before rounding."""
+        return self.price_e18 if self.raw_e18 is None else self.raw_e18
+
+    @property
+    def degraded(self) -> bool:
+        """A price to show, perhaps to publish, and not to liquidate by."""
+        return any(flag is not IndexFlag.PEG_ALERT for flag in self.flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +123,7 @@ class Withheld:
     as_of: Timestamp
     inputs: tuple[PricedQuote, ...] = ()
     rejected: tuple[Rejection, ...] = ()
+    fold: IndexFold | None = None
 
 
 def index_price(
@@ -77,14 +134,13 @@ def index_price(
     kept, price = inputs, unanimous(spec, inputs)
     if price is None:
         kept = without_outliers(spec, inputs, _votes(inputs), rejected)
-    shortfall = _shortfall(spec, kept, last_e18)
-    if shortfall is not None:
-        return Withheld(spec.id, *shortfall, now, tuple(kept), tuple(rejected))
+    missing = shortfall(spec, kept, last_e18)
+    if missing is not None:
+        return Withheld(spec.id, *missing, now, tuple(kept), tuple(rejected))
     if price is None:
-        price = INDEX_METHODS[spec.method](_votes(kept), spec.clamp_bps)
+        price = spec.method.combine(_votes(kept))
     if price > MAX_PRICE_E18:
-        detail = f"{text_of(price)} exceeds the largest price"
-        return Withheld(spec.id, WithheldReason.UNREPRESENTABLE, detail, now, tuple(kept), tuple(rejected))
+        return Withheld(spec.id, *unrepresentable(price), now, tuple(kept), tuple(rejected))
     return IndexPrice(spec.id, price, now, tuple(kept), tuple(rejected))
 
 
@@ -92,9 +148,11 @@ def _votes(inputs: Sequence[PricedQuote]) -> list[Vote]:
     return sorted([(vote.price_e18, vote.spec.weight) for vote in inputs])
 
 
-def _shortfall(
-    spec: IndexSpec, votes: Sequence[PricedQuote], last_e18: int | None
-) -> tuple[WithheldReason, str] | None:
+def unrepresentable(price_e18: int) -> tuple[WithheldReason, str]:
+    return WithheldReason.UNREPRESENTABLE, f"{text_of(price_e18)} cannot be told as a price"
+
+
+def shortfall(spec: IndexSpec, votes: Sequence[PricedQuote], last_e18: int | None) -> tuple[WithheldReason, str] | None:
     """What the quorum misses. Two votes are never simply averaged: they must confirm each other and the last index."""
     have = len(votes)
     if have < spec.min_sources and not (have == 2 and spec.allow_two):

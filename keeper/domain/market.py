@@ -75,6 +75,8 @@ class Seen(NamedTuple):
     trade: Trade | None
     chain: ChainState | None
     paused: bool
+    rates: tuple[IndexId, ...] = ()
+    """The indices that convert for the market's, directly or through one another."""
 
 
 class Marked(NamedTuple):
@@ -108,8 +110,7 @@ class PricedMarket:
 
     def conversions(self) -> tuple[IndexPrice | Withheld, ...]:
         """The indices that convert for this one, in the order of their names."""
-        wanted = {peg.index for peg in self.plan.spec.conversions.values()}
-        return tuple(self.seen.indices[index] for index in sorted(wanted))
+        return tuple(self.seen.indices[index] for index in self.seen.rates)
 
 
 def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keeper.domain.aggregation import Vote, median, middle, weighted_median
+from keeper.domain.index_methods import Median
 from keeper.domain.index_spec import IndexSpec
 from keeper.domain.numbers import BPS, deviation_bps
 from keeper.domain.screening import PricedQuote, Rejected, Rejection
@@ -15,7 +16,7 @@ MADS = 3
 
 def reference(spec: IndexSpec, votes: Sequence[Vote]) -> int:
     """Median as the method itself counts: a light majority must not outvote the weights here either."""
-    return median(votes) if spec.method == "median" else weighted_median(votes)
+    return median(votes) if spec.method.by_number else weighted_median(votes)
 
 
 def band(spec: IndexSpec, distances: Sequence[Vote], center: int) -> int:
@@ -36,7 +37,7 @@ def unanimous(spec: IndexSpec, inputs: Sequence[PricedQuote]) -> int | None:
 
     What happens to nearly every index at nearly every tick: nobody is dropped, and this is its price.
     """
-    if spec.method != "median" or len(inputs) < 3:
+    if type(spec.method) is not Median or len(inputs) < 3:
         return None
     prices = sorted([vote.price_e18 for vote in inputs])
     center = middle(prices)

@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
-from keeper.domain.conversion import rates_of
-from keeper.domain.ids import IndexId
+from keeper.domain.composition import Given, composed_price
+from keeper.domain.conversion import rate_flags, rates_of
+from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld, index_price
+from keeper.domain.index_state import START, IndexState, Traded
 from keeper.domain.quote import Quotes
 from keeper.domain.time import Timestamp
 
+_NONE: Mapping[Any, Any] = MappingProxyType({})
+
 
 def price_component(
-    specs: Sequence[IndexSpec], quotes: Quotes, last: Mapping[IndexId, int], now: Timestamp
+    specs: Sequence[IndexSpec],
+    quotes: Quotes,
+    last: Mapping[IndexId, int],
+    now: Timestamp,
+    states: Mapping[IndexId, IndexState] = _NONE,
+    traded: Mapping[IndexId, Mapping[SourceId, Traded]] = _NONE,
 ) -> Mapping[IndexId, IndexPrice | Withheld]:
-    """Every index of one component at `now`. `specs` in the order that `components` gives; `last` prices scaled 1e18."""
+    """Every index of one component at `now`. `specs` in the order that `components` gives; `last` prices scaled 1e18.
+
+    `states` are what indices with a memory left at their last tick (`fold.after` of each result), `traded` what the sources
+    of those that go by trades traded.
+    """
     priced: dict[IndexId, IndexPrice | Withheld] = {}
     for spec in specs:
-        priced[spec.id] = index_price(spec, quotes, rates_of(spec, priced), last.get(spec.id), now)
+        (rates, telling), before = rates_of(spec, priced), last.get(spec.id)
+        if spec.composed:
+            given = Given(before, states.get(spec.id, START), traded.get(spec.id, _NONE))
+            found = composed_price(spec, quotes, rates, given, now)
+        else:
+            found = index_price(spec, quotes, rates, before, now)
+        if telling and isinstance(found, IndexPrice):
+            found = replace(found, flags=(*found.flags, *rate_flags(spec, priced, found)))
+        priced[spec.id] = found
     return priced
+
+
+def rates_behind(specs: Iterable[IndexSpec]) -> Mapping[IndexId, tuple[IndexId, ...]]:
+    """For each index those that convert for it, directly or through one another, in the order of their names."""
+    by_id = {spec.id: spec for spec in specs}
+
+    def behind(index: IndexId) -> set[IndexId]:
+        return {found for need in _needs(by_id[index]) for found in (need, *behind(need))}
+
+    return {index: tuple(sorted(behind(index))) for index in by_id}
 
 
 def components(specs: Iterable[IndexSpec]) -> tuple[tuple[IndexSpec, ...], ...]:

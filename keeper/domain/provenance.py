@@ -14,20 +14,21 @@ from typing import Any
 from keeper.domain.evidence import canonical_json
 from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
+from keeper.domain.index_state import IndexFold
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain
 from keeper.domain.premium import CarriedPremium, ImpactPrices
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
 from keeper.domain.report import MarketPrice
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """All that one market's entry in a batch was decided from, and the entry.
 
-    `indices`: the market's own index first, then those that convert for it, each with its votes and refusals. `quotes` is
-    the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
+    `indices`: the market's own index first, then those that convert for it, each with its votes, its refusals and its state
+    before the step. `quotes` is the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
     before the step, `impact` the impact prices (None: the book was not deep enough), `carried` the premium that stands in
     for a missing one, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
     can say.
@@ -88,13 +89,28 @@ def _index(index: IndexPrice | Withheld, decision: Decision) -> str:
     detail, price, reason = (
         (index.detail, None, index.reason.value) if isinstance(index, Withheld) else (None, index.price_e18, None)
     )
+    flags, raw = ((), None) if isinstance(index, Withheld) else (index.flags, index.raw_e18)
     votes = ",".join([_vote(vote) for vote in index.inputs])
     refused = ",".join([_rejection(rejection, decision.quotes) for rejection in index.rejected])
     return (
-        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"id":{_text(index.index)},"inputs":[{votes}],'
-        f'"last":{_number(decision.last.get(index.index))},"price":{_number(price)},"rejected":[{refused}],'
+        f'{{"as_of":"{index.as_of}","detail":{_text(detail)},"flags":[{",".join([_text(flag.value) for flag in flags])}],'
+        f'"id":{_text(index.index)},"inputs":[{votes}],"last":{_number(decision.last.get(index.index))},'
+        f'"price":{_number(price)},"raw":{_number(raw)},"rejected":[{refused}],{_fold(index.fold)},'
         f'"withheld":{_text(reason)}}}'
     )
+
+
+def _fold(fold: IndexFold | None) -> str:
+    """Of an index without a memory and without trades nothing: its state is the start, whatever it was."""
+    if fold is None:
+        return '"state_before":null,"traded":{}'
+    traded = ",".join(
+        [
+            f'{_text(source)}:{{"price":"{found.price_e18}","volume":"{found.volume_e18}"}}'
+            for source, found in sorted(fold.traded.items())
+        ]
+    )
+    return f'"state_before":{canonical_json(fold.before.to_plain())},"traded":{{{traded}}}'
 
 
 def _vote(vote: PricedQuote) -> str:

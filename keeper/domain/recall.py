@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.domain.ids import IndexId, MarketId, SourceId
+from keeper.domain.index_state import IndexState, Traded, restored_state
 from keeper.domain.mark.method import FundingEstimate, Plain
 from keeper.domain.premium import CarriedPremium
 from keeper.domain.provenance import FORMAT
@@ -16,12 +17,19 @@ from keeper.domain.time import Timestamp
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What a record says went in: arguments for `price_component` and for the mark's step (whose index comes from it)."""
+    """What a record says went in: arguments for `price_component` and for the mark's step.
+
+    The mark's index is what `price_component` gives for `market`. `flags` of an index and its price before rounding come out
+    of it again; they are in the record to be read, and are not recalled.
+    """
 
     market: MarketId
     now: Timestamp
     quotes: Quotes
     last: Mapping[IndexId, int]
+    states: Mapping[IndexId, IndexState]
+    """Of the indices that remember: before the step."""
+    traded: Mapping[IndexId, Mapping[SourceId, Traded]]
     mark_state: Plain
     carried: CarriedPremium
     book: Depth | None
@@ -41,12 +49,20 @@ def recall(document: Mapping[str, Any]) -> Recalled:
     found += [refused["quote"] for index in indices for refused in index["rejected"] if refused["quote"] is not None]
     quotes = {quote.source: quote for quote in map(_quote_of, found)}
     last = {IndexId(index["id"]): int(index["last"]) for index in indices if index["last"] is not None}
+    states = {
+        IndexId(index["id"]): restored_state(index["state_before"])
+        for index in indices
+        if index["state_before"] is not None
+    }
+    traded = {IndexId(index["id"]): _traded_of(index["traded"]) for index in indices if index["traded"]}
     entry = document["entry"]
     return Recalled(
         MarketId(document["market"]),
         Timestamp(int(document["now"])),
         quotes,
         last,
+        states,
+        traded,
         document["mark"]["state_before"],
         CarriedPremium(int(document["carried"]["value"]), _instant(document["carried"]["sampled"])),
         _depth_of(document["book"]),
@@ -64,6 +80,10 @@ def _number(text: Any) -> int | None:
 
 def _instant(text: Any) -> Timestamp | None:
     return None if text is None else Timestamp(int(text))
+
+
+def _traded_of(document: Mapping[str, Any]) -> Mapping[SourceId, Traded]:
+    return {SourceId(source): Traded(int(found["price"]), int(found["volume"])) for source, found in document.items()}
 
 
 def _quote_of(document: Mapping[str, Any]) -> Quote:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from keeper.domain.exchange import ChainState
 from keeper.domain.guard import Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
-from keeper.domain.index import IndexPrice, IndexSpec, Withheld, WithheldReason
+from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld, WithheldReason
+from keeper.domain.index_state import IndexState, restored_state
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.numbers import BPS, decimal_of, text_of
-from keeper.domain.pricing import price_component
+from keeper.domain.pricing import price_component, rates_behind
 from keeper.domain.quote import Depth, Quote, Trade
+from keeper.domain.tape import Tapes
 from keeper.domain.time import SECOND, Timestamp, to_seconds
 from keeper.ports.clock import Clock
 from keeper.ports.journal import StateStore
@@ -38,10 +40,15 @@ class Folds:
 
     markets: dict[MarketId, MarketFold] = field(default_factory=dict)
     last: dict[IndexId, int] = field(default_factory=dict)
+    states: dict[IndexId, IndexState] = field(default_factory=dict)
+    """Of the indices that remember."""
+    tapes: Tapes = field(default_factory=Tapes)
     priced: Mapping[SourceId, Quote] = field(default_factory=dict)
     """The quotes of the last tick."""
+    rates: Mapping[IndexId, tuple[IndexId, ...]] = field(default_factory=dict)
     halted: set[MarketId] = field(default_factory=set)
     told: dict[str, str] = field(default_factory=dict)
+    flagged: dict[IndexId, tuple[IndexFlag, ...]] = field(default_factory=dict)
     refused: dict[tuple[IndexId, SourceId], str] = field(default_factory=dict)
     """Sources that an index does without, by the reason told last."""
     saved_at: int = 0
@@ -102,6 +109,9 @@ class PricingService:
     """Small moves gather for so long; a far one is priced at once."""
     folds: Folds = field(default_factory=Folds)
 
+    def __post_init__(self) -> None:
+        self.folds.rates, self.folds.tapes = rates_behind(self.specs), Tapes.of(self.specs)
+
     @property
     def name(self) -> str:
         return f"pricing:{self.specs[-1].id}"
@@ -111,6 +121,7 @@ class PricingService:
         self._restore()
         loop, alarm = asyncio.get_running_loop(), Alarm(self.folds, self._far_bps())
         self.boards.quotes.follow(alarm.heard)
+        self.boards.trades.follow(self.folds.tapes.heard)
         try:
             while True:
                 seen, began = self.boards.quotes.version, loop.time()
@@ -121,6 +132,7 @@ class PricingService:
                 await first_change((self.boards.quotes, seen), timeout_s=_LOOK_EVERY_S)
         finally:
             self.boards.quotes.unfollow(alarm.heard)
+            self.boards.trades.unfollow(self.folds.tapes.heard)
             self._save(self.clock.now())
 
     def _far_bps(self) -> int | None:
@@ -140,12 +152,14 @@ class PricingService:
         Synchronous: nothing can change meanwhile.
         """
         quotes = self.boards.quotes.snapshot()
-        last = dict(self.folds.last)
-        indices = price_component(self.specs if moved is None else self._concerned(moved), quotes, last, now)
+        last, specs = dict(self.folds.last), self.specs if moved is None else self._concerned(moved)
+        indices = price_component(specs, quotes, last, now, self.folds.states, self.folds.tapes.traded(now))
         self.folds.priced = quotes
         for index, priced in indices.items():
             if isinstance(priced, IndexPrice):
-                self.folds.last[index] = priced.price_e18
+                self.folds.last[index] = priced.exact_e18
+            if priced.fold is not None:
+                self.folds.states[index] = priced.fold.after
             self.boards.indices.put(index, priced)
         for plan in self.plans:
             if plan.spec.id in indices and plan.market not in self.folds.halted:
@@ -203,7 +217,8 @@ class PricingService:
         book = self.boards.books.get(plan.book) if plan.book is not None else None
         trade = self.boards.trades.get(plan.book) if plan.book is not None else None
         chain = self.boards.states.get(plan.deployment)
-        return Seen(quotes, indices, last, book, trade, chain, self.boards.paused.get(plan.market) is not None)
+        paused = self.boards.paused.get(plan.market) is not None
+        return Seen(quotes, indices, last, book, trade, chain, paused, self.folds.rates[plan.spec.id])
 
     def _market(self, plan: MarketPlan, seen: Seen, now: Timestamp) -> None:
         """The fence of one market: its failure halts it and nothing else."""
@@ -249,6 +264,8 @@ class PricingService:
         """Changes between computed and withheld, and of each refusal's reason."""
         for index, priced in indices.items():
             self._tell_index(index, priced)
+            if isinstance(priced, IndexPrice):
+                self._tell_flags(index, priced.flags)
             for refused in priced.rejected:
                 key = (index, refused.source)
                 if self.folds.refused.get(key) != refused.reason.value:
@@ -276,6 +293,11 @@ class PricingService:
         else:
             self.log.info("index.computed", market=index, price=text_of(priced.price_e18), sources=len(priced.inputs))
 
+    def _tell_flags(self, index: IndexId, flags: tuple[IndexFlag, ...]) -> None:
+        if flags != self.folds.flagged.get(index, ()):
+            self.folds.flagged[index] = flags
+            self.log.warning("index.flagged", market=index, flags=[flag.value for flag in flags])
+
     def _gauges(self, indices: Mapping[IndexId, IndexPrice | Withheld], now: Timestamp) -> None:
         for index, priced in indices.items():
             self.meter.gauge("keeper_index_sources", len(priced.inputs), market=index)
@@ -294,7 +316,8 @@ class PricingService:
         """The moving states, so that a restart goes on where this process stopped."""
         self.folds.saved_at = now
         marks = {market: fold.mark.to_plain() for market, fold in sorted(self.folds.markets.items())}
-        document = {"at_s": to_seconds(now), "marks": marks, "last": self.folds.last}
+        states = {index: state.to_plain() for index, state in sorted(self.folds.states.items())}
+        document = {"at_s": to_seconds(now), "marks": marks, "last": self.folds.last, "states": states}
         self.store.save(self.name, json.dumps(document, sort_keys=True))
 
     def _restore(self) -> None:
@@ -308,12 +331,20 @@ class PricingService:
                     state = plan.mark.restore(document["marks"][plan.market])
                     self.folds.markets[plan.market] = MarketFold(state)
             known = {spec.id for spec in self.specs}
+            self.folds.states.update(
+                {
+                    IndexId(name): restored_state(plain)
+                    for name, plain in document.get("states", {}).items()
+                    if name in known
+                }
+            )
             self.folds.last.update(
                 {IndexId(name): int(last) for name, last in document["last"].items() if name in known}
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
             self.folds.markets.clear()
+            self.folds.states.clear()
 
 
 def _middle(quote: Quote) -> int:

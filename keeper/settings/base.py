@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 
 class Model(BaseModel):
@@ -27,3 +27,9 @@ class Chosen(Model):
         own = {field.alias or name for name, field in cls.model_fields.items()} - {"options"}
         options = {key: value for key, value in written.items() if key not in own}
         return {**{key: value for key, value in written.items() if key in own}, "options": options}
+
+    @model_serializer(mode="wrap")
+    def _spread(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it is written: the options beside the kind."""
+        shown: dict[str, Any] = handler(self)
+        return {**{key: value for key, value in shown.items() if key != "options"}, **shown.get("options", {})}

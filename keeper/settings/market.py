@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from keeper.domain.aggregation import INDEX_METHODS
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId, source_id
+from keeper.domain.index_methods import INDEX_METHODS
+from keeper.domain.index_spec import OnDepeg
+from keeper.domain.ladder import LADDERS, Rung
 from keeper.domain.numbers import E18 as ONE
+from keeper.domain.outlier_rules import OUTLIER_RULES
+from keeper.domain.rounding import RoundingMode
 from keeper.settings.base import Chosen, Model
 from keeper.settings.fields import (
     E18,
@@ -24,6 +28,10 @@ from keeper.settings.fields import (
     Symbol,
     Whole,
 )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 class SourceSettings(Model):
@@ -46,6 +54,9 @@ class SourceSettings(Model):
         alias="multiplier",
         description="What one unit of the venue's price is in ours, e.g. `0.001` for 1000PEPE.",
     )
+    operator: Name | None = Field(
+        default=None, description="Company that runs the venue, where the keeper's own table is wrong or silent."
+    )
 
     @property
     def id(self) -> SourceId:
@@ -60,16 +71,71 @@ class ConversionSettings(Model):
         default=98 * ONE // 100, alias="low", description="Below this the currency counts as de-pegged."
     )
     high_e18: PositiveE18 = Field(default=102 * ONE // 100, alias="high", description="Above this likewise.")
+    alert_bps: PositiveBps | None = Field(
+        default=None,
+        description="Further from par than this the index is flagged `peg_alert`; default 50 where the band contains 1.",
+    )
+    on_depeg: OnDepeg = Field(
+        default=OnDepeg.DROP_GROUP,
+        strict=False,
+        description="What a rate outside its band, or withheld, does: `drop_group` or `withhold` the whole index.",
+    )
 
 
-class IndexSettings(Model):
-    """How the quotes become one spot price."""
+class OutlierSettings(Chosen):
+    """Which vote is too far off. Every key but `rule` is an option of the rule."""
 
-    method: Name = Field(description=f"Index method: {', '.join(f'`{name}`' for name in sorted(INDEX_METHODS))}.")
+    rule: Name = Field(
+        description=f"`band` (`max_deviation_bps` and `max_dispersion_bps`), {_listed(OUTLIER_RULES)}.",
+    )
+
+
+class LadderSettings(Model):
+    """What fewer sources than `min_sources` do: as a venue does it, and each rung by itself."""
+
+    like: Name = Field(default="withhold", description=f"Rungs and limits to begin with: {_listed(LADDERS)}.")
+    two: Rung | None = Field(default=None, strict=False, description=f"Two sources: {_listed(Rung)}.")
+    one: Rung | None = Field(default=None, strict=False, description="One source, likewise.")
+    none: Rung | None = Field(default=None, strict=False, description="No source: `withhold` or `hold`.")
+    allow_one: bool = Field(default=False, description="Needed where one source alone may make the price.")
+    two_reach_bps: PositiveBps | None = Field(
+        default=None, description="How far from the last index `near_last` lets two be; default 1250."
+    )
+    one_reach_bps: PositiveBps | None = Field(default=None, description="And one; default 2500.")
+    hold_max_s: Seconds | None = Field(default=None, description="How long the last index is held; default 900.")
+
+
+class RoundingSettings(Model):
+    """To what tick the index is rounded, last of all; what follows is computed from the exact one."""
+
+    mode: RoundingMode = Field(strict=False, description=f"{_listed(RoundingMode)}.")
+    tick_e18: PositiveE18 = Field(alias="tick", description='Smallest step of the index, e.g. `"0.01"`.')
+
+
+class CapSettings(Model):
+    """Largest share of the weight. Where none of the weights left keep it, the index is withheld."""
+
+    venue_bps: PositiveBps | None = Field(default=None, description="Of one venue.")
+    operator_bps: PositiveBps | None = Field(default=None, description="Of all venues of one operator.")
+    quote_group_bps: PositiveBps | None = Field(default=None, description="Of all sources of one quote currency.")
+
+
+class CrossCheckSettings(Model):
+    """The converted index against the median of the quote groups without conversion."""
+
+    max_bps: PositiveBps = Field(default=100, description="Further apart it is as `then` says.")
+    then: Literal["flag", "withhold"] = Field(
+        default="flag", description="`flag`: published, but nobody is liquidated by it."
+    )
+
+
+class IndexSettings(Chosen):
+    """How the quotes become one spot price. Every other key is an option of the method."""
+
+    method: Name = Field(description=f"Index method: {_listed(sorted(INDEX_METHODS))}.")
     max_age_s: Seconds = Field(default=10.0, description="Oldest usable quote.")
     max_deviation_bps: PositiveBps = Field(default=100, description="A quote further from the median is an outlier.")
     max_dispersion_bps: PositiveBps = Field(default=500, description="Widest that this grows while all sources spread.")
-    clamp_bps: Bps = Field(default=50, description="Band around the median of `clamped_weighted_mean`.")
     max_spread_bps: Bps = Field(default=100, description="A quote whose own bid and ask are further apart is not used.")
     max_skew_s: Seconds = Field(default=2.0, description="A quote stamped further in the future is refused.")
     frozen_after_s: Seconds | None = Field(
@@ -77,11 +143,27 @@ class IndexSettings(Model):
     )
     min_sources: Count = Field(default=3, description="Fewer accepted quotes withhold the index.")
     min_quote_groups: Count = Field(default=1, description="Fewer quote currencies among them withhold it too.")
+    min_operators: Count = Field(default=1, description="Fewer companies behind them withhold it too.")
     allow_two: bool = Field(
         default=False, description="Let two sources do, if they agree; needed for `min_sources: 2`."
     )
     pair_bps: Bps = Field(default=50, description="How closely the two must agree.")
     pair_last_bps: Bps = Field(default=100, description="How close to the last index both must lie.")
+    outliers: OutlierSettings | None = None
+    ladder: LadderSettings | None = None
+    rounding: RoundingSettings | None = None
+    caps: CapSettings | None = None
+    cross_check: CrossCheckSettings | None = None
+
+    @field_validator("outliers", mode="before")
+    @classmethod
+    def _rule(cls, written: Any) -> Any:
+        return {"rule": written} if isinstance(written, str) else written
+
+    @field_validator("ladder", mode="before")
+    @classmethod
+    def _like(cls, written: Any) -> Any:
+        return {"like": written} if isinstance(written, str) else written
 
 
 class MarkSettings(Chosen):
@@ -201,6 +283,9 @@ class MarketSettings(Model):
     sources: tuple[SourceSettings, ...] = Field(min_length=1, max_length=64, description="Where spot prices come from.")
     conversions: Mapping[Currency, ConversionSettings] = Field(
         default_factory=dict, description="By quote currency: the index that converts it, or {index, low, high}."
+    )
+    own_venue: Name | None = Field(
+        default=None, description="The market's own exchange: none of its operator's venues may be a source."
     )
     index: IndexSettings
     guard: GuardSettings = Field(default_factory=GuardSettings)

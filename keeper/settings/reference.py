@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,10 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from keeper.domain.index_methods import INDEX_METHODS
+from keeper.domain.ladder import LADDERS
 from keeper.domain.numbers import text_of
+from keeper.domain.outlier_rules import OUTLIER_RULES
 from keeper.settings.base import Chosen
 from keeper.settings.market import MarketSettings
 from keeper.settings.models import GlobalFile
@@ -36,6 +40,14 @@ prints a JSON Schema for editors.
   `KEEPER_CONFIG` replaces `--config`. Nothing else is.
 """
 
+_CHOICES = """
+## What an index may choose
+
+Grades: *reproduced* gives what a venue published, see [docs/validation.md](../docs/validation.md); *consistent* and *documented only*
+claim less. *Hostile* are sources that may say anything; the *honest range* runs from the lowest to the highest of the others.
+Recipes after venues: [docs/index-prices.md](../docs/index-prices.md).
+"""
+
 
 def reference() -> str:
     """The whole file."""
@@ -43,7 +55,28 @@ def reference() -> str:
     parts.append(
         "A file without `deployment` is an index alone: it has `market`, `sources`, `index`, perhaps `guard`.\n\n"
     )
-    return "".join([*parts, *_table(MarketSettings, "")])
+    parts += [*_table(MarketSettings, ""), _CHOICES]
+    parts += [*_choices("`index.method`", INDEX_METHODS), *_choices("`index.outliers.rule`", OUTLIER_RULES)]
+    return "".join([*parts, *_ladders()])
+
+
+def _choices(title: str, registry: Mapping[str, type[Any]]) -> Iterator[str]:
+    """One row for each entry of a registry: its options, and the first paragraph of what it says of itself."""
+    yield f"\n### {title}\n\n| name | options | meaning | grade |\n|---|---|---|---|\n"
+    for name, kind in registry.items():
+        options = ", ".join(f"`{found.name}` {_option(found.default)}" for found in dataclasses.fields(kind))
+        meaning = " ".join((kind.__doc__ or "").split())
+        yield f"| `{name}` | {options} | {meaning} | {kind.grade.value} |\n"
+
+
+def _option(default: Any) -> str:
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _ladders() -> Iterator[str]:
+    yield "\n### `index.ladder.like`\n\n| name | two sources | one source | none |\n|---|---|---|---|\n"
+    for name, ladder in LADDERS.items():
+        yield f"| `{name}` | {ladder.two.value} | {ladder.one.value} | {ladder.none.value} |\n"
 
 
 def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:

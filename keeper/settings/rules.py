@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 
-from keeper.domain.aggregation import INDEX_METHODS
+from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.operators import operator_of
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
+from keeper.settings.index_rules import index_kinds, index_rules
 from keeper.settings.market import MarketSettings, PublishSettings
 from keeper.settings.models import CommonSettings
 from keeper.settings.options import Complaint, Registries, examine
-from keeper.settings.specs import gate, guard, index_spec, publish_policy
+from keeper.settings.specs import gate, guard, publish_policy
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
 
 def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
     """Faults of one market file that need nothing but itself and keeper.yaml."""
-    found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market)]
+    found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market), *index_kinds(market)]
     yield from found or _domain_rules(market)
     if market.is_index_only:
         for key in ("market_no", "book", "mark", "funding", "publish", "liquidation"):
@@ -33,8 +35,7 @@ def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Com
 
 def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
     """What the domain itself refuses, in its words."""
-    if market.index.method in INDEX_METHODS:
-        yield from _refusal(("index",), lambda: index_spec(market))
+    yield from index_rules(market)
     yield from _refusal(("guard",), lambda: guard(market))
     if market.publish:
         yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
@@ -53,9 +54,11 @@ def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Comp
 
 def _enough_sources(market: MarketSettings) -> Iterator[Complaint]:
     sources, groups = len(market.sources), len(market.quote_groups)
+    operators = len({source.operator or operator_of(source.kind) for source in market.sources})
     wanted: list[tuple[tuple[str, ...], int, int, str]] = [
         (("index", "min_sources"), market.index.min_sources, sources, "sources"),
         (("index", "min_quote_groups"), market.index.min_quote_groups, groups, "quote currencies"),
+        (("index", "min_operators"), market.index.min_operators, operators, "operators"),
         (("guard", "confirm_sources"), market.guard.confirm_sources, sources, "sources"),
         (("guard", "confirm_quote_groups"), market.guard.confirm_quote_groups, groups, "quote currencies"),
     ]
@@ -75,8 +78,9 @@ def _same_source_twice(market: MarketSettings) -> Iterator[Complaint]:
 
 
 def _conversions(market: MarketSettings) -> Iterator[Complaint]:
+    method = INDEX_METHODS.get(market.index.method)
     for number, source in enumerate(market.sources):
-        if source.quote not in (market.currency, *market.conversions):
+        if source.quote not in (market.currency, *market.conversions) and not (method and method.by_group):
             yield Complaint(
                 ("sources", number, "quote"),
                 f"no conversion from {source.quote} to {market.currency}; add it to `conversions`",
@@ -102,17 +106,25 @@ def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]
         yield Complaint(("funding", "premium"), "a premium from the own book needs `book`")
 
 
+def _wants_trades(market: MarketSettings) -> bool:
+    method = INDEX_METHODS.get(market.index.method)
+    return method is not None and method.by_volume
+
+
 def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
     """Names that must stand in a registry."""
     if known.venues is not None:
         for number, source in enumerate(market.sources):
             if source.kind not in known.venues:
                 yield Complaint(("sources", number, "kind"), f"unknown venue{suggestion(source.kind, known.venues)}")
+            elif _wants_trades(market) and not getattr(known.venues[source.kind], "gives_trades", False):
+                yield Complaint(
+                    ("sources", number, "kind"),
+                    f"{source.kind} gives this keeper quotes and no trades, which method {market.index.method} goes by",
+                )
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, books)}")
-    if market.index.method not in INDEX_METHODS:
-        yield Complaint(("index", "method"), f"unknown method{suggestion(market.index.method, INDEX_METHODS)}")
 
 
 def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complaint]:

@@ -9,8 +9,10 @@ import pytest
 from keeper.adapters.signers import SIGNERS
 from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.registries import REGISTRIES
-from keeper.domain.aggregation import INDEX_METHODS
+from keeper.domain.index_methods import INDEX_METHODS
+from keeper.domain.ladder import LADDERS
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.outlier_rules import OUTLIER_RULES
 from tests.architecture.code import ROOT, tracked
 
 
@@ -32,7 +34,17 @@ def test_mark_method__in_the_registry__is_tested(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(INDEX_METHODS))
 def test_index_method__in_the_registry__is_tested(kind: str) -> None:
-    assert re.search(rf"\b{kind}\b", _tests_under("tests/domain"))
+    assert re.search(rf"\b({kind}|{INDEX_METHODS[kind].__name__})\b", _tests_under("tests/domain"))
+
+
+@pytest.mark.parametrize("kind", sorted(OUTLIER_RULES))
+def test_outlier_rule__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b({kind}|{OUTLIER_RULES[kind].__name__})\b", _tests_under("tests/domain"))
+
+
+@pytest.mark.parametrize("kind", sorted(LADDERS))
+def test_ladder__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b({kind})\b", _tests_under("tests/domain"))
 
 
 @pytest.mark.parametrize("kind", sorted(SIGNERS))

@@ -11,14 +11,18 @@ import pytest
 
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.guard import Guard, Held
-from keeper.domain.ids import SourceId
-from keeper.domain.index import IndexPrice, Withheld
+from keeper.domain.ids import IndexId, SourceId
+from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, SourceSpec, Withheld
+from keeper.domain.index_methods import Vwap
+from keeper.domain.ladder import Ladder, Rung
 from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.mark.index_only import IndexOnly
+from keeper.domain.outlier_rules import Exclude
+from keeper.domain.quote import Trade
 from keeper.domain.time import SECOND
 from keeper.runtime.board import Board
 from keeper.services.pricing import Boards, PricingService
-from tests.domain.pricing.builders import book, e18
+from tests.domain.pricing.builders import book, e18, quote
 from tests.services.fakes import BTC, ETH, SITE, START_S, Desk, play, running, settled
 from tests.services.markets import chain_state, index_of, plan_of, quotes_of
 
@@ -288,5 +292,89 @@ def test_run__long_run__is_saved_each_five_seconds():
             await stage.hold(16)
             assert len(saved) == 4
             assert all(5 <= later - earlier < 5.3 for earlier, later in pairwise(saved))
+
+    play(scenario)
+
+
+def test_run__index_with_a_memory__goes_on_after_a_restart_where_it_stopped():
+    """A source that is out stays out, and the time that nobody looked does not count for it."""
+
+    async def scenario():
+        spec = plan_of(BTC).spec
+        rule = Exclude(return_s=5, unseen_s=1)
+        stage = Stage(options={BTC: {"spec": replace(spec, outliers=rule, ladder=Ladder(two=Rung.EQUAL))}})
+        stage.chain()
+        astray = SourceId(f"{BTC}:2")
+
+        async def told(service: PricingService, seconds: float, price: int) -> set[str]:
+            for _ in range(round(seconds * 10)):
+                stage.quote(BTC, 100)
+                stage.boards.quotes.put(astray, quote(astray, price, at=stage.desk.clock.now()))
+                await settled(0.1)
+            return {str(vote.source) for vote in stage.boards.indices.get(index_of(BTC)).inputs}
+
+        async with running(stage.service):
+            assert str(astray) in await told(stage.service, 1, 100)
+            assert str(astray) not in await told(stage.service, 1, 150)
+            assert str(astray) not in await told(stage.service, 3, 100)
+        flagged = stage.desk.log.of("index.flagged")
+        assert [each["flags"] for each in flagged if each["market"] == index_of(BTC)] == [["two_sources"]]
+        saved = json.loads(stage.desk.store.documents[stage.service.name])["states"]
+        assert list(saved[index_of(BTC)]["watched"]) == [astray]
+        await settled(60)
+        again = stage.fresh()
+        async with running(again):
+            assert str(astray) not in await told(again, 4, 100)
+            assert str(astray) in await told(again, 2, 100)
+
+    play(scenario)
+
+
+def test_run__index_by_trades__averages_what_the_venues_traded():
+    async def scenario():
+        spec = plan_of(BTC).spec
+        stage = Stage(options={BTC: {"spec": replace(spec, method=Vwap(10, "mean"))}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(0.3)
+            assert isinstance(stage.boards.indices.get(index_of(BTC)), Withheld), "nobody has traded yet"
+            now = stage.desk.clock.now()
+            for number, (price, size) in enumerate([(100, 1), (101, 2), (101, 1)]):
+                source = SourceId(f"{BTC}:{number}")
+                stage.boards.trades.put(source, Trade(source, now, now, e18(price), e18(size), "1"))
+            await stage.hold(0.3)
+            found = stage.boards.indices.get(index_of(BTC))
+            assert isinstance(found, IndexPrice)
+            assert found.price_e18 == e18("100.75")
+            await stage.hold(10)
+            assert isinstance(stage.boards.indices.get(index_of(BTC)), Withheld), "the window has passed"
+
+    play(scenario)
+
+
+def test_tick__rate_of_a_rate__is_in_what_a_market_was_priced_by():
+    """Whoever computes it again needs every index that converts for it, however far behind."""
+
+    async def scenario():
+        names = ["USDT-USD", "USDC-USD"]
+        usdt = IndexSpec(
+            IndexId(names[0]), tuple(SourceSpec(SourceId(f"t:{n}"), "USD") for n in range(3)), min_quote_groups=1
+        )
+        pegs = {"USDT": PegSpec(usdt.id)}
+        usdc = IndexSpec(IndexId(names[1]), tuple(SourceSpec(SourceId(f"c:{n}"), "USDT") for n in range(3)),
+                         min_quote_groups=1, conversions=pegs)  # fmt: skip
+        plan = plan_of(BTC)
+        sources = tuple(replace(source, quote="USDC") for source in plan.spec.sources)
+        coin = replace(plan, spec=replace(plan.spec, sources=sources, conversions={"USDC": PegSpec(usdc.id)}))
+        stage, desk = Stage(), Desk()
+        service = PricingService((usdt, usdc, coin.spec), (coin,), stage.boards, desk.store, desk.clock, desk.pulse,
+                                 desk.meter, desk.log)  # fmt: skip
+        now = desk.clock.now()
+        for source in (*usdt.sources, *usdc.sources):
+            stage.boards.quotes.put(source.source, quote(source.source, 1, at=now))
+        for source, each in quotes_of(BTC, 100, now).items():
+            stage.boards.quotes.put(source, each)
+        service.tick(now)
+        assert [each.index for each in stage.boards.prices.get(BTC).conversions()] == sorted(names)
 
     play(scenario)

@@ -37,7 +37,7 @@ BEYOND: list[tuple[type[BaseModel], dict[str, object], str, object]] = [
     (SourceSettings, SOURCE, "symbol", "BTC USD"),
     (IndexSettings, {"method": "median"}, "max_deviation_bps", 0),
     (IndexSettings, {"method": "median"}, "max_deviation_bps", 10_001),
-    (IndexSettings, {"method": "median"}, "clamp_bps", -1),
+    (IndexSettings, {"method": "median"}, "pair_bps", -1),
     (PublishSettings, {}, "deviation_bps", 0),
     (PublishSettings, {}, "ride_along_bps", 0),
     (PublishSettings, {}, "ride_along_heartbeat_pct", 101),

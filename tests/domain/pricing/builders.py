@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hypothesis import settings
 
 from keeper.domain.ids import IndexId, MarketId, SourceId
-from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, PricedQuote, SourceSpec
+from keeper.domain.index import INDEX_METHODS, IndexPrice, IndexSpec, PegSpec, PricedQuote, SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs
 from keeper.domain.numbers import parse_e18
 from keeper.domain.quote import Depth, Level, Quote, Trade
@@ -62,6 +62,8 @@ def spec(groups: Mapping[str, str], **options: object) -> IndexSpec:
     sources = tuple(SourceSpec(SourceId(name), currency) for name, currency in groups.items())
     conversions = {"USDT": PegSpec(USDT, e18("0.98"), e18("1.02"))} if "USDT" in groups.values() else {}
     chosen: dict[str, object] = {"min_quote_groups": 1, "conversions": conversions} | options
+    if isinstance(method := chosen.get("method"), str):
+        chosen["method"] = INDEX_METHODS[method]()
     return IndexSpec(BTC, sources, **chosen)  # type: ignore[arg-type]
 
 

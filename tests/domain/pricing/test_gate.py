@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Doubt, Gate, GateInputs, GateState, Open, PriceRange, Shut, widened
-from keeper.domain.index import IndexPrice, Withheld, WithheldReason
+from keeper.domain.index import IndexFlag, IndexPrice, Withheld, WithheldReason
 from keeper.domain.time import SECOND, Timestamp
 from tests.domain.pricing.builders import BTC, LAW, NOW, after, index
 
@@ -57,6 +59,9 @@ FOUR = {"a:USD": 100, "b:USD": 100, "c:USDT": 100}
         (seen(index(100, FOUR | {"d:USD": "102.01"}), 4), (Doubt.DISPERSED,)),
         (seen(index(100, FOUR | {"d:USD": "102"}), 4), ()),
         (seen(index(100), 4, held=True), (Doubt.HELD,)),
+        (seen(replace(index(100), flags=(IndexFlag.ONE_SOURCE,)), 4), (Doubt.DEGRADED,)),
+        (seen(replace(index(100), flags=(IndexFlag.GROUPS_APART,)), 4), (Doubt.DEGRADED,)),
+        (seen(replace(index(100), flags=(IndexFlag.PEG_ALERT,)), 4), ()),
         (seen(index(100), 4, mark_age_s=None), (Doubt.STALE_MARK,)),
         (seen(index(100), 4, mark_age_s=11), (Doubt.STALE_MARK,)),
         (seen(index(100), 4, mark_age_s=10), ()),

@@ -12,7 +12,6 @@ from tests.domain.pricing.builders import BTC, USDT, spec, usd
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "mean"}, "method 'mean' is not one of clamped_weighted_mean, median, weighted_median"),
         ({"min_sources": 2}, "needs allow_two"),
         ({"min_sources": 1, "allow_two": True}, "never below 2"),
         ({"min_sources": 4, "allow_two": True}, "contradicts"),
@@ -21,7 +20,6 @@ from tests.domain.pricing.builders import BTC, USDT, spec, usd
         ({"min_quote_groups": 0}, "does not fit"),
         ({"max_deviation_bps": 0}, "max_deviation_bps"),
         ({"max_deviation_bps": 600}, "max_dispersion_bps"),
-        ({"clamp_bps": 10_000}, "clamp_bps"),
         ({"max_spread_bps": -1}, "negative"),
         ({"frozen_after_ns": 0}, "frozen_after_ns"),
     ],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keeper.domain.evidence import canonical_json
 from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, SourceSpec
+from keeper.domain.index_methods import ClampedWeightedMean
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.method import FundingEstimate, MarkInputs
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of
@@ -33,7 +34,7 @@ COIN = IndexSpec(
         *(SourceSpec(SourceId(f"usd{n}"), "USD", weight=n + 1) for n in range(3)),
         *(SourceSpec(SourceId(f"usdt{n}"), "USDT") for n in range(4)),
     ),
-    method="clamped_weighted_mean",
+    method=ClampedWeightedMean(),
     conversions={"USDT": PegSpec(USDT)},
 )
 MARK = MARK_METHODS["median3"]()
@@ -252,10 +253,10 @@ def test_record__names_with_quotes_and_other_scripts__are_escaped() -> None:
 
 def test_recall__another_format__is_refused() -> None:
     document = json.loads(canonical_record(full()))
-    with pytest.raises(ValueError, match="format 2"):
-        recall(document | {"format": "2"})
+    with pytest.raises(ValueError, match="format 1"):
+        recall(document | {"format": "1"})
     with pytest.raises(KeyError):
-        recall({"format": "1"})
+        recall({"format": "2"})
 
 
 def test_recall__last_indices__are_those_given() -> None:

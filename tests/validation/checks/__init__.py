@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tests.validation.checks import (
     index_compositions,
+    index_golden,
     margin_prices,
     margin_tiers,
 )
@@ -13,6 +14,7 @@ from tests.validation.row import Row
 
 CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
     index_compositions.rows,
+    index_golden.rows,
     margin_tiers.rows,
     margin_prices.rows,
 )

@@ -14,6 +14,7 @@ from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, Withheld
 from keeper.domain.market import PricedMarket
 from keeper.domain.quote import Depth, Quote, Trade
+from keeper.domain.sequencer import Sequencer
 from keeper.domain.transaction import Intent, Outcome
 from keeper.runtime.board import Board
 from keeper.services.funding import FundingStatus
@@ -35,7 +36,7 @@ class DeploymentBoards:
 class Boards:
     """Writers: quotes, books, trades, feeds: QuoteService · indices, prices: PricingService · heads, blocks: HeadService ·
     states: ChainStateService · holdings: AccountIndexService · slot, underway, pushes: PublishingService · funding: FundingService ·
-    liquidations: LiquidationService · outcomes: the outbox · paused: the admin socket.
+    liquidations: LiquidationService · outcomes: the outbox · paused: the admin socket · sequencer: SequencerService.
     """
 
     quotes: Board[SourceId, Quote] = field(default_factory=Board)
@@ -55,3 +56,4 @@ class Boards:
     liquidations: Board[DeploymentId, LiquidationStatus] = field(default_factory=Board)
     outcomes: Board[str, Outcome] = field(default_factory=OutcomeBoard)
     paused: Board[MarketId, str] = field(default_factory=Board)
+    sequencer: Board[str, Sequencer] = field(default_factory=Board)

@@ -18,6 +18,7 @@ from keeper.app.endpoints import rpc_endpoints
 from keeper.app.halt import HALT_FILE, Halt, Switches
 from keeper.app.intake import chain_services, feeds, pricing_services
 from keeper.app.serve import deployment_of, outboxes_of, serve
+from keeper.app.sessions import plans_of
 from keeper.app.taping import Taping
 from keeper.app.world import App, Keys, World
 from keeper.domain.transaction import Intent
@@ -28,7 +29,6 @@ from keeper.ports.meter import Meter
 from keeper.runtime.mailbox import Mailbox
 from keeper.services.balance import BalanceService
 from keeper.settings.models import Settings, SignerSettings
-from keeper.settings.specs import market_plan
 
 _LOW_BALANCE_WEI = 10**16
 _INBOX = 256
@@ -59,7 +59,7 @@ def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
     """Raises ConfigError for settings that no build of this program can serve."""
     boards, coordinator = Boards(), AlwaysLeader()
     deployments = tuple(deployment_of(settings, name) for name in sorted(settings.deployments))
-    plans = {market.id: market_plan(market) for market in settings.perps}
+    plans = plans_of(settings, world.clock.now())
     wallet_name = keys.sender.address if keys.sender is not None else "none"
     inbox: Mailbox[Intent] = Mailbox(f"intents:{wallet_name}", _INBOX)
     halt = Halt(settings.state_dir / HALT_FILE, world.journal.snapshots, world.clock, world.log)

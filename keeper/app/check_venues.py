@@ -61,7 +61,8 @@ def _kinds(settings: Settings) -> list[str]:
 
 def _sources(settings: Settings) -> list[SourceSettings | BookSettings]:
     books = [market.book for market in settings.markets if market.book]
-    return [*(source for market in settings.markets for source in market.sources), *books]
+    spot = [source for market in settings.markets for source in market.sources if source.kind in STREAM_VENUES]
+    return [*spot, *books]
 
 
 async def _asked(settings: Settings, kind: str, rest: RestClient) -> Mapping[str, Answer]:
@@ -82,9 +83,10 @@ async def _ticker(rest: RestClient, symbol: str) -> Answer:
 
 
 def _market(market: MarketSettings, answers: Mapping[str, Answer]) -> list[Finding]:
-    prices = {source.id: price for source in market.sources if (price := _price_e18(answers[source.id], source))}
+    prices = {source.id: price for source in market.sources if (price := _price_e18(answers.get(source.id), source))}
     middle = round(statistics.median(prices.values())) if prices else 0
-    found = [_source(market, source.id, answers[source.id], prices.get(source.id), middle) for source in market.sources]
+    asked = [source.id for source in market.sources if source.id in answers]
+    found = [_source(market, source, answers[source], prices.get(source), middle) for source in asked]
     if market.book:
         found.append(_source(market, market.book.id, answers[market.book.id], None, 0))
     return found

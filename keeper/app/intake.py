@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from keeper.adapters.onchain import ONCHAIN_SOURCES, OnchainSource
+from keeper.adapters.onchain.feed import OnchainFeed
+from keeper.adapters.onchain.sequencer import sequencer_query
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.adapters.websocket import WebsocketFeed
 from keeper.app.boards import Boards
 from keeper.app.world import World
-from keeper.domain.ids import MarketId
+from keeper.domain.ids import MarketId, SourceId, address
 from keeper.domain.market import MarketPlan, by_component
 from keeper.domain.pricing import components
+from keeper.domain.sequencer import UNREAD
 from keeper.runtime.supervisor import Service
 from keeper.services import pricing
 from keeper.services.heads import HeadService, Pace
 from keeper.services.pricing import PricingService
 from keeper.services.quotes import QuoteService
+from keeper.services.sequencer import KEY as SEQUENCER
+from keeper.services.sequencer import SequencerService
 from keeper.settings.models import Settings, VenueSettings
 from keeper.settings.options import build as build_option
 from keeper.settings.specs import index_spec
@@ -27,6 +33,8 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
     wanted: dict[str, dict[str, None]] = {}
     for market in settings.markets:
         for source in market.sources:
+            if source.kind in ONCHAIN_SOURCES:
+                continue
             wanted.setdefault(source.kind, {})[source.symbol] = None
         if market.book is not None:
             wanted.setdefault(market.book.kind, {})[market.book.symbol] = None
@@ -37,7 +45,28 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
         feed = WebsocketFeed(venue, tuple(sorted(symbols)), world.clock, world.draws(kind), world.sessions(kind))
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service
-    return services
+    return {**services, **_onchain(settings, world, boards)}
+
+
+def onchain_sources(settings: Settings) -> dict[SourceId, OnchainSource]:
+    """Those that some market takes."""
+    return {
+        source.id: build_option(
+            ONCHAIN_SOURCES, source.kind, settings.onchain[source.symbol].options, f"onchain.{source.symbol}"
+        )
+        for market in settings.markets
+        for source in market.sources
+        if source.kind in ONCHAIN_SOURCES
+    }
+
+
+def _onchain(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+    sources = onchain_sources(settings)
+    if not sources:
+        return {}
+    feed = OnchainFeed(sources, world.chain, boards.blocks, world.clock)
+    service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
+    return {service.name: service}
 
 
 def _venue_options(overrides: VenueSettings | None) -> dict[str, Any]:
@@ -60,7 +89,23 @@ def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str
         world.pulse,
         pace,
     )
-    return {heads.name: heads, world.chain.name: world.chain}
+    return {heads.name: heads, world.chain.name: world.chain, **_sequencer(settings, world, boards)}
+
+
+def _sequencer(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+    if settings.chain.sequencer_feed is None:
+        return {}
+    feed, grace_s = address(settings.chain.sequencer_feed), round(settings.chain.sequencer_grace_s)
+    boards.sequencer.put(SEQUENCER, UNREAD)
+    service = SequencerService(
+        lambda head: sequencer_query(feed, head, grace_s),
+        world.chain,
+        boards.blocks,
+        boards.sequencer,
+        world.meter,
+        world.log,
+    )
+    return {service.name: service}
 
 
 def pricing_services(
@@ -69,7 +114,14 @@ def pricing_services(
     """One service per component of the conversion graph."""
     groups = components([index_spec(market) for market in settings.markets])
     seen = pricing.Boards(
-        boards.quotes, boards.books, boards.trades, boards.states, boards.paused, boards.indices, boards.prices
+        boards.quotes,
+        boards.books,
+        boards.trades,
+        boards.states,
+        boards.paused,
+        boards.indices,
+        boards.prices,
+        boards.sequencer,
     )
     services: dict[str, Service] = {}
     for specs, priced in by_component(groups, tuple(plans.values())):

@@ -10,6 +10,7 @@ from typing import Any
 from keeper.app.admin import Verb
 from keeper.app.intake import feeds, pricing_services
 from keeper.app.registries import REGISTRIES
+from keeper.app.sessions import plans_of
 from keeper.app.status import StatusPage
 from keeper.app.txorders import TxOrders
 from keeper.app.world import App
@@ -22,7 +23,6 @@ from keeper.runtime.supervisor import Supervisor
 from keeper.services.pricing import PricingService
 from keeper.settings.load import load
 from keeper.settings.models import Settings
-from keeper.settings.specs import market_plan
 
 _PAUSED = "paused"
 _LONGEST_REASON = 200
@@ -103,7 +103,7 @@ class Orders:
         after = load(before.file, REGISTRIES)
         if fixed := _needs_restart(before, after):
             raise ConfigError(f"a restart is needed for: {', '.join(fixed)}")
-        plans = {market.id: market_plan(market) for market in after.perps}
+        plans = plans_of(after, self.app.world.clock.now())
         prices = pricing_services(after, self.app.world, self.app.boards, plans)
         intake = feeds(after, self.app.world, self.app.boards)
         await self.supervisor.stop_all(keep=lambda key: not key.startswith(("pricing:", "quotes:")))
@@ -138,7 +138,7 @@ class Orders:
         self.app.world.journal.snapshots.save(_PAUSED, json.dumps(dict(sorted(paused.items()))))
 
 
-_RELOADABLE = frozenset({"markets", "venues", "log"})
+_RELOADABLE = frozenset({"markets", "venues", "onchain", "log"})
 
 
 def _needs_restart(before: Settings, after: Settings) -> list[str]:

@@ -10,6 +10,7 @@ from keeper import __version__
 from keeper.app.boards import Boards
 from keeper.app.halt import Switches
 from keeper.app.ops import Readiness
+from keeper.app.sessions import hours_page
 from keeper.domain.exchange import ChainState, FeedState
 from keeper.domain.gate import Open
 from keeper.domain.guard import Held, Pass
@@ -20,6 +21,7 @@ from keeper.domain.margin import bankruptcy_price, terms_of
 from keeper.domain.market import MarketPlan, PricedMarket
 from keeper.domain.numbers import deviation_bps, text_of
 from keeper.domain.risk import WATCH_BPS, at_risk
+from keeper.domain.sequencer import Sequencer
 from keeper.domain.time import MILLISECOND, SECOND, Timestamp, age_ms, to_millis
 from keeper.domain.transaction import IntentState, Lane
 from keeper.ports.clock import Clock
@@ -56,6 +58,7 @@ class StatusPage:
             "block": {"number": block.number, "timestamp_s": block.timestamp_s} if block is not None else None,
             "markets": {market: self._market(plan, now) for market, plan in sorted(self.plans.items())},
             "indices": {index: self._index(index, now) for index in self.indices},
+            "sequencer": _sequencer(self.boards.sequencer.get("sequencer")),
             "forbidden": dict(self.switches.causes()),
             "transactions": self._transactions(now),
             "wallets": [_wallet(wallet.status()) for wallet in self.wallets],
@@ -102,6 +105,9 @@ class StatusPage:
         state = self.boards.states.get(plan.deployment)
         feed = state.feeds.get(plan.market_no) if state is not None else None
         fix = "nothing of ours has landed: see report.* and tx.* events in the log"
+        priced = self.boards.prices.get(plan.market)
+        if priced is not None and priced.closed and priced.marked is None:
+            return Readiness("published", True, "closed: nothing is due", fix)
         if state is None or feed is None or not feed.round_id:
             return Readiness("published", False, "the chain holds no price", fix)
         age_s = max(0, self.clock.now() // SECOND - feed.observed_at_s)
@@ -129,6 +135,7 @@ class StatusPage:
             "funding": _funding(self.boards.funding.get(plan.market), state, now),
             "pushes": dict(pushed.pushes),
             "paused": self.boards.paused.get(plan.market),
+            "session": hours_page(self.plans, plan.market, now),
             **self._accounts(plan, state, holdings),
         }
 
@@ -276,6 +283,11 @@ def _wallet(status: WalletStatus) -> dict[str, Any]:
     }
 
 
+def _sequencer(word: Sequencer | None) -> dict[str, Any] | None:
+    """None where the chain is no rollup."""
+    return None if word is None else {"state": word.state.value, "detail": word.detail, "until_s": word.until_s}
+
+
 def _withheld(index: IndexPrice | Withheld | None) -> dict[str, str] | None:
     return {"reason": index.reason.value, "detail": index.detail} if isinstance(index, Withheld) else None
 
@@ -323,6 +335,8 @@ def _funding(status: FundingStatus | None, state: ChainState | None, now: Timest
 
 def _index_ready(priced: PricedMarket | None, now: Timestamp) -> Readiness:
     fix = "see /status: each source with the reason of its refusal"
+    if priced is not None and priced.closed and isinstance(priced.index, Withheld):
+        return Readiness("index", True, priced.index.detail, fix)
     if priced is None or now - priced.as_of > 5 * SECOND:
         return Readiness("index", False, "no price computed yet", fix)
     if isinstance(priced.index, Withheld):

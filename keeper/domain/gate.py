@@ -34,6 +34,12 @@ class Doubt(StrEnum):
     """The mark on chain is too old, or there is none."""
     MOVED = "moved"
     """The index moved too far within a minute, and the move is not confirmed yet."""
+    SEQUENCER = "sequencer"
+    """The rollup's sequencer is down, or not up for long enough: nobody could have saved a position."""
+    CLOSED = "closed"
+    """The underlying's market is closed, or its calendar does not say."""
+    OPENING = "opening"
+    """It has just opened, and its prices are thin."""
     CONFIRMING = "confirming"
     """Nothing is wrong any more; the confirmation runs."""
 
@@ -53,12 +59,15 @@ class Shut:
 
 @dataclass(frozen=True, slots=True)
 class GateInputs:
-    """`mark_observed_at_s` is the chain's; None while it has no mark. `held`: the guard holds this index."""
+    """`mark_observed_at_s` is the chain's; None while it has no mark. `held`: the guard holds this index. `further` is what
+    the world outside of the price says against acting.
+    """
 
     index: IndexPrice | Withheld
     mark_observed_at_s: int | None
     held: bool = False
     paused: bool = False
+    further: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,7 @@ class Gate:
         return _next(state, now, window, confirmation, (Doubt.MOVED if direction else Doubt.CONFIRMING,))
 
     def _doubts(self, inputs: GateInputs, now: Timestamp) -> tuple[Doubt, ...]:
-        found = [Doubt.PAUSED] if inputs.paused else []
+        found = [Doubt.PAUSED, *inputs.further] if inputs.paused else [*inputs.further]
         if isinstance(inputs.index, Withheld):
             found.append(Doubt.WITHHELD)
         else:

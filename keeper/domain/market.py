@@ -8,15 +8,18 @@ from typing import Any, NamedTuple
 
 from keeper.domain.exchange import ChainState, FeedState, MarketState
 from keeper.domain.funding import predict
-from keeper.domain.gate import Gate, GateInputs, GateState, Open, Shut
+from keeper.domain.gate import Doubt, Gate, GateInputs, GateState, Open, Shut
 from keeper.domain.guard import Guard, GuardState, Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
+from keeper.domain.off_hours import SessionFold, SessionTurn, session_turn
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.quote import Depth, Quotes, Trade
 from keeper.domain.report import MarketPrice
+from keeper.domain.sequencer import Sequencer
+from keeper.domain.session import OffHours, Phase, SessionRules
 from keeper.domain.time import SECOND, Timestamp, to_seconds
 
 
@@ -43,6 +46,8 @@ class MarketPlan:
     premium_carry_ns: int = 15 * SECOND
     book_max_age_ns: int = 5 * SECOND
     liquidation: LiquidationRules = field(default_factory=LiquidationRules)
+    session: SessionRules | None = None
+    """Of an underlying that does not trade at all times."""
 
 
 class Prediction(NamedTuple):
@@ -63,6 +68,7 @@ class MarketFold(NamedTuple):
     premium: CarriedPremium = CarriedPremium()
     gate: GateState = GateState()
     funding: Prediction | None = None
+    session: SessionFold = SessionFold()
 
 
 class Seen(NamedTuple):
@@ -77,6 +83,8 @@ class Seen(NamedTuple):
     paused: bool
     rates: tuple[IndexId, ...] = ()
     """The indices that convert for the market's, directly or through one another."""
+    sequencer: Sequencer | None = None
+    """Of the rollup, where there is one."""
 
 
 class Marked(NamedTuple):
@@ -102,6 +110,17 @@ class PricedMarket:
     gate: Open | Shut
     gate_shut_ns: int
     seen: Seen
+    session: SessionTurn | None = None
+
+    @property
+    def heartbeat_only(self) -> bool:
+        """A price that is held while its underlying does not trade: the chain needs to see that it is alive, no more."""
+        return self.closed and self.plan.session is not None and self.plan.session.off_hours is OffHours.HOLD
+
+    @property
+    def closed(self) -> bool:
+        """Its underlying's calendar says so."""
+        return self.session is not None and self.session.hours.phase is Phase.CLOSED
 
     @property
     def publishable(self) -> Marked | None:
@@ -115,16 +134,45 @@ class PricedMarket:
 
 def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:
     """Guard, mark, premium and gate of one market at `now`."""
-    index = seen.indices[plan.spec.id]
+    index, turn = seen.indices[plan.spec.id], None
+    if plan.session is not None:
+        turn = session_turn(plan.session, fold.session, index, _own_mid(plan, seen, now), now)
+        index, fold = turn.priced, _reopened(turn, fold)
     guard_state, verdict = _guarded(plan, fold, seen, index, now)
     mark_state, premium, funding, marked = fold.mark, fold.premium, fold.funding, None
     if isinstance(index, IndexPrice):
         funding = _predicted(plan, fold.funding, seen.chain, now)
         mark_state, premium, marked = _mark(plan, fold, seen, index, funding, now)
-    inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused)
+    further = _further_doubts(turn, seen.sequencer)
+    inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused, further)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
-    after = MarketFold(mark_state, guard_state, premium, gate_state, funding)
-    return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen)
+    session = fold.session if turn is None else turn.after
+    if turn is not None and isinstance(verdict, Pass):
+        session = turn.passed(verdict.price_e18, now)
+    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, session)
+    return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen, turn)
+
+
+def _reopened(turn: SessionTurn, fold: MarketFold) -> MarketFold:
+    """A gap is measured from the last close, whatever was published since."""
+    if not turn.reopened or turn.before.close is None:
+        return fold
+    return fold._replace(guard=GuardState(turn.before.close.price_e18))
+
+
+def _own_mid(plan: MarketPlan, seen: Seen, now: Timestamp) -> int | None:
+    book = seen.book
+    if book is None or not readable(book, now, plan.book_max_age_ns):
+        return None
+    if not plan.impact_notional_e18:
+        return (book.bids[0].price_e18 + book.asks[0].price_e18) // 2
+    impact = impact_prices(book, plan.impact_notional_e18)
+    return None if impact is None else impact.mid_e18()
+
+
+def _further_doubts(turn: SessionTurn | None, sequencer: Sequencer | None) -> tuple[Doubt, ...]:
+    found = () if turn is None else turn.doubts
+    return found if sequencer is None or sequencer.trusted else (*found, Doubt.SEQUENCER)
 
 
 def _guarded(

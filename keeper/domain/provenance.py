@@ -16,9 +16,11 @@ from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
 from keeper.domain.index_state import IndexFold
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain
+from keeper.domain.off_hours import SessionTurn
 from keeper.domain.premium import CarriedPremium, ImpactPrices
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
 from keeper.domain.report import MarketPrice
+from keeper.domain.session import SessionRules
 
 FORMAT = 2
 
@@ -46,6 +48,8 @@ class Decision:
     impact: ImpactPrices | None = None
     carried: CarriedPremium = field(default_factory=CarriedPremium)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] | None = None
+    """Of a market with sessions: what made its index of what its sources said (`session_record`)."""
 
 
 Spelled = dict[tuple[int, int, int], str]
@@ -66,8 +70,30 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
         f'"premium":"{entry.premium_e18}"}},"format":"{FORMAT}","funding":{_funding(inputs.funding)},'
         f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
         f'"market":{_text(entry.market)},"notes":{canonical_json(decision.notes)},"now":"{inputs.now}",'
-        f'"trade":{_trade(inputs.trade)}}}'
+        f'{_session(decision.session)}"trade":{_trade(inputs.trade)}}}'
     )
+
+
+def session_record(rules: SessionRules | None, turn: SessionTurn | None) -> Mapping[str, Any] | None:
+    """Hours, rules and the state before the step: with the quotes enough to compute the market's index again."""
+    if rules is None or turn is None:
+        return None
+    return {
+        "calendar": rules.calendar.name,
+        "phase": turn.hours.phase.value,
+        "since": turn.hours.since,
+        "until": turn.hours.until,
+        "off_hours": rules.off_hours.value,
+        "half_life": rules.drift_half_life_ns,
+        "band_bps": rules.drift_band_bps,
+        "own_mid": turn.own_mid_e18,
+        "state_before": turn.before.to_plain(),
+    }
+
+
+def _session(session: Mapping[str, Any] | None) -> str:
+    """Left out where there is none, so that the other records keep their spelling."""
+    return "" if session is None else f'"session":{canonical_json(session)},'
 
 
 def _text(text: str | None) -> str:

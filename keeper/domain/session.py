@@ -14,6 +14,9 @@ from enum import StrEnum
 
 from keeper.domain.time import SECOND, Timestamp
 
+ENDING_NS = 60 * 86_400 * SECOND
+"""For so long before a calendar ends it is told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -104,6 +107,10 @@ class SessionRules:
             raise ValueError("opening_s and opening_sources must not be negative, drift_half_life_s must be positive")
         if not 0 < self.drift_band_bps < 10_000:
             raise ValueError("need 0 < drift_band_bps < 10000")
+
+    def ending(self, now: Timestamp) -> bool:
+        """The calendar ends so soon that somebody has to see to it."""
+        return self.calendar.last - now < ENDING_NS
 
     def hours(self, now: Timestamp) -> Hours:
         return self.calendar.hours(now, self.opening_ns)

@@ -15,8 +15,11 @@ from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld, With
 from keeper.domain.index_state import IndexState, restored_state
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.numbers import BPS, decimal_of, text_of
+from keeper.domain.off_hours import SessionFold, restored_session
 from keeper.domain.pricing import price_component, rates_behind
 from keeper.domain.quote import Depth, Quote, Trade
+from keeper.domain.sequencer import Sequencer
+from keeper.domain.session import Phase
 from keeper.domain.tape import Tapes
 from keeper.domain.time import SECOND, Timestamp, to_seconds
 from keeper.ports.clock import Clock
@@ -91,6 +94,8 @@ class Boards:
     paused: Board[MarketId, str]
     indices: Board[IndexId, IndexPrice | Withheld]
     prices: Board[MarketId, PricedMarket]
+    sequencer: Board[str, Sequencer] = field(default_factory=Board)
+    """Empty where the chain is no rollup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +223,8 @@ class PricingService:
         trade = self.boards.trades.get(plan.book) if plan.book is not None else None
         chain = self.boards.states.get(plan.deployment)
         paused = self.boards.paused.get(plan.market) is not None
-        return Seen(quotes, indices, last, book, trade, chain, paused, self.folds.rates[plan.spec.id])
+        sequencer = self.boards.sequencer.get("sequencer")
+        return Seen(quotes, indices, last, book, trade, chain, paused, self.folds.rates[plan.spec.id], sequencer)
 
     def _market(self, plan: MarketPlan, seen: Seen, now: Timestamp) -> None:
         """The fence of one market: its failure halts it and nothing else."""
@@ -242,8 +248,9 @@ class PricingService:
         self._tell_market(priced)
 
     def _tell_market(self, priced: PricedMarket) -> None:
-        """Changes of the guard, once each."""
+        """Changes of the guard and of the session, once each."""
         market, verdict = priced.plan.market, priced.guard
+        self._tell_session(priced)
         word = "held" if isinstance(verdict, Held) else "pass"
         before = self.folds.told.get(f"guard:{market}")
         if word == before:
@@ -259,6 +266,24 @@ class PricingService:
             self.log.warning(
                 "breaker.reset", market=market, price=text_of(verdict.price_e18), confirmed=verdict.confirmed
             )
+
+    def _tell_session(self, priced: PricedMarket) -> None:
+        market, turn = priced.plan.market, priced.session
+        if turn is None or turn.hours.phase.value == self.folds.told.get(f"session:{market}"):
+            return
+        self.folds.told[f"session:{market}"] = turn.hours.phase.value
+        self.meter.gauge("keeper_market_open", 1 if turn.hours.phase is Phase.OPEN else 0, market=market)
+        until_s = None if turn.hours.until is None else to_seconds(turn.hours.until)
+        if turn.hours.phase is Phase.UNKNOWN:
+            self.log.error(
+                "session.unknown",
+                market=market,
+                advice="its calendar has ended and nothing is published: renew the calendars, or write a schedule",
+            )
+        else:
+            self.log.info("session.changed", market=market, phase=turn.hours.phase.value, until_s=until_s)
+            if priced.plan.session is not None and priced.plan.session.ending(priced.as_of):
+                self.log.warning("session.calendar_ending", market=market, calendar=priced.plan.session.calendar.name)
 
     def _report(self, indices: Mapping[IndexId, IndexPrice | Withheld]) -> None:
         """Changes between computed and withheld, and of each refusal's reason."""
@@ -318,6 +343,9 @@ class PricingService:
         marks = {market: fold.mark.to_plain() for market, fold in sorted(self.folds.markets.items())}
         states = {index: state.to_plain() for index, state in sorted(self.folds.states.items())}
         document = {"at_s": to_seconds(now), "marks": marks, "last": self.folds.last, "states": states}
+        document["sessions"] = {
+            market: fold.session.to_plain() for market, fold in sorted(self.folds.markets.items()) if fold.session.phase
+        }
         self.store.save(self.name, json.dumps(document, sort_keys=True))
 
     def _restore(self) -> None:
@@ -329,7 +357,10 @@ class PricingService:
             for plan in self.plans:
                 if plan.market in document["marks"]:
                     state = plan.mark.restore(document["marks"][plan.market])
-                    self.folds.markets[plan.market] = MarketFold(state)
+                    session = document.get("sessions", {}).get(plan.market)
+                    self.folds.markets[plan.market] = MarketFold(
+                        state, session=SessionFold() if session is None else restored_session(session)
+                    )
             known = {spec.id for spec in self.specs}
             self.folds.states.update(
                 {

@@ -14,6 +14,7 @@ from keeper.domain.ladder import LADDERS, Rung
 from keeper.domain.numbers import E18 as ONE
 from keeper.domain.outlier_rules import OUTLIER_RULES
 from keeper.domain.rounding import RoundingMode
+from keeper.domain.session import OffHours
 from keeper.settings.base import Chosen, Model
 from keeper.settings.fields import (
     E18,
@@ -244,6 +245,23 @@ class BookSettings(Model):
         return source_id(self.kind, self.symbol)
 
 
+class SessionSettings(Model):
+    """When the underlying trades, and what its index is when it does not."""
+
+    calendar: str = Field(
+        min_length=3,
+        max_length=20_000,
+        description="A calendar by name, e.g. `XNYS`, or a schedule: `America/New_York;0930-1600,…,C,C;0704/C`.",
+    )
+    off_hours: OffHours = Field(
+        default=OffHours.HOLD, strict=False, description="`hold` the last index, `withhold`, or follow the `own_book`."
+    )
+    opening_s: Seconds = Field(default=60.0, description="For so long after the bell nothing is liquidated.")
+    opening_sources: Count = Field(default=2, description="Fewest accepted quotes meanwhile.")
+    drift_half_life_s: Seconds = Field(default=14_400.0, description="`own_book`: time to half of the way to the book.")
+    drift_band_bps: PositiveBps = Field(default=500, lt=10_000, description="`own_book`: furthest from the close.")
+
+
 class TierAssertion(Model):
     floor_units: Whole = Field(description="From this notional on, in units of the quote token.")
     mmr_bps: Bps
@@ -296,6 +314,7 @@ class MarketSettings(Model):
     funding: FundingSettings | None = None
     publish: PublishSettings | None = None
     liquidation: LiquidationSettings | None = None
+    session: SessionSettings | None = None
     asserts: AssertSettings | None = Field(default=None, alias="assert")
 
     @field_validator("conversions", mode="before")

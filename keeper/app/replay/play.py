@@ -26,6 +26,7 @@ from keeper.app.intake import feeds, pricing_services
 from keeper.app.replay.series import Said, Series
 from keeper.app.replay.stage import Acts, ChainPlayer, CountingLog
 from keeper.app.serve import deployment_of, publishing, settling
+from keeper.app.sessions import plans_of
 from keeper.app.world import World
 from keeper.domain.ids import Address
 from keeper.domain.time import SECOND, Timestamp
@@ -35,7 +36,6 @@ from keeper.runtime.pulse import Pulse
 from keeper.runtime.supervisor import Service, Supervisor
 from keeper.runtime.virtual import VirtualClock, run_virtual
 from keeper.settings.models import Settings
-from keeper.settings.specs import market_plan
 
 _INBOX = 256
 _NOBODY = RpcEndpoint("http://127.0.0.1:9", "nobody")
@@ -111,7 +111,7 @@ def _services(
     acts: dict[str, tuple[int, Intent]],
     lines: Sequence[Line],
 ) -> list[Service]:
-    plans = {market.id: market_plan(market) for market in settings.perps}
+    plans = plans_of(settings, world.clock.now())
     inbox: Mailbox[Intent] = Mailbox("intents:replay", _INBOX)
     taker, leader = Acts(inbox, world.clock, acts), AlwaysLeader()
     boards.slot.follow(lambda _deployment, intent: taker.note(intent))

@@ -17,6 +17,7 @@ LOOPBACK = frozenset(
         "demo",
         "devnet",
         "evm",
+        "onchain",
         "ops",
         "packaging",
         "process",

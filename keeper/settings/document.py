@@ -139,13 +139,18 @@ class _Builder:
 
     def _scalar(self, event: Any, path: Path) -> str | int | Decimal | bool | None:
         text: str = event.value
-        if _BARE_SECRET.fullmatch(text):
+        if _BARE_SECRET.fullmatch(text) and not _names_a_feed(path):
             self._refuse(event, path, "32 bytes of hexadecimal look like a private key: name a file instead")
         return text if event.style else plain(text)
 
     def _refuse(self, event: Any, path: Path, message: str) -> None:
         mark = event.start_mark
         raise SettingsRefused([Fault(self._file, mark.line + 1, mark.column + 1, field_path(path), message)])
+
+
+def _names_a_feed(path: Path) -> bool:
+    """`onchain.NAME.feed`: a Pyth feed's id is public, and as long as a key."""
+    return len(path) == 3 and path[0] == "onchain" and path[2] == "feed"
 
 
 def plain(text: str) -> str | int | Decimal | bool | None:

@@ -33,6 +33,8 @@ def _fault(
     chosen = common.onchain.get(source.symbol)
     if chosen is None:
         return ("symbol",), f"not under `onchain` in keeper.yaml{suggestion(source.symbol, common.onchain)}"
+    if chosen.kind not in (known.onchain or {}):
+        return None  # told at its own place
     if chosen.kind != source.kind:
         return ("kind",), f"{source.symbol} is of kind {chosen.kind} in keeper.yaml"
     try:

@@ -19,7 +19,10 @@ from keeper.errors import ConfigError, Reverted
 LATEST_ROUND = view("latestRoundData", [], ["uint80", "int256", "uint256", "uint256", "uint80"])
 _DECIMALS = view("decimals", [], ["uint8"])
 _AGGREGATOR = view("aggregator", [], ["address"])
-_BOUNDS = (view("minAnswer", [], ["int192"]), view("maxAnswer", [], ["int192"]))
+_BOUNDS = tuple(
+    view(name, [], ["int256"]) for name in ("minAnswer", "maxAnswer", "minSubmissionValue", "maxSubmissionValue")
+)
+"""Of aggregators that report off chain (int192), and of the older ones that do not."""
 _MAX_DECIMALS = 36
 
 
@@ -64,7 +67,8 @@ class Chainlink:
         if known is None:
             return self._introduced(answers)
         if not known.bounded:
-            low, high = (_bound(place, answer) for place, answer in enumerate(answers))
+            low, high, older_low, older_high = (_bound(place, answer) for place, answer in enumerate(answers))
+            low, high = older_low if low is None else low, older_high if high is None else high
             return Learnt(replace(known, low=low, high=high, bounded=True))
         if known.aggregator is not None and result(_AGGREGATOR, answers[1])[0] != known.aggregator:
             return Learnt(None)

@@ -14,6 +14,7 @@ from keeper.domain.numbers import BPS, cdiv, clamp
 from keeper.domain.session import Hours, OffHours, Phase, SessionRules
 from keeper.domain.time import Timestamp, to_seconds
 
+_STEPS_BITS = 12
 _TRADING = frozenset({Phase.OPEN, Phase.OPENING})
 
 
@@ -96,8 +97,8 @@ def session_turn(
     if rules.off_hours is OffHours.HOLD:
         held = IndexPrice(index.index, fold.close.price_e18, fold.close.at, (), index.rejected, (IndexFlag.CLOSED,))
         return SessionTurn(fold, after, hours, held, None)
-    drift = _drifted(rules, fold, fold.close, own_mid_e18, now)
-    after = after._replace(drift_e18=drift, stepped_at=now)
+    drift, stepped_at = _drifted(rules, fold, fold.close, own_mid_e18, now)
+    after = after._replace(drift_e18=drift, stepped_at=stepped_at)
     return SessionTurn(fold, after, hours, _drifting(index.index, drift, index, now), own_mid_e18)
 
 
@@ -127,14 +128,22 @@ def _drifting(name: IndexId, drift_e18: int, index: IndexPrice | Withheld, now: 
     return IndexPrice(name, drift_e18, now, (), index.rejected, (IndexFlag.CLOSED,))
 
 
-def _drifted(rules: SessionRules, fold: SessionFold, close: Close, own_mid_e18: int | None, now: Timestamp) -> int:
-    """Toward the own book by elapsed time, rounded toward where it was, never further from the close than the band."""
+def _drifted(
+    rules: SessionRules, fold: SessionFold, close: Close, own_mid_e18: int | None, now: Timestamp
+) -> tuple[int, Timestamp]:
+    """Toward the own book by elapsed time, rounded toward where it was, never further from the close than the band.
+
+    It moves once each 4,096th part of the half-life: `decay` cuts shorter times, so that the way would depend on the ticks.
+    Time without a book does not count.
+    """
     before = close.price_e18 if fold.drift_e18 is None else fold.drift_e18
-    if own_mid_e18 is None or fold.stepped_at is None or now <= fold.stepped_at:
-        return before
+    if own_mid_e18 is None or fold.stepped_at is None or now < fold.stepped_at:
+        return before, now
+    if now - fold.stepped_at < rules.drift_half_life_ns >> _STEPS_BITS:
+        return before, fold.stepped_at
     distance = own_mid_e18 - before
     kept = decay(now - fold.stepped_at, rules.drift_half_life_ns)
     moved = abs(distance) * ((1 << ONE_BITS) - kept) >> ONE_BITS
     low = cdiv(close.price_e18 * (BPS - rules.drift_band_bps), BPS)
     high = close.price_e18 * (BPS + rules.drift_band_bps) // BPS
-    return clamp(before + (moved if distance > 0 else -moved), low, high)
+    return clamp(before + (moved if distance > 0 else -moved), low, high), now

@@ -22,6 +22,7 @@ LOOPBACK = frozenset(
         "packaging",
         "process",
         "protocols",
+        "references",
         "rpc",
         "scenarios",
         "simulator",

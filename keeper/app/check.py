@@ -11,6 +11,7 @@ import aiohttp
 from keeper.adapters.clock import SystemClock
 from keeper.app.check_chain import check_chain
 from keeper.app.check_files import check_files, open_signers
+from keeper.app.check_references import check_references
 from keeper.app.check_venues import check_venues
 from keeper.app.findings import Finding
 from keeper.app.sessions import check_sessions
@@ -31,5 +32,9 @@ def check(settings: Settings, *, offline: bool, environ: Mapping[str, str] | Non
 
 async def _online(settings: Settings, addresses: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
     async with aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        chain, venues = await asyncio.gather(check_chain(settings, addresses, environ), check_venues(settings, session))
-    return [*chain, *venues]
+        chain, venues, references = await asyncio.gather(
+            check_chain(settings, addresses, environ),
+            check_venues(settings, session),
+            check_references(settings, session),
+        )
+    return [*chain, *venues, *references]

@@ -8,6 +8,8 @@ from typing import Any
 from keeper.adapters.onchain import ONCHAIN_SOURCES, OnchainSource
 from keeper.adapters.onchain.feed import OnchainFeed
 from keeper.adapters.onchain.sequencer import sequencer_query
+from keeper.adapters.references import REFERENCES, Reference
+from keeper.adapters.references.feed import ReferenceFeed
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.adapters.websocket import WebsocketFeed
 from keeper.app.boards import Boards
@@ -33,7 +35,7 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
     wanted: dict[str, dict[str, None]] = {}
     for market in settings.markets:
         for source in market.sources:
-            if source.kind in ONCHAIN_SOURCES:
+            if source.kind in ONCHAIN_SOURCES or source.kind in REFERENCES:
                 continue
             wanted.setdefault(source.kind, {})[source.symbol] = None
         if market.book is not None:
@@ -45,7 +47,32 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
         feed = WebsocketFeed(venue, tuple(sorted(symbols)), world.clock, world.draws(kind), world.sessions(kind))
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service
-    return {**services, **_onchain(settings, world, boards)}
+    return {**services, **_onchain(settings, world, boards), **_references(settings, world, boards)}
+
+
+def reference_symbols(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """By the reference's name what markets want of it, as a source or as a yardstick."""
+    wanted: dict[str, set[str]] = {}
+    for market in settings.markets:
+        asked = [(source.kind, source.symbol) for source in market.sources if source.kind in REFERENCES]
+        if (held := market.index.reference) is not None:
+            asked.append((held.kind, held.symbol))
+        for kind, symbol in asked:
+            wanted.setdefault(kind, set()).add(symbol)
+    return {kind: tuple(sorted(symbols)) for kind, symbols in sorted(wanted.items())}
+
+
+def reference(settings: Settings, kind: str) -> Reference:
+    return build_option(REFERENCES, kind, _venue_options(settings.venues.get(kind)), f"venues.{kind}")
+
+
+def _references(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+    services: dict[str, Service] = {}
+    for kind, symbols in reference_symbols(settings).items():
+        feed = ReferenceFeed(reference(settings, kind), symbols, world.clock, world.draws(kind), world.sessions(kind))
+        service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
+        services[service.name] = service
+    return services
 
 
 def onchain_sources(settings: Settings) -> dict[SourceId, OnchainSource]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from keeper.adapters.calendars import examine_calendar
 from keeper.adapters.onchain import ONCHAIN_SOURCES
 from keeper.adapters.protocols import PROTOCOLS
+from keeper.adapters.references import REFERENCES
 from keeper.adapters.signers import SIGNERS
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.settings.options import Registries
@@ -13,6 +14,7 @@ REGISTRIES = Registries(
     venues=STREAM_VENUES,
     books=BOOK_VENUES,
     onchain=ONCHAIN_SOURCES,
+    polled=REFERENCES,
     calendar=examine_calendar,
     protocols=PROTOCOLS,
     signers=SIGNERS,

@@ -13,6 +13,7 @@ from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld, index_price
 from keeper.domain.index_state import START, IndexState, Traded
 from keeper.domain.quote import Quotes
+from keeper.domain.second_look import looked_at
 from keeper.domain.time import Timestamp
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
@@ -41,6 +42,8 @@ def price_component(
             found = index_price(spec, quotes, rates, before, now)
         if telling and isinstance(found, IndexPrice):
             found = replace(found, flags=(*found.flags, *rate_flags(spec, priced, found)))
+        if spec.falls_back or spec.reference is not None:
+            found = looked_at(spec, found, quotes, now)
         priced[spec.id] = found
     return priced
 

@@ -32,6 +32,10 @@ class Rejected(StrEnum):
     """The rate of its quote currency left the guard band: its whole quote group is refused."""
     FROZEN = "frozen"
     OUTLIER = "outlier"
+    SPARE = "spare"
+    """A fallback, while enough others vote."""
+    REFERENCE = "reference"
+    """Not a vote: what the index is held against."""
 
 
 class Refusal(NamedTuple):
@@ -193,7 +197,19 @@ def screen(spec: IndexSpec, quotes: Quotes, rates: Rates, now: Timestamp) -> tup
             rejected.append(Rejection(source.source, vote.reason, vote.detail))
     if spec.frozen_after_ns is not None:
         accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
+    if spec.falls_back:
+        accepted = _without_spares(accepted, rejected, spec.min_sources)
     return accepted, rejected
+
+
+def _without_spares(votes: list[PricedQuote], rejected: list[Rejection], enough: int) -> list[PricedQuote]:
+    """Drops the fallbacks while the others suffice."""
+    regular = [vote for vote in votes if not vote.spec.fallback]
+    if len(regular) < enough:
+        return votes
+    spare = [vote for vote in votes if vote.spec.fallback]
+    rejected.extend(Rejection(vote.source, Rejected.SPARE, "enough others vote", vote.price_e18) for vote in spare)
+    return regular
 
 
 def _without_frozen(

@@ -59,6 +59,26 @@ class SourceSettings(Model):
         default=None, description="Company that runs the venue, where the keeper's own table is wrong or silent."
     )
 
+    fallback: bool = Field(
+        default=False, description="Vote only while fewer of the others are left than `index.min_sources`."
+    )
+
+    @property
+    def id(self) -> SourceId:
+        return source_id(self.kind, self.symbol)
+
+
+class ReferenceSettings(Model):
+    """A published rate that the index is held against. It does not vote."""
+
+    kind: Name = Field(description="Who publishes it: `ecb`.")
+    symbol: Symbol = Field(description="Its pair, e.g. `EUR/USD`.")
+    max_bps: PositiveBps = Field(default=200, lt=10_000, description="Further apart it is as `then` says.")
+    then: Literal["flag", "withhold"] = Field(
+        default="flag", description="`flag`: published, but nobody is liquidated by it."
+    )
+    max_age_s: Seconds = Field(default=468_000.0, description="An older rate is no yardstick; default 130 hours.")
+
     @property
     def id(self) -> SourceId:
         return source_id(self.kind, self.symbol)
@@ -155,6 +175,7 @@ class IndexSettings(Chosen):
     rounding: RoundingSettings | None = None
     caps: CapSettings | None = None
     cross_check: CrossCheckSettings | None = None
+    reference: ReferenceSettings | None = None
 
     @field_validator("outliers", mode="before")
     @classmethod

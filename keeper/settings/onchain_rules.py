@@ -27,6 +27,22 @@ def onchain_sources(market: MarketSettings, common: CommonSettings, known: Regis
             yield Complaint(("sources", number, *message[0]), message[1])
 
 
+def polled_sources(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
+    """References: that they exist, and do not vote beside prices of now."""
+    if known.polled is None:
+        return
+    for number, source in enumerate(market.sources):
+        if source.kind in known.polled and not source.fallback:
+            yield Complaint(
+                ("sources", number),
+                f"{source.kind} fixes once a day: let it vote with fallback: true, or hold the index"
+                " against it with index.reference",
+            )
+    reference = market.index.reference
+    if reference is not None and reference.kind not in known.polled:
+        yield Complaint(("index", "reference", "kind"), f"unknown kind{suggestion(reference.kind, known.polled)}")
+
+
 def _fault(
     market: MarketSettings, source: SourceSettings, common: CommonSettings, known: Registries
 ) -> tuple[tuple[str, ...], str] | None:

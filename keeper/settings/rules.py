@@ -179,7 +179,7 @@ def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complain
 
 def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     for name, venue in common.venues.items():
-        every = {**(known.venues or {}), **(known.books or {})}
+        every = {**(known.venues or {}), **(known.books or {}), **(known.polled or {})}
         if known.venues is not None and name not in every:
             yield Complaint(("venues", name), f"unknown venue{suggestion(name, every)}")
         for key in ("url", "rest_url"):

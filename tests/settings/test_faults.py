@@ -391,6 +391,7 @@ onchain:
   BTC: {kind: pyth, address: "0x5555555555555555555555555555555555555555", feed: "0xe62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43"}
   WBTC: {kind: uniswap_v3, address: "0x6666666666666666666666666666666666666666", base: "0x7777777777777777777777777777777777777777", min_liquidity: 1000000}
 """
+REFERENCE = "method: clamped_weighted_mean, reference: {kind: ecb, symbol: EUR/USD}"
 CONTRACTS = """\
   - {kind: chainlink, symbol: BTC-USD, max_age_s: 3660}
   - {kind: pyth, symbol: BTC, max_age_s: 60}
@@ -450,6 +451,20 @@ CHOICES: list[tuple[str, str, str, str, str]] = [
         "8:40: sources[3].max_age_s: BTC-USD may properly be 3660 s old: allow this source at least that",
     ),
     (
+        "reference",
+        BTC,
+        "kind: ecb, symbol: EUR/USD}",
+        "kind: ecv, symbol: EUR/USD}",
+        "12:52: index.reference.kind: unknown kind; did you mean ecb?",
+    ),
+    (
+        "fix among prices of now",
+        BTC,
+        "kind: uniswap_v3, symbol: WBTC, quote: USDT",
+        "kind: ecb, symbol: EUR/USD, max_age_s: 468000",
+        "10:5: sources[5]: ecb fixes once a day: let it vote with fallback: true, or hold the index against it with index.reference",
+    ),
+    (
         "calendar",
         BTC,
         "calendar: XNYS",
@@ -489,6 +504,7 @@ CHOICES: list[tuple[str, str, str, str, str]] = [
 
 def _with_choices() -> dict[str, str]:
     market = MARKET.replace("conversions:", CONTRACTS).replace(OPEN, HOURS)
+    market = market.replace("method: clamped_weighted_mean", REFERENCE)
     return {KEEPER: ONCHAIN + GLOBAL, BTC: market, USDT: INDEX}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from keeper.adapters.onchain import ONCHAIN_SOURCES
 from keeper.adapters.onchain.feed import read_all
-from keeper.adapters.onchain.sequencer import sequencer_query
+from keeper.adapters.onchain.sequencer import sequencer_query, uptime_feed
 from keeper.adapters.onchain.source import Reading
 from keeper.adapters.rpc import RpcChain
 from keeper.app.findings import Finding, fail, misconfigured, ok, warn
 from keeper.domain.chain import BlockRef
-from keeper.domain.ids import address, source_id
+from keeper.domain.ids import source_id
 from keeper.errors import DataError, Reverted
 from keeper.settings.models import Settings
 from keeper.settings.options import build
@@ -40,7 +40,7 @@ async def _sequencer(settings: Settings, chain: RpcChain, head: BlockRef) -> lis
     feed = settings.chain.sequencer_feed
     if feed is None:
         return []
-    query = sequencer_query(address(feed), head, round(settings.chain.sequencer_grace_s))
+    query = sequencer_query(uptime_feed(feed), head, round(settings.chain.sequencer_grace_s))
     try:
         word = await chain.ask(query, head)
     except (Reverted, DataError) as error:

@@ -7,14 +7,14 @@ from typing import Any
 
 from keeper.adapters.onchain import ONCHAIN_SOURCES, OnchainSource
 from keeper.adapters.onchain.feed import OnchainFeed
-from keeper.adapters.onchain.sequencer import sequencer_query
+from keeper.adapters.onchain.sequencer import sequencer_query, uptime_feed
 from keeper.adapters.references import REFERENCES, Reference
 from keeper.adapters.references.feed import ReferenceFeed
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.adapters.websocket import WebsocketFeed
 from keeper.app.boards import Boards
 from keeper.app.world import World
-from keeper.domain.ids import MarketId, SourceId, address
+from keeper.domain.ids import MarketId, SourceId
 from keeper.domain.market import MarketPlan, by_component
 from keeper.domain.pricing import components
 from keeper.domain.sequencer import UNREAD
@@ -122,7 +122,7 @@ def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str
 def _sequencer(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
     if settings.chain.sequencer_feed is None:
         return {}
-    feed, grace_s = address(settings.chain.sequencer_feed), round(settings.chain.sequencer_grace_s)
+    feed, grace_s = uptime_feed(settings.chain.sequencer_feed), round(settings.chain.sequencer_grace_s)
     boards.sequencer.put(SEQUENCER, UNREAD)
     service = SequencerService(
         lambda head: sequencer_query(feed, head, grace_s),

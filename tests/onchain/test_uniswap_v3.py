@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 
+from keeper.adapters.encoding.addresses import checksum
 from keeper.adapters.onchain.source import Reading, Unusable
 from keeper.adapters.onchain.uniswap_v3 import UniswapV3
 from keeper.domain.ids import Address, address
@@ -69,7 +70,9 @@ class Pool:
         ]
 
     def source(self, base: int = 0, min_liquidity: int = 1, window_s: int = WINDOW_S) -> UniswapV3:
-        return UniswapV3(self.pool.at, self.tokens[base], min_liquidity, window_s)
+        """Named as people write addresses."""
+        token = Address(checksum(self.tokens[base]))
+        return UniswapV3(self.pool.at, token, min_liquidity, window_s)
 
 
 async def pool_of(stage: Stage, cardinality: int = 100, start: int = 0) -> Pool:

@@ -430,6 +430,13 @@ CHOICES: list[tuple[str, str, str, str, str]] = [
         "3:3: onchain.BTC: feed is 0x and 64 hexadecimal digits, in quotes",
     ),
     (
+        "mistyped address",
+        KEEPER,
+        "0x7777777777777777777777777777777777777777",
+        "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756cc2",
+        "4:3: onchain.WBTC: base: 0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756cc2 has a wrong EIP-55 checksum: a digit is mistyped",
+    ),
+    (
         "contract that is not there",
         BTC,
         "symbol: WBTC",

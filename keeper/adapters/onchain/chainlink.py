@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from keeper.adapters.onchain.source import Answer, Known, Learnt, Reading, Unusable, ask, result, view
+from keeper.adapters.onchain.source import Answer, Known, Learnt, Reading, Unusable, ask, normalized, result, view
 from keeper.domain.chain import BlockRef, Call
 from keeper.domain.ids import Address
 from keeper.domain.numbers import E18, text_of
@@ -48,6 +48,7 @@ class Chainlink:
     margin_s: float = 60.0
 
     def __post_init__(self) -> None:
+        normalized(self, "address")
         if self.heartbeat_s <= 0 or self.margin_s < 0:
             raise ConfigError("heartbeat_s must be positive and margin_s not negative")
 

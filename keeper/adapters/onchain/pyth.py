@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keeper.adapters.encoding.keccak import keccak
-from keeper.adapters.onchain.source import Answer, Known, Learnt, Reading, Unusable, ask, result, revert_words, view
+from keeper.adapters.onchain.source import (
+    Answer,
+    Known,
+    Learnt,
+    Reading,
+    Unusable,
+    ask,
+    normalized,
+    result,
+    revert_words,
+    view,
+)
 from keeper.domain.chain import BlockRef, Call
 from keeper.domain.ids import Address
 from keeper.domain.numbers import BPS, text_of
@@ -42,6 +53,7 @@ class Pyth:
     max_ahead_s: float = 5.0
 
     def __post_init__(self) -> None:
+        normalized(self, "address")
         if not _FEED.fullmatch(self.feed):
             raise ConfigError("feed is 0x and 64 hexadecimal digits, in quotes")
         if self.max_age_s <= 0 or self.max_ahead_s < 0 or not 0 < self.max_conf_bps < BPS:

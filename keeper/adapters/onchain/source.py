@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from keeper.adapters.encoding.addresses import checked_address
 from keeper.adapters.encoding.contract import FunctionPlan, compile_contract
 from keeper.domain.chain import BlockRef, Call
 from keeper.domain.ids import Address
 from keeper.domain.time import Timestamp
-from keeper.errors import AbiMismatch, Reverted
+from keeper.errors import AbiMismatch, ConfigError, Reverted
 
 Answer = bytes | Reverted
 """What a call returned, or why it did not."""
@@ -56,6 +57,15 @@ class OnchainSource(Protocol):
     def read(self, known: Known, answers: Sequence[Answer], at: BlockRef, /) -> Reading | Unusable | Learnt:
         """`answers` to `calls(known)` at block `at`. Raises AbiMismatch for an answer that is none."""
         ...
+
+
+def normalized(source: object, *names: str) -> None:
+    """Lower-cases the addresses of a frozen source. Raises ConfigError for one with a wrong checksum."""
+    for name in names:
+        try:
+            object.__setattr__(source, name, checked_address(getattr(source, name)))
+        except ValueError as error:
+            raise ConfigError(f"{name}: {error}") from None
 
 
 def view(name: str, inputs: Sequence[str], outputs: Sequence[str]) -> FunctionPlan:

@@ -9,7 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from keeper.adapters.onchain.source import Answer, Known, Learnt, Reading, Unusable, ask, result, revert_words, view
+from keeper.adapters.onchain.source import (
+    Answer,
+    Known,
+    Learnt,
+    Reading,
+    Unusable,
+    ask,
+    normalized,
+    result,
+    revert_words,
+    view,
+)
 from keeper.domain.chain import BlockRef, Call
 from keeper.domain.ids import Address
 from keeper.domain.numbers import text_of
@@ -56,6 +67,7 @@ class UniswapV3:
     window_s: int = 1800
 
     def __post_init__(self) -> None:
+        normalized(self, "address", "base")
         if not MIN_WINDOW_S <= self.window_s <= _MAX_WINDOW_S:
             raise ConfigError(f"window_s must lie in {MIN_WINDOW_S}…{_MAX_WINDOW_S}: a short mean is cheap to move")
         if self.min_liquidity < 1:

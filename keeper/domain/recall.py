@@ -38,6 +38,8 @@ class Recalled:
     index_e18: int
     mark_e18: int
     premium_e18: int
+    session: Mapping[str, Any] | None = None
+    """Of a market with sessions: hours, rules and state that made its index of what its sources said."""
 
 
 def recall(document: Mapping[str, Any]) -> Recalled:
@@ -71,6 +73,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         int(entry["index"]),
         int(entry["mark"]),
         int(entry["premium"]),
+        document.get("session"),
     )
 
 

@@ -16,6 +16,8 @@ from keeper.ports.clock import Clock
 from keeper.ports.feed import Emit, FeedNotice, NoticeKind, Notify
 from keeper.runtime.board import Board
 
+ONCHAIN = "onchain"
+"""The feed's name."""
 _ROUNDS = 4
 """At the first head decimals, then bounds or tokens, then the price; a replaced aggregator is learnt anew."""
 _UNREAD = Unusable("unsettled", "it tells something else each time it is asked")
@@ -80,7 +82,7 @@ class OnchainFeed:
 
     @property
     def name(self) -> str:
-        return "onchain"
+        return ONCHAIN
 
     async def run(self, emit: Emit, notify: Notify) -> None:
         while True:
@@ -120,4 +122,4 @@ class OnchainFeed:
         word = f"{kind}:{reason}"
         if self.told.get(source) != word:
             self.told[source] = word
-            notify(FeedNotice(kind, "onchain", (source,), self.clock.now(), reason, detail[:200]))
+            notify(FeedNotice(kind, ONCHAIN, (source,), self.clock.now(), reason, detail[:200]))

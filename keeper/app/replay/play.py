@@ -15,6 +15,7 @@ from pathlib import Path
 from keeper.adapters.attestor import NobodySigns
 from keeper.adapters.coordinator import AlwaysLeader
 from keeper.adapters.journal import Journal
+from keeper.adapters.onchain.feed import ONCHAIN
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.adapters.tape.lines import Line
@@ -116,7 +117,8 @@ def _services(
     taker, leader = Acts(inbox, world.clock, acts), AlwaysLeader()
     boards.slot.follow(lambda _deployment, intent: taker.note(intent))
     found: list[Service] = [ChainPlayer(lines, boards, world.clock), taker]
-    found += feeds(settings, world, boards).values()
+    # What contracts held is on the tape as it was read: there is no chain to ask.
+    found += [feed for name, feed in feeds(settings, world, boards).items() if name != f"quotes:{ONCHAIN}"]
     found += pricing_services(settings, world, boards, plans).values()
     for name in sorted(settings.deployments):
         deployment = deployment_of(settings, name)

@@ -22,7 +22,7 @@ from keeper.domain.ids import Address, DeploymentId, MarketId, SourceId
 from keeper.domain.index import IndexPrice
 from keeper.domain.mark.method import MarkInputs
 from keeper.domain.market import MarketPlan
-from keeper.domain.pricing import components, price_component
+from keeper.domain.pricing import components, price_component, rates_behind
 from keeper.domain.recall import recall
 from keeper.domain.report import MarketPrice, PriceReport
 from keeper.settings.models import Settings
@@ -77,8 +77,9 @@ class Recomputed:
         """What is different, or nothing."""
         given = recall(document)
         plan = self._plans()[given.market]
-        wanted = {plan.spec.id, *(peg.index for peg in plan.spec.conversions.values())}
-        specs = [spec for spec in self._specs() if spec.id in wanted]
+        every = list(self._specs())
+        wanted = {plan.spec.id, *rates_behind(every)[plan.spec.id]}
+        specs = [spec for spec in every if spec.id in wanted]
         made = price_component(specs, given.quotes, given.last, given.now, given.states, given.traded)
         index = made[plan.spec.id]
         if not isinstance(index, IndexPrice) or index.price_e18 != given.index_e18:

@@ -15,6 +15,7 @@ from keeper.app.status import StatusPage
 from keeper.app.txorders import TxOrders
 from keeper.app.world import App
 from keeper.domain.ids import MarketId
+from keeper.domain.index import IndexPrice
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
 from keeper.domain.time import to_seconds
@@ -172,7 +173,8 @@ def _trace(priced: PricedMarket) -> dict[str, Any]:
             {"source": refused.source, "reason": refused.reason.value, "detail": refused.detail}
             for refused in priced.index.rejected
         ],
-        "method": priced.plan.spec.method,
+        "method": priced.plan.spec.method.name,
+        "index_flags": [flag.value for flag in priced.index.flags] if isinstance(priced.index, IndexPrice) else [],
         "mark_method": marked.mark.method if marked is not None else None,
         "components": {name: text_of(value) for name, value in marked.mark.components} if marked is not None else {},
         "flags": [flag.value for flag in marked.mark.flags] if marked is not None else [],

@@ -144,6 +144,7 @@ class StatusPage:
         return {
             "price": text_of(priced.price_e18) if isinstance(priced, IndexPrice) else None,
             "withheld": _withheld(priced),
+            "flags": [flag.value for flag in priced.flags] if isinstance(priced, IndexPrice) else [],
             "sources": self._sources(priced, now) if priced is not None else [],
         }
 

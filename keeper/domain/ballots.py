@@ -85,7 +85,7 @@ def _judged(
     now: Timestamp,
 ) -> Judgement:
     cast = [Ballot(vote.source, vote.price_e18, _weight(spec, vote, traded)) for vote in votes]
-    weighed = sorted((price, weight) for _, price, weight in cast)
+    weighed = sorted(zip([ballot.price_e18 for ballot in cast], _say(spec, votes, cast), strict=True))
     if spec.outliers is None:
         near = {vote.source for vote in without_outliers(spec, votes, weighed, rejected)}
         return Judgement([ballot for ballot in cast if ballot.source in near])
@@ -94,6 +94,13 @@ def _judged(
     for source, detail in found.refused.items():
         rejected.append(Rejection(source, Rejected.OUTLIER, detail, prices[source]))
     return found
+
+
+def _say(spec: IndexSpec, votes: Sequence[PricedQuote], cast: Sequence[Ballot]) -> list[int]:
+    """What each has to say about where the centre is: no more than its cap, or one that claims much would be the centre."""
+    weights = [ballot.weight for ballot in cast]
+    capped = None if spec.caps is None else spec.caps.weights([vote.spec for vote in votes], weights)
+    return weights if capped is None else capped
 
 
 def _weight(spec: IndexSpec, vote: PricedQuote, traded: Mapping[SourceId, Traded]) -> int:

@@ -26,7 +26,8 @@ class IndexMethod(Protocol):
     """A frozen dataclass whose fields are the method's options.
 
     `by_number`: weights do not count, and outliers are judged by the plain median. `by_group`: it combines the medians of the
-    quote groups. `by_volume`: a vote is the average price of a source's trades, and its weight their volume.
+    quote groups. `by_volume`: a vote is the average price of a source's trades, and its weight their volume; a venue that yields trades says so by
+    `gives_trades = True`.
     """
 
     name: ClassVar[str]

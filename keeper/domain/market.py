@@ -11,7 +11,7 @@ from keeper.domain.funding import predict
 from keeper.domain.gate import Doubt, Gate, GateInputs, GateState, Open, Shut
 from keeper.domain.guard import Guard, GuardState, Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
-from keeper.domain.index import IndexPrice, IndexSpec, Withheld
+from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
 from keeper.domain.off_hours import SessionFold, SessionTurn, session_turn
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
@@ -124,8 +124,16 @@ class PricedMarket:
 
     @property
     def publishable(self) -> Marked | None:
-        """What may go on chain now: a mark whose index the guard lets pass."""
-        return self.marked if isinstance(self.guard, Pass) else None
+        """What may go on chain now: a mark whose index the guard lets pass.
+
+        Never one of a held index: the chain holds that price already, and with its true age.
+        """
+        return self.marked if isinstance(self.guard, Pass) and not self.held else None
+
+    @property
+    def held(self) -> bool:
+        """The index is an earlier one, for want of sources."""
+        return isinstance(self.index, IndexPrice) and IndexFlag.HELD in self.index.flags
 
     def conversions(self) -> tuple[IndexPrice | Withheld, ...]:
         """The indices that convert for this one, in the order of their names."""

@@ -183,7 +183,7 @@ class PublishingService:
         if priced.seen.sequencer is not None and not priced.seen.sequencer.trusted:
             return "sequencer"
         if priced.publishable is None:
-            return "withheld" if priced.marked is None else "guard"
+            return "withheld" if priced.marked is None else "index_held" if priced.held else "guard"
         feed = state.feeds.get(priced.plan.market_no)
         if feed is None or feed.frozen:
             return "unknown_market" if feed is None else "frozen"

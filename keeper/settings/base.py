@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 
 class Model(BaseModel):
@@ -15,7 +26,12 @@ class Model(BaseModel):
 
 
 class Chosen(Model):
-    """A kind, and the options of that kind: every other key. They are checked against the kind's own dataclass."""
+    """A kind, and the options of that kind: every other key. They are checked against the kind's own dataclass.
+
+    `choices`: the registry of the kinds, where it is known here; the JSON Schema then names every option.
+    """
+
+    choices: ClassVar[Mapping[str, type[Any]] | None] = None
 
     options: Mapping[str, Any] = Field(default_factory=dict)
 
@@ -33,3 +49,18 @@ class Chosen(Model):
         """As it is written: the options beside the kind."""
         shown: dict[str, Any] = handler(self)
         return {**{key: value for key, value in shown.items() if key != "options"}, **shown.get("options", {})}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """As it is written: no key `options`, but the options themselves."""
+        schema = handler(core)
+        shape = handler.resolve_ref_schema(schema)
+        del shape["properties"]["options"]
+        shape["additionalProperties"] = cls.choices is None
+        owners: dict[str, list[str]] = {}
+        for name, kind in (cls.choices or {}).items():
+            for option in dataclasses.fields(kind):
+                owners.setdefault(option.name, []).append(name)
+        for option_name, names in owners.items():
+            shape["properties"].setdefault(option_name, {"description": f"Option of {', '.join(names)}."})
+        return schema

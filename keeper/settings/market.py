@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -33,6 +33,15 @@ from keeper.settings.fields import (
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def _or_name(schema: dict[str, Any]) -> None:
+    """A name alone will do where no option is written."""
+    schema["anyOf"].append({"type": "string"})
+
+
+def _graded(registry: Mapping[str, type[Any]]) -> str:
+    return ", ".join(f"`{name}` ({kind.grade.value})" for name, kind in registry.items())
 
 
 class SourceSettings(Model):
@@ -106,8 +115,10 @@ class ConversionSettings(Model):
 class OutlierSettings(Chosen):
     """Which vote is too far off. Every key but `rule` is an option of the rule."""
 
+    choices: ClassVar[Mapping[str, type[Any]]] = OUTLIER_RULES
+
     rule: Name = Field(
-        description=f"`band` (`max_deviation_bps` and `max_dispersion_bps`), {_listed(OUTLIER_RULES)}.",
+        description=f"`band` (`max_deviation_bps` and `max_dispersion_bps`), {_graded(OUTLIER_RULES)}.",
     )
 
 
@@ -153,7 +164,9 @@ class CrossCheckSettings(Model):
 class IndexSettings(Chosen):
     """How the quotes become one spot price. Every other key is an option of the method."""
 
-    method: Name = Field(description=f"Index method: {_listed(sorted(INDEX_METHODS))}.")
+    choices: ClassVar[Mapping[str, type[Any]]] = INDEX_METHODS
+
+    method: Name = Field(description=f"Index method: {_graded(INDEX_METHODS)}.")
     max_age_s: Seconds = Field(default=10.0, description="Oldest usable quote.")
     max_deviation_bps: PositiveBps = Field(default=100, description="A quote further from the median is an outlier.")
     max_dispersion_bps: PositiveBps = Field(default=500, description="Widest that this grows while all sources spread.")
@@ -170,8 +183,8 @@ class IndexSettings(Chosen):
     )
     pair_bps: Bps = Field(default=50, description="How closely the two must agree.")
     pair_last_bps: Bps = Field(default=100, description="How close to the last index both must lie.")
-    outliers: OutlierSettings | None = None
-    ladder: LadderSettings | None = None
+    outliers: OutlierSettings | None = Field(default=None, json_schema_extra=_or_name)
+    ladder: LadderSettings | None = Field(default=None, json_schema_extra=_or_name)
     rounding: RoundingSettings | None = None
     caps: CapSettings | None = None
     cross_check: CrossCheckSettings | None = None

@@ -157,6 +157,8 @@ async def price_and_accounts(scene: Stage, keeper: KeeperProcess) -> None:
     found = json.loads(printed)
     assert code == 0
     assert found["trace"]["mark_method"] == "median3"
+    assert found["trace"]["method"] == "clamped_weighted_mean"
+    assert found["trace"]["index_flags"] == []
     assert len(found["trace"]["votes"]) >= 3
     assert all(vote["price"] and vote["stated"] for vote in found["trace"]["votes"])
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from keeper.domain.confirmation import Confirmation
+from keeper.domain.gate import Doubt
 from keeper.domain.guard import Guard, Held
 from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, SourceSpec, Withheld
@@ -376,5 +377,22 @@ def test_tick__rate_of_a_rate__is_in_what_a_market_was_priced_by():
             stage.boards.quotes.put(source, each)
         service.tick(now)
         assert [each.index for each in stage.boards.prices.get(BTC).conversions()] == sorted(names)
+
+    play(scenario)
+
+
+def test_run__index_held__is_shown_and_not_published():
+    async def scenario():
+        hold = Ladder(Rung.HOLD, Rung.HOLD, Rung.HOLD)
+        stage = Stage(options={BTC: {"spec": replace(plan_of(BTC).spec, ladder=hold)}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(1)
+            assert stage.boards.prices.get(BTC).publishable is not None
+            await settled(12)
+            priced = stage.boards.prices.get(BTC)
+            assert stage.mark(BTC) == e18(100)
+            assert (priced.held, priced.publishable) == (True, None)
+            assert Doubt.DEGRADED in priced.gate.reasons
 
     play(scenario)

@@ -242,6 +242,20 @@ def test_ladder__impossible__is_refused(make: object, message: str) -> None:
         make()  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(("names", "why"), [("ab", WithheldReason.QUOTE_GROUPS), ("ac", None), ("bc", None)])
+def test_ladder__two_of_one_currency__are_not_two_witnesses(names: str, why: WithheldReason | None) -> None:
+    plan = spec({"a": "USD", "b": "USD", "c": "USDT"}, ladder=Ladder(two=Rung.EQUAL), min_quote_groups=2)
+    found = composed_price(plan, told(dict.fromkeys(names, 100)), {"USDT": e18(1)}, Given(None, START, {}), NOW)
+    assert (found.reason if isinstance(found, Withheld) else None) is why
+
+
+def test_ladder__two_of_one_company__are_not_two_witnesses() -> None:
+    names = ("okx:X", "okcoin:X", "kraken:X")
+    plan = usd(*names, ladder=Ladder(two=Rung.EQUAL), min_operators=2)
+    assert reason(composed(plan, dict.fromkeys(names[:2], 100))) is WithheldReason.OPERATORS
+    assert price(composed(plan, dict.fromkeys(names[1:], 100))) == e18(100)
+
+
 # ---- operators and caps
 
 

@@ -60,6 +60,10 @@ def test_keep_all__keeps_all() -> None:
     assert left(judge(KeepAll(), a=1, b=10_000, c=10**9)) == {"a": (1, 10), "b": (10_000, 10), "c": (10**9, 10)}
 
 
+def test_clamp__of_one_basis_point__is_a_choice() -> None:
+    assert left(judge(Clamp(1), a=10_000, b=10_002, c=10_000))["b"] == (10_001, 10)
+
+
 def test_every_rule__two_votes__judges_nobody() -> None:
     for rule in (KeepAll(), Clamp(), ZeroWeight(), Exclude(), HalveThenExclude()):
         found = judge(rule, a=10_000, b=20_000)

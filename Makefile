@@ -5,6 +5,7 @@
 #   make docs      renew what documents repeat from the code
 #   make contracts compile the reference protocol; CHECK=1 compares with what is committed
 #   make validate  formulas against what exchanges published; renews docs/validation.md
+#   make drills    the de-peg of 2023 through the engine; renews docs/depeg.md and its plot
 #   make bench     benchmarks; ARGS=name
 #   make torture   kill -9 at every step of sending, on a real chain, 40 minutes; ARGS="--seeds 5"
 #   make mutate    500 small mistakes in the money path, of which the tests must notice 85 in 100; ARGS="--seed 2"
@@ -27,7 +28,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test check format docs contracts validate bench torture mutate soak lock clean
+.PHONY: demo test check format docs contracts validate drills bench torture mutate soak lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV) $(NODE)
@@ -55,6 +56,9 @@ contracts: $(NODE)
 
 validate: $(VENV)
 	$(BIN)/python -m tests.validation
+
+drills: $(VENV)
+	$(BIN)/python -m tests.drills $(ARGS)
 
 bench: $(VENV) $(NODE)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from hexbytes import HexBytes
 
 from benchmarks.library_path import TYPES, domain_of, message_of
 from keeper.adapters.encoding.keccak import keccak
+from keeper.adapters.evidence.reader import EvidenceReader
 from keeper.domain.evidence import leaf_of, merkle_root
 from keeper.domain.ids import Address, DeploymentId, MarketId, SourceId
 from keeper.domain.index import IndexPrice
@@ -58,9 +58,8 @@ Document = Mapping[str, Any]
 def behind(journal: Path) -> dict[bytes, list[Document]]:
     """The records of each batch by the root over them: those of one tick, which one write put down."""
     groups: dict[tuple[str, int], list[tuple[bytes, Document]]] = {}
-    with sqlite3.connect(journal) as connection:
-        for text, at in connection.execute("SELECT json, created_at FROM decision ORDER BY rowid"):
-            groups.setdefault(("", at), []).append((leaf_of(text, keccak), json.loads(text)))
+    for record in EvidenceReader(journal.parent).since(0):
+        groups.setdefault(("", record.created_at), []).append((leaf_of(record.text, keccak), json.loads(record.text)))
     return {
         merkle_root([leaf for leaf, _ in group], keccak): [document for _, document in group]
         for group in groups.values()
@@ -84,7 +83,7 @@ class Recomputed:
         index = made[plan.spec.id]
         if not isinstance(index, IndexPrice) or index.price_e18 != given.index_e18:
             return f"{given.market}: index {index}, recorded {given.index_e18}"
-        inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now)
+        inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now, given.references)
         _, mark = plan.mark.step(plan.mark.restore(given.mark_state), inputs)
         return "" if mark.price_e18 == given.mark_e18 else f"{given.market}: mark {mark}, recorded {given.mark_e18}"
 

@@ -26,7 +26,9 @@ config_app = typer.Typer(no_args_is_help=True, help="What may be configured, and
 ctl_app = typer.Typer(no_args_is_help=True, help="Orders to the keeper that runs on this machine.")
 app.add_typer(config_app, name="config")
 tx_app = typer.Typer(no_args_is_help=True, help="Transactions: what is pending and why, and orders about them.")
+journal_app = typer.Typer(no_args_is_help=True, help="The journal, when it cannot be trusted.")
 app.add_typer(ctl_app, name="ctl")
+app.add_typer(journal_app, name="journal")
 app.add_typer(tx_app, name="tx")
 
 DEFAULT_CONFIG = Path("config/keeper.yaml")
@@ -35,7 +37,9 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Nonce = Annotated[int, typer.Argument(min=0, help="As `keeper tx list` shows it.")]
-OfWallet = Annotated[str, typer.Option("--wallet", help="Its address or the beginning of it, when there are several.")]
+OfWallet = Annotated[
+    str, typer.Option("--wallet", help="Its name in keeper.yaml or its address, when there are several.")
+]
 
 
 @app.command()
@@ -95,7 +99,7 @@ def demo(
     from keeper.devnet.demo import main as play
 
     raise typer.Exit(
-        play(for_s=_seconds(for_), headless=headless, sabotage=sabotage, seed=seed, storm=storm, keep=keep)
+        play(for_s=_seconds(for_, "--for"), headless=headless, sabotage=sabotage, seed=seed, storm=storm, keep=keep)
     )
 
 
@@ -124,7 +128,49 @@ def record(
     """Listen to venues and chain, decide everything, send nothing, and keep all that was heard."""
     from keeper.app import record as recording
 
-    recording.run(_settings(config), out, _seconds(for_))
+    recording.run(_settings(config), out, _seconds(for_, "--for"))
+
+
+State = Annotated[
+    Path | None, typer.Option("--state", help="Look into this state directory, e.g. a copy from another machine.")
+]
+Frames = Annotated[bool, typer.Option("--frames", help="The raw messages too, as far as the tape holds them.")]
+
+
+@app.command()
+def explain(
+    what: Annotated[
+        str, typer.Argument(metavar="TX|MARKET@TIME|ROUND", help="E.g. BTC-USD@2026-01-31T12:00:00 (UTC).")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    state: State = None,
+    frames: Frames = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a published price was computed from, down to each venue's message."""
+    from keeper.app.provenance import command
+
+    raise typer.Exit(command.explain(config, state, what, frames=frames, as_json=as_json))
+
+
+@app.command()
+def verify(
+    what: Annotated[
+        str, typer.Argument(metavar="[TX|MARKET@TIME|ROUND]", help="One batch; else --last or --since.")
+    ] = "",
+    config: Config = DEFAULT_CONFIG,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="The newest so many.")] = None,
+    since: Annotated[str, typer.Option("--since", help="All since this time (UTC).")] = "",
+    state: State = None,
+    frames: Frames = False,
+    as_json: Json = False,
+) -> None:
+    """Compute a published price again from its evidence, and check evidence, signatures and chain. Exit 1 if any fails."""
+    from keeper.app.provenance import command
+
+    if bool(what) == bool(last or since):
+        raise typer.BadParameter("name one batch, or give --last or --since")
+    raise typer.Exit(command.verify(config, state, what, last, since, frames=frames, as_json=as_json))
 
 
 @app.command()
@@ -137,11 +183,10 @@ def version(as_json: Json = False) -> None:
 def config_schema(
     market: Annotated[bool, typer.Option("--market", help="Of a market file instead of keeper.yaml.")] = False,
 ) -> None:
-    """Print the JSON Schema, for editors."""
-    from keeper.settings.market import MarketSettings
-    from keeper.settings.models import GlobalFile
+    """Print the JSON Schema, for editors: every setting, and every method with its options and how far it is proven."""
+    from keeper.app.configview import schema
 
-    _print((MarketSettings if market else GlobalFile).model_json_schema(by_alias=True))
+    _print(schema(market=market))
 
 
 @config_app.command("show")
@@ -253,9 +298,23 @@ def tx_plunge(
     from keeper.app import txcommands
 
     if not yes:
-        count = txcommands.pending(config)
+        count = txcommands.pending(config, wallet)
         typer.confirm(f"Cancel all {count} pending transactions?", abort=True, err=True)
     raise typer.Exit(txcommands.command(config, "tx_plunge", wallet=wallet))
+
+
+@journal_app.command("rebuild")
+def journal_rebuild(
+    config: Config = DEFAULT_CONFIG,
+    wait: Annotated[
+        str | None, typer.Option("--wait", help="So long for pending transactions that nothing is known of, e.g. 5m.")
+    ] = None,
+    plunge: Annotated[bool, typer.Option("--plunge", help="Cancel those with the next run.")] = False,
+) -> None:
+    """Move a journal aside that cannot be read, save what can, and take the wallets' nonces from the chain."""
+    from keeper.app.rebuild import rebuild
+
+    rebuild(_settings(config), wait_s=_seconds(wait, "--wait") or 0.0, plunge=plunge)
 
 
 def main() -> None:
@@ -315,11 +374,11 @@ def _print(answer: Any) -> None:
     sys.stdout.write(answer.rstrip("\n") + "\n" if isinstance(answer, str) else json.dumps(answer, indent=2) + "\n")
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(text: str | None, option: str) -> float | None:
     """`60s`, `5m` or `60` in seconds. Raises a usage error."""
     if text is None:
         return None
     number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h") else (text, "s")
     if not number.isdigit() or not int(number):
-        raise typer.BadParameter("write a time like 60s or 5m", param_hint="--for")
+        raise typer.BadParameter("write a time like 60s or 5m", param_hint=option)
     return float(int(number) * {"s": 1, "m": 60, "h": 3600}[unit])

@@ -63,7 +63,14 @@ class DataError(KeeperError):
 
 
 class FeedProtocolError(DataError):
-    """A venue's frame is not what its documentation says."""
+    """A venue's frame is not what its documentation says.
+
+    `unpacked` is the frame's text where it came packed and could be unpacked, so that its symbols can still be found.
+    """
+
+    def __init__(self, message: str, unpacked: str = "") -> None:
+        super().__init__(message)
+        self.unpacked = unpacked
 
 
 class AbiMismatch(DataError):
@@ -123,6 +130,12 @@ class SignerRefused(Fatal):
 
 class StateCorrupt(Fatal):
     """The journal or a snapshot cannot be trusted."""
+
+    exit_code = 65
+
+
+class StateTooNew(StateCorrupt):
+    """It is sound, and only a newer keeper can read it."""
 
 
 class InvariantBroken(Fatal):

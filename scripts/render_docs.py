@@ -1,10 +1,15 @@
-"""Writes what documents repeat from the code: config/README.md and the table in docs/metrics.md."""
+"""Writes what documents repeat from the code: config/README.md, the tables in docs/metrics.md and docs/funding-methods.md."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from keeper.adapters.metric_table import TABLE, Metric
+from keeper.domain.feed import PREMIUM_DERIVED, PREMIUM_REPORTED
+from keeper.domain.rates import FUNDING_METHODS
+from keeper.domain.rates.method import FundingMethod
+from keeper.domain.rates.reach import Form, form_of
 from keeper.settings.reference import reference
 
 ROOT = Path(__file__).parents[1]
@@ -23,10 +28,27 @@ def metrics_document(text: str) -> str:
     return f"{before}{MARK}| metric | kind | labels | meaning |\n|---|---|---|---|\n{rows}{MARK}{after}"
 
 
+def funding_row(method: type[FundingMethod[Any]]) -> str:
+    found = form_of(method())
+    premium = {PREMIUM_REPORTED: "reported", PREMIUM_DERIVED: "derived"}
+    reached = f"**yes**: kind {found.kind}, {premium[found.premium_kind]} premium" if isinstance(found, Form) else found
+    return f"| `{method.name}` | {method.formula} | {method.grade} | {reached} | {method.source} |\n"
+
+
+def funding_document(text: str) -> str:
+    """`text` with everything between its two marks replaced by the table of methods."""
+    before, _, after = text.split(MARK)
+    rows = "".join(funding_row(method) for method in FUNDING_METHODS.values())
+    head = "| method | formula | grade | reference protocol, with the method's own constants | source |\n|---|---|---|---|---|\n"
+    return f"{before}{MARK}{head}{rows}{MARK}{after}"
+
+
 def main() -> None:
     (ROOT / "config/README.md").write_text(reference())
     path = ROOT / "docs/metrics.md"
     path.write_text(metrics_document(path.read_text()))
+    path = ROOT / "docs/funding-methods.md"
+    path.write_text(funding_document(path.read_text()))
 
 
 if __name__ == "__main__":

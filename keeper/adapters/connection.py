@@ -1,4 +1,4 @@
-"""One websocket connection of one feed, from dialling to its end."""
+"""One connection of one feed, from dialling to its end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import aiohttp
 
+from keeper.adapters.admission import Entry, enter
 from keeper.adapters.budget import LIMITING, retry_after_s
 from keeper.adapters.intake import Intake, Order
 from keeper.adapters.polling import RestClient
@@ -16,15 +18,46 @@ from keeper.adapters.tuning import FeedTuning
 from keeper.adapters.watch import SilenceWatch
 from keeper.domain.ids import SourceId, source_id
 from keeper.domain.quote import Depth, Observation, Quote
-from keeper.errors import FeedDisconnected, FeedProtocolError
+from keeper.errors import FeedDisconnected, FeedProtocolError, RateLimited
 from keeper.ports.clock import Clock
-from keeper.ports.venue import Frame, StreamVenue, VenueEvent
+from keeper.ports.venue import Frame, Message, StreamVenue, VenueEvent
 
 _PART = "[A-Za-z0-9/-]"
 """What may stand beside a symbol that is only part of a longer one."""
 _TEXT, _BINARY = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
 _STEADY = (Quote, Depth)
 """Kinds whose silence means something. Nobody owes us trades."""
+
+
+class Incoming(Protocol):
+    """What came: `data` is str or bytes for TEXT and BINARY, and the exception for ERROR."""
+
+    @property
+    def type(self) -> aiohttp.WSMsgType: ...
+
+    @property
+    def data(self) -> Any: ...
+
+
+class Socket(Protocol):
+    """What a connection asks of its transport: a websocket, or what behaves like one."""
+
+    @property
+    def close_code(self) -> int | None: ...
+
+    async def receive(self) -> Incoming: ...
+
+    async def send_str(self, data: str) -> None: ...
+
+    async def ping(self) -> None: ...
+
+    async def pong(self, message: bytes) -> None: ...
+
+    async def close(self) -> object: ...
+
+
+Dial = Callable[[Entry], Awaitable[Socket]]
+"""Raises aiohttp.ClientError, TimeoutError, OSError or FeedDisconnected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +80,17 @@ class Connection:
     venue: StreamVenue[object]
     url: str
     symbols: Sequence[str]
-    session: aiohttp.ClientSession
+    dial: Dial
     clock: Clock
     intake: Intake
     rest: RestClient
     tuning: FeedTuning
     changed: Callable[[], None]
     max_age_s: float | None = None
+    turn: int = 0
+    """Attempts since the last success."""
+    pingable: bool = True
+    """The transport has pings of its own, which the peer answers."""
 
     current: bool = False
     delivering: bool = False
@@ -69,15 +106,18 @@ class Connection:
     _order: Order = field(default_factory=Order)
     _held: dict[tuple[SourceId, type], Observation] = field(default_factory=dict)
     _state: object = None
+    _entry: Entry = field(init=False)
     _framed_at: float = 0.0
     """Loop time of the last frame."""
     _alive_at: float = 0.0
     """Loop time of the last sign of life: a frame, a ping or a pong."""
     _leash: asyncio.Timeout | None = None
     _forced: Ending | None = None
+    _helpers: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         named = {source_id(self.venue.name, symbol): symbol for symbol in self.symbols}
+        self._entry = Entry(self.url)
         self.watch = SilenceWatch(self, self.rest, self.intake, self._order, named, self.tuning)
 
     @property
@@ -121,40 +161,39 @@ class Connection:
     async def _talk(self) -> Ending:
         try:
             async with asyncio.timeout(self.tuning.connect_timeout_s):
-                socket = await self.session.ws_connect(
-                    self.url,
-                    autoping=False,
-                    compress=0,
-                    max_msg_size=self.tuning.max_frame_bytes,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=self.tuning.close_timeout_s),
-                    decode_text=False,
-                )
-        except aiohttp.WSServerHandshakeError as error:
+                self._entry = await enter(self.venue, self.url, self.turn, self.rest)
+                socket = await self.dial(self._entry)
+        except aiohttp.ClientResponseError as error:
             return self._turned_away(error)
+        except RateLimited as error:
+            return Ending("rate_limited", str(error), error.retry_after_s)
+        except FeedProtocolError as error:
+            return Ending("not_admitted", str(error))
         except (aiohttp.ClientError, TimeoutError, OSError, FeedDisconnected) as error:
-            return Ending("connect_failed", repr(error))
+            return Ending("connect_failed", self._entry.veiled(repr(error)))
         try:
             return await self._converse(socket)
         finally:
             await socket.close()
 
-    def _turned_away(self, error: aiohttp.WSServerHandshakeError) -> Ending:
+    def _turned_away(self, error: aiohttp.ClientResponseError) -> Ending:
+        """Told by status and message alone: the error's own words repeat our request's headers."""
         reason = f"http_{error.status}"
         if error.status not in LIMITING:
             return Ending(reason, error.message)
         named = retry_after_s(error.headers or {}, self.clock.now())
         wait_s = self.rest.budget.status_wait_s(error.status) if named is None else named
-        self.rest.slow_down(wait_s, reason, "websocket handshake")
+        self.rest.slow_down(wait_s, reason, "connecting")
         return Ending(reason, error.message, wait_s)
 
-    async def _converse(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> Ending:
-        self.intake.tell("connected", self.sources, self.clock.now(), detail=self.url)
+    async def _converse(self, socket: Socket) -> Ending:
+        self.intake.tell("connected", self.sources, self.clock.now(), detail=self._entry.url)
         try:
             async with asyncio.timeout(None) as self._leash, asyncio.TaskGroup() as tasks:
                 self._framed_at = self._alive_at = asyncio.get_running_loop().time()
                 self._state, opening = self.venue.open(self.symbols)
-                helpers = [
-                    tasks.create_task(self._say(socket, opening)),
+                self._helpers = [
+                    tasks.create_task(self._greet(socket, opening)),
                     tasks.create_task(self._ping(socket)),
                     tasks.create_task(self._probe(socket)),
                     tasks.create_task(self._listen()),
@@ -162,9 +201,9 @@ class Connection:
                     tasks.create_task(self._age()),
                 ]
                 try:
-                    await self._read(socket)
+                    await self._read(socket, tasks)
                 finally:
-                    for helper in helpers:
+                    for helper in self._helpers:
                         helper.cancel()
         except TimeoutError:
             pass  # `end` pulled the leash
@@ -172,14 +211,18 @@ class Connection:
             self._leash = None
         return self._forced or Ending("closed", f"code {socket.close_code}")
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    async def _read(self, socket: Socket, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while self._forced is None:
             message = await socket.receive()
             kind, self._alive_at = message.type, loop.time()
             if kind is _TEXT or kind is _BINARY:
                 self._framed_at = self._alive_at
-                await self._hear(socket, message.data, self._framed_at)
+                replies = self._hear(message.data, self._framed_at)
+                if len(replies) == 1:
+                    await self._say(socket, replies)
+                elif replies:  # at the venue's pace, which the reader cannot wait for
+                    self._helpers.append(tasks.create_task(self._say(socket, replies)))
             elif kind is aiohttp.WSMsgType.PING:
                 await self._send(socket.pong(message.data))
             elif kind is not aiohttp.WSMsgType.PONG:
@@ -187,13 +230,14 @@ class Connection:
                     self._forced = Ending("broken", repr(message.data))
                 return
 
-    async def _hear(self, socket: aiohttp.ClientWebSocketResponse[bool], frame: Frame, heard_at: float) -> None:
+    def _hear(self, frame: Frame, heard_at: float) -> Sequence[Message]:
+        """Takes in one frame and returns what to answer."""
         received_at = self.clock.now()
         try:
             step = self.venue.step(self._state, frame, received_at)
         except FeedProtocolError as error:
-            self._misheard(frame, heard_at, str(error))
-            return
+            self._misheard(error.unpacked or frame, heard_at, str(error))
+            return ()
         self._state = step.state
         if step.observations:
             self._take(step.observations, heard_at)
@@ -202,8 +246,7 @@ class Connection:
                 self.intake.confirm(quote, self._order)
         for event in step.events:
             self._obey(event)
-        if step.replies:
-            await self._say(socket, step.replies)
+        return step.replies
 
     def _take(self, observations: Sequence[Observation], heard_at: float) -> None:
         watch, intake = self.watch, self.intake
@@ -251,7 +294,7 @@ class Connection:
                     self.intake.tell("connected", self.sources, now, reason="maintenance_over")
             case "rate_limited":
                 wait_s = event.retry_in_s or self.rest.budget.status_wait_s(429)
-                self.rest.slow_down(wait_s, "websocket", event.reason)
+                self.rest.slow_down(wait_s, "stream", event.reason)
                 self.end("rate_limited", event.reason, wait_s)
             case "heartbeat":
                 pass
@@ -268,13 +311,18 @@ class Connection:
         self.intake.tell("symbol_refused", fresh, self.clock.now(), detail=reason)
         self.changed()
 
-    async def _say(self, socket: aiohttp.ClientWebSocketResponse[bool], frames: Iterable[str]) -> None:
+    async def _greet(self, socket: Socket, opening: Iterable[Message]) -> None:
+        await asyncio.sleep(self.tuning.settle_of(self.venue))
+        await self._say(socket, opening)
+
+    async def _say(self, socket: Socket, messages: Iterable[Message]) -> None:
         """Within the venue's message rate."""
         pause_s = 1.0 / self.venue.limits.frames_per_s
-        for number, frame in enumerate(frames):
+        for number, message in enumerate(messages):
             if number:
                 await asyncio.sleep(pause_s)
-            if not await self._send(socket.send_str(frame)):
+            text = message if isinstance(message, str) else message(self.clock.now())
+            if not await self._send(socket.send_str(text)):
                 return
 
     async def _send(self, sending: Awaitable[None]) -> bool:
@@ -287,20 +335,21 @@ class Connection:
             return False
         return True
 
-    async def _ping(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    async def _ping(self, socket: Socket) -> None:
         """Its own task: a reader that waits for a frame must not hold up a ping."""
-        every_s = self.tuning.ping_of(self.venue)
+        stated_s = self._entry.ping_every_s if self.tuning.ping_s is None else None
+        every_s = stated_s or self.tuning.ping_of(self.venue)
         while every_s is not None and (frame := self.venue.ping()) is not None:
             await asyncio.sleep(every_s)
             await self._say(socket, (frame,))
 
-    async def _probe(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    async def _probe(self, socket: Socket) -> None:
         """Pings a line on which nothing came for a while, and ends it if nothing comes then either.
 
         aiohttp would do so too, but it moves a timer with each frame. Here a frame leaves its time and nothing else.
         """
         loop, patience_s = asyncio.get_running_loop(), self.tuning.protocol_ping_s
-        while True:
+        while self.pingable:
             await _reached(lambda: self._alive_at + patience_s)
             asked_at = loop.time()
             await self._send(socket.ping())

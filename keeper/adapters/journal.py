@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from keeper.adapters import journal_files as files
 from keeper.adapters.journal_database import Database
 from keeper.adapters.journal_decisions import SqliteDecisions, SqliteSnapshots
 from keeper.adapters.journal_ledger import SqliteLedger
@@ -39,8 +40,9 @@ class Journal:
 
     name = "journal"
 
-    def __init__(self, database: Database, clock: Clock, limits: JournalLimits) -> None:
+    def __init__(self, database: Database, lock: StateLock, clock: Clock, limits: JournalLimits) -> None:
         self._database = database
+        self._lock = lock
         self._clock = clock
         self._limits = limits
         self.ledger = SqliteLedger(database, clock)
@@ -51,19 +53,26 @@ class Journal:
     def open(cls, directory: Path, clock: Clock, limits: JournalLimits | None = None) -> Journal:
         """Makes what is missing and brings older files up to date.
 
-        Raises AlreadyRunning when another process has the directory, StateCorrupt when the file cannot be trusted.
+        Raises AlreadyRunning when another process has the directory, StateCorrupt when the file cannot be trusted or is
+        gone.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = StateLock(directory / "journal.lock")
+        lock = StateLock(directory / files.LOCK)
         lock.acquire()
         try:
-            return cls(Database(directory / "journal.sqlite", lock, clock), clock, limits or JournalLimits())
+            files.require_present(directory)
+            if not (directory / files.JOURNAL).exists():
+                files.make(directory, clock.now())
+            database = Database(directory / files.JOURNAL, clock)
+            files.mark(directory)
+            return cls(database, lock, clock, limits or JournalLimits())
         except BaseException:
             lock.release()
             raise
 
     def close(self) -> None:
         self._database.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from keeper.adapters.journal_schema import MIGRATIONS
-from keeper.adapters.lock import StateLock
-from keeper.errors import InvariantBroken, StateCorrupt, TransientError
+from keeper.adapters.journal_files import ADVICE, schema_fault
+from keeper.adapters.journal_schema import MIGRATIONS, applied, made
+from keeper.errors import InvariantBroken, StateCorrupt, StateTooNew, TransientError
 from keeper.ports.clock import Clock
 
 _CANNOT_WRITE = ("full", "readonly", "read-only", "disk i/o", "locked")
@@ -27,12 +26,9 @@ class Database:
     What is attached becomes durable with the next write, whatever that is, or not at all: one wait for the disk less.
     """
 
-    def __init__(self, path: Path, lock: StateLock, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
-        self._lock = lock
         self._attached: list[Statements] = []
-        # Made with its mode before SQLite opens it; the -wal and -shm files inherit it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
         with self._translated():
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
@@ -47,7 +43,6 @@ class Database:
         with suppress(TransientError):
             self.flush()
         self._connection.close()
-        self._lock.release()
 
     def attach(self, statements: Statements) -> None:
         """For what must not be missing once the next write is durable, and needs not be durable before.
@@ -98,19 +93,16 @@ class Database:
 
     def _migrate(self, clock: Clock) -> None:
         with self.write() as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS migration(number INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT"
-            )
-            done: int = connection.execute("SELECT COALESCE(MAX(number), 0) FROM migration").fetchone()[0]
+            done = applied(connection)
             if done > len(MIGRATIONS):
-                raise StateCorrupt(
+                raise StateTooNew(
                     f"{self._path} was written by a newer keeper (schema {done}, this one knows {len(MIGRATIONS)}): "
                     "run that version, or restore the backup from before the upgrade"
                 )
-            for number, statements in enumerate(MIGRATIONS[done:], start=done + 1):
-                for statement in statements:
-                    connection.execute(statement)
-                connection.execute("INSERT INTO migration VALUES (?, ?)", (number, clock.now()))
+            made(connection, clock.now())
+            fault = schema_fault(connection)
+            if fault:
+                raise self._corrupt(fault)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -125,7 +117,4 @@ class Database:
             raise self._corrupt(words) from error
 
     def _corrupt(self, reason: str) -> StateCorrupt:
-        return StateCorrupt(
-            f"{self._path} cannot be trusted: {reason}. Restore a backup, or move the file away: the keeper then takes "
-            "the wallet's nonce from the chain and knows nothing of transactions still pending"
-        )
+        return StateCorrupt(f"{self._path} cannot be trusted: {reason}. {ADVICE}")

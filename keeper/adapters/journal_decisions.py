@@ -9,7 +9,7 @@ from keeper.domain.time import Timestamp
 from keeper.ports.clock import Clock
 from keeper.ports.journal import DecisionRecord
 
-_DECISION = "INSERT INTO decision VALUES (?, ?, ?, ?, ?) ON CONFLICT(leaf) DO NOTHING"
+_DECISION = "INSERT INTO decision(leaf, kind, market, json, created_at, root) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(leaf) DO NOTHING"
 _SNAPSHOT = """INSERT INTO snapshot VALUES (?, ?, ?)
     ON CONFLICT(name) DO UPDATE SET document = excluded.document, saved_at = excluded.saved_at"""
 
@@ -21,10 +21,10 @@ class SqliteDecisions:
         self._database = database
         self._clock = clock
 
-    def attach(self, records: Sequence[DecisionRecord]) -> None:
+    def attach(self, records: Sequence[DecisionRecord], root: str) -> None:
         """Durable with the next write to the journal; the same decision again changes nothing."""
         now = self._clock.now()
-        rows = [(*record, now) for record in records]
+        rows = [(*record, now, root) for record in records]
         self._database.attach(lambda connection: connection.executemany(_DECISION, rows))
 
     def find(self, leaf: str) -> str | None:
@@ -32,6 +32,10 @@ class SqliteDecisions:
         with self._database.read() as connection:
             row = connection.execute("SELECT json FROM decision WHERE leaf = ?", (leaf,)).fetchone()
         return None if row is None else str(row[0])
+
+    def forget(self, leaves: Sequence[str]) -> None:
+        with self._database.write() as connection:
+            connection.executemany("DELETE FROM decision WHERE leaf = ?", [(leaf,) for leaf in leaves])
 
     def reap(self, before: Timestamp, keep_rows: int) -> int:
         """Forgets decisions made before, and the oldest beyond `keep_rows`."""

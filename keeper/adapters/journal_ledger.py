@@ -84,6 +84,11 @@ class SqliteLedger:
             ).fetchone()
         return None if row is None else int(row[0])
 
+    def adopt(self, chain_id: int, wallet: Address, next_nonce: int) -> None:
+        """The wallet's nonces go on at `next_nonce` at least, whatever is written of it."""
+        with self._database.write() as connection:
+            connection.execute(_WALLET, (chain_id, wallet, next_nonce))
+
     def reap(self, before: Timestamp) -> int:
         gone = f"SELECT id FROM tx WHERE state IN ({_SETTLED}) AND changed_at < ?"  # noqa: S608 - our own constants
         with self._database.write() as connection:

@@ -21,6 +21,9 @@ _OPEN = ", ".join(f"'{state}'" for state in sorted(SETTLED))
 _BY_NAME = """id IN (SELECT tx_id FROM attempt WHERE substr(hash, 1, ?) = ? OR substr(intent_id, 1, ?) = ?)
     ORDER BY id DESC LIMIT 8"""
 
+_BY_KEY = """id IN (SELECT tx_id FROM attempt JOIN intent ON intent.id = attempt.intent_id WHERE intent.key = ?)
+    ORDER BY id DESC LIMIT 8"""
+
 
 @dataclass(frozen=True, slots=True)
 class JournalReader:
@@ -47,6 +50,11 @@ class JournalReader:
         """Those with an attempt or an intent whose hash or id begins so, the newest first."""
         with self._connection() as connection:
             return records(connection, _BY_NAME, (len(beginning), beginning, len(beginning), beginning))
+
+    def by_key(self, key: str) -> tuple[TxRecord, ...]:
+        """Those with an attempt at what has this key, such as a round; the newest first."""
+        with self._connection() as connection:
+            return records(connection, _BY_KEY, (key,))
 
     def outcome(self, intent_id: str) -> Mapping[str, Any] | None:
         """What was last told of an intent: state, reason, failures."""

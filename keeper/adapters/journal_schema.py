@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+
+from keeper.domain.time import Timestamp
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE intent(
@@ -37,4 +41,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX decision_by_age ON decision(created_at)",
         "CREATE TABLE snapshot(name TEXT PRIMARY KEY, document TEXT NOT NULL, saved_at INTEGER NOT NULL) STRICT",
     ),
+    ("ALTER TABLE decision ADD COLUMN root TEXT",),
 )
+
+_MIGRATION = "CREATE TABLE IF NOT EXISTS migration(number INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT"
+
+
+def applied(connection: sqlite3.Connection) -> int:
+    """How many of the steps the file has seen; more than there are, when a newer keeper wrote it."""
+    connection.execute(_MIGRATION)
+    done: int = connection.execute("SELECT COALESCE(MAX(number), 0) FROM migration").fetchone()[0]
+    return done
+
+
+def made(connection: sqlite3.Connection, now: Timestamp) -> None:
+    """Takes the steps that the file has not seen. The caller commits."""
+    done = applied(connection)
+    for number, statements in enumerate(MIGRATIONS[done:], start=done + 1):
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("INSERT INTO migration VALUES (?, ?)", (number, now))

@@ -36,6 +36,12 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "service_last_beat_timestamp_seconds", "service", "When a loop last went round."),
     _metric("gauge", "loop_lag_seconds", "", "How late the event loop last was."),
     _metric("gauge", "mailbox_depth", "mailbox", "Acts waiting in a bounded queue."),
+    _metric(
+        "gauge",
+        "evidence_bytes",
+        "",
+        "Size of the compressed records behind published prices, without what the journal holds.",
+    ),
     _metric("gauge", "tape_bytes", "", "Size of the tape on disk."),
     _metric("gauge", "tape_lines_lost", "", "Lines that the disk did not take since the start."),
     _metric("counter", "series_refused_total", "", "Metric series not opened because a metric had too many."),
@@ -49,6 +55,12 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "index_sources", "market", "Quotes that the index used."),
     _metric("counter", "index_withheld_total", "market reason", "Times that an index began to be withheld."),
     _metric("gauge", "mark_price", "market", "Our perp price, in quote currency."),
+    _metric(
+        "gauge",
+        "funding_estimate_ratio",
+        "market",
+        "Rate that the chosen funding method would charge at the next boundary.",
+    ),
     _metric("gauge", "oracle_price", "market", "Mark that the chain holds."),
     _metric("gauge", "oracle_deviation_ratio", "market", "Distance of our mark from the chain's, as a fraction."),
     _metric("gauge", "oracle_age_seconds", "market", "Age of the chain's price."),
@@ -77,12 +89,20 @@ TABLE: tuple[Metric, ...] = (
     _metric("histogram", "tx_mined_seconds", "purpose", "From the first broadcast to the block."),
     _metric("counter", "tx_fee_wei_total", "purpose", "Fees paid."),
     _metric("counter", "tx_fee_limit_total", "purpose", "Times that chain.max_fee_gwei was not enough."),
+    _metric(
+        "counter",
+        "tx_funds_limit_total",
+        "purpose",
+        "Times that a replacement did not fit the wallet's balance beside what is under way.",
+    ),
     _metric("gauge", "tx_nonce", "signer kind", "Next nonce by our journal and by the chain."),
     _metric("counter", "tx_nonce_used_elsewhere_total", "signer", "Nonces used by a transaction that is not ours."),
     _metric(
         "gauge", "tx_forbidden", "reason", "1 while transactions are not sent: dry run, kill switch, paused contracts."
     ),
-    _metric("gauge", "wallet_paused", "signer", "1 while a wallet sends nothing."),
+    _metric("gauge", "wallet_paused", "signer", "1 while a wallet sends nothing, or not all that waits: funds."),
+    _metric("gauge", "wallet_reserved_wei", "signer", "What everything under way may cost at most."),
+    _metric("gauge", "wallet_runway_seconds", "signer", "For how long the balance lasts at the pace of the last day."),
     _metric("gauge", "signer_balance_wei", "signer", "What the sending key can pay with."),
     _metric(
         "gauge", "market_open", "market", "1 in a session of the market's calendar, 0 while it opens or is closed."
@@ -96,6 +116,9 @@ TABLE: tuple[Metric, ...] = (
     _metric(
         "gauge", "rpc_head_lag_blocks", "endpoint", "How far an endpoint stands behind the others; ahead is negative."
     ),
+    _metric("gauge", "rpc_stream_connected", "endpoint", "1 while a node announces its heads to us."),
+    _metric("counter", "rpc_stream_ended_total", "endpoint reason", "Subscriptions that ended, by why."),
+    _metric("counter", "rpc_stream_heads_total", "endpoint", "Heads that a node announced."),
     _metric("histogram", "rpc_seconds", "endpoint", "Time that an endpoint took to answer."),
 )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
 
@@ -14,7 +15,9 @@ from keeper.domain.ids import SourceId, source_id
 from keeper.domain.quote import Quote
 from keeper.errors import FeedDisconnected, FeedProtocolError, RateLimited
 from keeper.ports.clock import Clock
-from keeper.ports.venue import StreamVenue, VenueEvent
+from keeper.ports.venue import Admission, AdmittingVenue, RestRequest, StreamVenue, VenueEvent
+
+A = TypeVar("A")
 
 
 @dataclass(slots=True)
@@ -37,6 +40,15 @@ class RestClient:
         request = self.venue.rest(symbol)
         if request is None:
             return None
+        status, body = await self._exchange(request, symbol)
+        return self._parsed(status, lambda: self.venue.parse_rest(symbol, status, body, self.clock.now()))
+
+    async def admission(self, venue: AdmittingVenue) -> Admission:
+        """Asks to be let in. Raises as `fetch` does."""
+        status, body = await self._exchange(venue.admission(), "admission")
+        return self._parsed(status, lambda: venue.parse_admission(status, body))
+
+    async def _exchange(self, request: RestRequest, subject: str) -> tuple[int, bytes]:
         loop = asyncio.get_running_loop()
         if left := self.budget.blocked_s(loop.time()):
             raise RateLimited("the venue asked us to wait", left)
@@ -44,25 +56,36 @@ class RestClient:
         try:
             async with (
                 asyncio.timeout(self.timeout_s),
-                self.session.get(
-                    request.url, params=request.params, headers=request.headers, allow_redirects=False
-                ) as response,
+                self._asked(request) as response,
             ):
                 if response.status in LIMITING:
                     raise self._limited(response)
-                body = await self._body(response)
+                return response.status, await self._body(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise FeedDisconnected(f"REST of {symbol}: {error!r}") from error
+            raise FeedDisconnected(f"REST of {subject}: {_told(error)}") from None
+
+    def _parsed(self, status: int, parse: Callable[[], A]) -> A:
         try:
-            return self.venue.parse_rest(symbol, response.status, body, self.clock.now())
+            return parse()
         except RateLimited as error:
             wait_s = error.retry_after_s or self.budget.status_wait_s(429)
             self.slow_down(wait_s, "rest_body", str(error))
             raise
         except FeedProtocolError as error:
-            if response.status >= 500:
-                raise FeedDisconnected(f"HTTP {response.status}: {error}") from error
+            if status >= 500:
+                raise FeedDisconnected(f"HTTP {status}: {error}") from error
             raise
+
+    def _asked(self, request: RestRequest) -> aiohttp.client._RequestContextManager:
+        method: str
+        headers: Mapping[str, str]
+        if request.body is None:
+            method, headers = request.method, request.headers
+        else:
+            method, headers = "POST", {"Content-Type": "application/json", **request.headers}
+        return self.session.request(
+            method, request.url, params=request.params, headers=headers, data=request.body, allow_redirects=False
+        )
 
     def slow_down(self, wait_s: float, reason: str, detail: str) -> None:
         """Nothing is asked of the venue for `wait_s`."""
@@ -82,6 +105,11 @@ class RestClient:
             if len(body) > self.max_bytes:
                 raise FeedProtocolError(f"REST answer larger than {self.max_bytes} bytes")
         return body
+
+
+def _told(error: Exception) -> str:
+    """Without what aiohttp repeats of our request: its headers may carry a key."""
+    return f"HTTP {error.status}: {error.message}" if isinstance(error, aiohttp.ClientResponseError) else repr(error)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ redirect, no proxy from the environment, no CCIP-read (EIP-3668), no eth_chainId
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,7 +22,7 @@ from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Q
 from keeper.domain.endpoints import median_fees
 from keeper.domain.ids import Address, Hash
 from keeper.domain.time import to_seconds
-from keeper.errors import ChainInconsistent, Reverted
+from keeper.errors import ChainInconsistent, Reverted, RpcUnavailable
 from keeper.ports.clock import Clock
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
@@ -36,6 +36,8 @@ _Asking = tuple[str, Sequence[Any], Callable[[object], FeeMarket]]
 _FEE_HISTORY: _Asking = ("eth_feeHistory", (hex(_FEE_BLOCKS), "latest", [_FEE_PERCENTILE]), codec.fee_market)
 _GAS_PRICE: _Asking = ("eth_gasPrice", (), codec.gas_price)
 _RECEIPT_PATIENCE_S = 1.0
+_COUNT = "eth_getTransactionCount"
+_COUNT_PATIENCE_S = 5.0
 
 
 class RpcChain:
@@ -168,6 +170,20 @@ class RpcChain:
     async def nonce(self, account: Address, at: At) -> int:
         where = codec.block_param(at, self._pin_by_hash)
         return await self._read("eth_getTransactionCount", (account, where), codec.quantity)
+
+    async def nonces(self, account: Address) -> Mapping[str, tuple[int, int]]:
+        """The latest and the pending nonce as each endpoint tells them that is believed, by its name.
+
+        Raises RpcUnavailable when none does.
+        """
+        latest, pending = [
+            await self._pool.each([(_COUNT, (account, at))], codec.quantity, _COUNT_PATIENCE_S, suspended=False)
+            for at in ("latest", "pending")
+        ]
+        found = {each.label: (latest[each], pending[each]) for each in latest.keys() & pending.keys()}
+        if not found:
+            raise RpcUnavailable("no endpoint tells the wallet's nonces")
+        return found
 
     async def receipt(self, tx: Hash) -> Receipt | None:
         """Of several endpoints what most of them tell who have it: one that lags, or has lost its index, is no evidence."""

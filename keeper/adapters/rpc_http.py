@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
@@ -45,6 +45,7 @@ class RpcEndpoint:
     Raises ConfigError when the address is not http(s)://host….
     """
 
+    SCHEMES: ClassVar[tuple[str, str]] = ("http", "https")
     url: str = field(repr=False)
     name: str = ""
     per_s: float | None = None
@@ -52,10 +53,9 @@ class RpcEndpoint:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"rpc endpoint {self.name or '(unnamed)'}: the address must be http://host or https://host"
-            )
+        if parts.scheme not in self.SCHEMES or not parts.hostname:
+            wanted = " or ".join(f"{scheme}://host" for scheme in self.SCHEMES)
+            raise ConfigError(f"rpc endpoint {self.name or '(unnamed)'}: the address must be {wanted}")
         try:
             port = parts.port
         except ValueError:
@@ -69,6 +69,11 @@ class RpcEndpoint:
         values = (value for _, value in parse_qsl(parts.query))
         words = (parts.username, parts.password, *parts.path.split("/"), *values)
         return tuple(word for word in words if word and len(word) >= _SHORTEST_SECRET)
+
+    def scrub(self, text: str) -> str:
+        for secret in self.secrets():
+            text = text.replace(secret, "***")
+        return text
 
 
 class HttpEndpoint:
@@ -103,7 +108,7 @@ class HttpEndpoint:
             raise RpcTimeout(f"{self.label} {requests[0][0]}: no answer within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # aiohttp's own words can contain the address, keys and all: only the kind of error is passed on.
-            raise RpcUnavailable(f"{self.label} {requests[0][0]}: {_kind(error)}") from None
+            raise RpcUnavailable(f"{self.label} {requests[0][0]}: {kind_of(error)}") from None
         return self._decode(requests, ids, content, answer.status)
 
     def scrub(self, text: str) -> str:
@@ -196,7 +201,8 @@ def _retry_after_s(answer: aiohttp.ClientResponse) -> float | None:
         return None
 
 
-def _kind(error: Exception) -> str:
+def kind_of(error: Exception) -> str:
+    """What may be told of it. Its words can contain an address."""
     if isinstance(error, OSError) and error.strerror:
         return f"{type(error).__name__}: {error.strerror}"
     return type(error).__name__

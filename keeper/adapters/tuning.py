@@ -15,6 +15,7 @@ class FeedTuning:
     quiet_s: float | None = None
     silence_s: float | None = None
     ping_s: float | None = None
+    settle_s: float | None = None
     rotate_after_s: float | None = None
     rest_every_s: float | None = None
     symbols_per_connection: int | None = None
@@ -51,6 +52,9 @@ class FeedTuning:
         if venue.limits.ping_every_s is None:
             return None
         return venue.limits.ping_every_s if self.ping_s is None else self.ping_s
+
+    def settle_of(self, venue: StreamVenue[object]) -> float:
+        return venue.limits.settle_s if self.settle_s is None else self.settle_s
 
     def rotate_of(self, venue: StreamVenue[object]) -> float | None:
         return venue.limits.rotate_after_s if self.rotate_after_s is None else self.rotate_after_s

@@ -6,14 +6,16 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 
+from keeper.adapters.admission import Entry
 from keeper.adapters.backoff import full_jitter_s
 from keeper.adapters.budget import Budget
-from keeper.adapters.connection import Connection, Ending
+from keeper.adapters.connection import Connection, Ending, Socket
 from keeper.adapters.intake import Intake
 from keeper.adapters.polling import Fallback, RestClient
 from keeper.adapters.tuning import FeedTuning
@@ -62,6 +64,8 @@ class WebsocketFeed:
     sessions: SessionFactory = open_session
     tuning: FeedTuning = field(default_factory=FeedTuning)
 
+    pingable: ClassVar[bool] = True
+
     @property
     def name(self) -> str:
         return self.venue.name
@@ -83,6 +87,18 @@ class WebsocketFeed:
             for start in range(0, len(symbols), size):
                 line = Line(self, symbols[start : start + size], rest)
                 tasks.create_task(line.run(), name=f"{self.name}:{start // size}")
+
+    async def dial(self, session: aiohttp.ClientSession, symbols: Sequence[str], entry: Entry) -> Socket:  # noqa: ARG002  what an event stream is asked for
+        """One connection's transport. Raises as `Dial` says."""
+        return await session.ws_connect(
+            entry.url,
+            params=entry.params or None,
+            autoping=False,
+            compress=0,
+            max_msg_size=self.tuning.max_frame_bytes,
+            timeout=aiohttp.ClientWSTimeout(ws_close=self.tuning.close_timeout_s),
+            decode_text=False,
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -193,13 +209,15 @@ class Line:
             feed.venue,
             url,
             self.symbols,
-            self.rest.session,
+            partial(feed.dial, self.rest.session, self.symbols),
             feed.clock,
             self.rest.intake,
             self.rest,
             feed.tuning,
             self.news.set,
             self._max_age_s(),
+            self.failures,
+            feed.pingable,
         )
         if self.current is None:
             self.current = connection

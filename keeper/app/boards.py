@@ -34,9 +34,9 @@ class DeploymentBoards:
 
 @dataclass(frozen=True, slots=True)
 class Boards:
-    """Writers: quotes, books, trades, feeds: QuoteService · indices, prices: PricingService · heads, blocks: HeadService ·
+    """Writers: quotes, books, trades, feeds: QuoteService · indices, prices: PricingService · heads, blocks: HeadService · announced: HeadStream ·
     states: ChainStateService · holdings: AccountIndexService · slot, underway, pushes: PublishingService · funding: FundingService ·
-    liquidations: LiquidationService · outcomes: the outbox · paused: the admin socket · sequencer: SequencerService.
+    liquidations: LiquidationService · outcomes: the outboxes · paused: the admin socket · sequencer: SequencerService.
     """
 
     quotes: Board[SourceId, Quote] = field(default_factory=Board)
@@ -47,6 +47,7 @@ class Boards:
     prices: Board[MarketId, PricedMarket] = field(default_factory=Board)
     heads: Board[str, Head] = field(default_factory=Board)
     blocks: Board[str, BlockRef] = field(default_factory=Board)
+    announced: Board[str, int] = field(default_factory=Board)
     states: Board[DeploymentId, ChainState] = field(default_factory=Board)
     holdings: Board[DeploymentId, Holdings] = field(default_factory=Board)
     slot: Board[DeploymentId, Intent] = field(default_factory=Board)

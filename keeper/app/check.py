@@ -34,7 +34,7 @@ async def _online(settings: Settings, addresses: Mapping[str, str], environ: Map
     async with aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
         chain, venues, references = await asyncio.gather(
             check_chain(settings, addresses, environ),
-            check_venues(settings, session),
+            check_venues(settings, session, environ),
             check_references(settings, session),
         )
     return [*chain, *venues, *references]

@@ -11,48 +11,48 @@ from keeper.adapters.clock import SystemClock
 from keeper.adapters.prometheus import PrometheusMeter
 from keeper.adapters.protocols import PROTOCOLS
 from keeper.adapters.rpc import RpcChain
+from keeper.adapters.rpc_dialogue import Ended
 from keeper.adapters.rpc_http import RpcEndpoint
+from keeper.adapters.rpc_stream import StreamEndpoint, greet
 from keeper.app.check_onchain import check_onchain
-from keeper.app.endpoints import rpc_endpoints
+from keeper.app.endpoints import rpc_endpoints, stream_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
+from keeper.app.quiet import Quiet
 from keeper.domain.chain import BlockRef
-from keeper.domain.exchange import ChainState
+from keeper.domain.exchange import ChainState, FeedState, MarketParameters
 from keeper.domain.feed import PREMIUM_DERIVED, PREMIUM_REPORTED
 from keeper.domain.ids import Address, DeploymentId
 from keeper.domain.numbers import E18, decimal_of
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.reach import contradictions
 from keeper.domain.time import to_seconds
 from keeper.errors import KeeperError, Reverted
 from keeper.ports.protocol import PerpProtocol
 from keeper.settings.market import AssertSettings, MarketSettings
-from keeper.settings.models import Settings
+from keeper.settings.models import Settings, sender_place
 from keeper.settings.options import build
+from keeper.settings.specs import rate_plan
 
 _OLD_HEAD_S = 60
-
-
-class _Quiet:
-    """An EventLog for a table that says it all."""
-
-    def debug(self, event: str, **keys: Any) -> None:
-        """Says nothing."""
-
-    info = warning = error = exception = critical = debug
+_DELEGATED = bytes.fromhex("ef0100")
+"""How the code of an account begins that has delegated itself: https://eips.ethereum.org/EIPS/eip-7702"""
 
 
 async def check_chain(settings: Settings, addresses: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
     """`addresses` of the signers by their place in keeper.yaml."""
     try:
-        endpoints = rpc_endpoints(settings, environ)
+        endpoints, streams = rpc_endpoints(settings, environ), stream_endpoints(settings, environ)
     except KeeperError:
         return []  # check_files has said so
     findings = [await _endpoint(settings, endpoint) for endpoint in endpoints]
     if all(finding.status == "fail" for finding in findings):
         return findings
+    findings += [await _stream(settings, endpoint) for endpoint in streams]
     async with _chain(settings, *endpoints) as chain:
         try:
             head = await chain.head()
-            findings += await _sender(chain, addresses, head)
+            findings += await _senders(settings, chain, addresses, head)
             for name in settings.deployments:
                 findings += await _Deployment(settings, name, chain, head).findings(addresses)
             findings += await check_onchain(settings, chain, head)
@@ -62,7 +62,7 @@ async def check_chain(settings: Settings, addresses: Mapping[str, str], environ:
 
 
 def _chain(settings: Settings, *endpoints: RpcEndpoint) -> RpcChain:
-    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=_Quiet())
+    return RpcChain(endpoints, settings.chain.id, meter=PrometheusMeter(), log=Quiet())
 
 
 async def _endpoint(settings: Settings, endpoint: RpcEndpoint) -> Finding:
@@ -77,14 +77,35 @@ async def _endpoint(settings: Settings, endpoint: RpcEndpoint) -> Finding:
     return warn(subject, "chain id", detail) if age_s > _OLD_HEAD_S else ok(subject, "chain id", detail)
 
 
-async def _sender(chain: RpcChain, addresses: Mapping[str, str], head: BlockRef) -> list[Finding]:
-    sender = addresses.get("signers.sender")
-    if sender is None:
-        return []
-    balance = await chain.balance(Address(sender), head)
+async def _senders(settings: Settings, chain: RpcChain, addresses: Mapping[str, str], head: BlockRef) -> list[Finding]:
+    places = [sender_place(name) for name in settings.signers.senders]
+    found = [await _sender(chain, place, Address(addresses[place]), head) for place in places if place in addresses]
+    return [finding for findings in found for finding in findings]
+
+
+async def _stream(settings: Settings, endpoint: StreamEndpoint) -> Finding:
+    """Heads are polled without it, so only another chain is a fault."""
+    subject = f"stream {endpoint.name}"
+    try:
+        await greet(endpoint, settings.chain.id)
+    except Ended as ended:
+        if ended.reason == "wrong_chain":
+            return misconfigured(subject, "heads", f"it serves chain {ended.detail}, not {settings.chain.id}")
+        return warn(subject, "heads", " ".join(filter(None, (ended.reason, ended.detail))))
+    return ok(subject, "heads", "subscribed")
+
+
+async def _sender(chain: RpcChain, place: str, wallet: Address, head: BlockRef) -> list[Finding]:
+    """What pays for gas, and nothing that would act or pay in the wallet's name."""
+    balance, code = await chain.balance(wallet, head), await chain.code(wallet, head)
+    paid = ok(place, "balance", f"{decimal_of(balance).normalize():f} coins")
     if not balance:
-        return [fail("signers.sender", "balance", f"{sender} has nothing to pay gas with")]
-    return [ok("signers.sender", "balance", f"{decimal_of(balance).normalize():f} coins")]
+        paid = fail(place, "balance", f"{wallet} has nothing to pay gas with")
+    if code.startswith(_DELEGATED):
+        to = code.removeprefix(_DELEGATED).hex()
+        why = f"{wallet} is delegated to 0x{to} (EIP-7702): pools take one transaction of it at a time"
+        return [paid, fail(place, "delegation", f"{why}; give the keeper a key of its own")]
+    return [paid, fail(place, "delegation", f"{wallet} is a contract") if code else ok(place, "delegation", "none")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +198,21 @@ def market_findings(market: MarketSettings, state: ChainState) -> Iterator[Findi
     if market.funding and feed.premium_kind != wanted:
         kind = "the batch's premium" if feed.premium_kind == PREMIUM_REPORTED else "mark against index"
         yield misconfigured(market.market, "funding.premium", f"{market.funding.premium}, but the chain takes {kind}")
+    if (plan := rate_plan(market)) is not None:
+        yield from _funding_method(market.market, plan, feed, rules, state.at.timestamp_s)
     if market.asserts:
         yield from _asserted(market.market, market.asserts, {**_plain(feed), **_plain(rules)})
+
+
+def _funding_method(
+    subject: str, plan: RatePlan, feed: FeedState, rules: MarketParameters, now_s: int
+) -> Iterator[Finding]:
+    """What is charged is the chain's; a method that says otherwise only shows another number."""
+    found = list(contradictions(plan.versions.at(plan.next_boundary(now_s)), rules, feed))
+    if not found:
+        yield ok(subject, "funding.method", f"the chain charges by {plan.name}")
+    for said in found:
+        yield warn(subject, "funding.method", f"{said}; the chain's is charged, the method's only shown")
 
 
 def _plain(noun: Any) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 
 from keeper.adapters.signers import open_signer
 from keeper.adapters.signers.key_signer import KeySigner
-from keeper.app.endpoints import rpc_endpoints
+from keeper.app.endpoints import rpc_endpoints, stream_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
+from keeper.app.keyless import KEYLESS, keyless
+from keeper.app.venues import venue_of
 from keeper.errors import KeeperError
-from keeper.settings.models import Settings, SignerSettings
+from keeper.settings.models import Settings, SignerSettings, sender_place
 
 
 def check_files(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -20,10 +22,16 @@ def check_files(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
     yield ok("configuration", "files", f"{counts}; hash {settings.hash[:16]}")
     yield _state_dir(settings)
     try:
-        endpoints = rpc_endpoints(settings, environ)
+        endpoints = (*rpc_endpoints(settings, environ), *stream_endpoints(settings, environ))
         yield ok("chain", "endpoints", ", ".join(endpoint.name for endpoint in endpoints))
     except KeeperError as error:
         yield failed_by("chain", "endpoints", error)
+    for name in (name for name, venue in settings.venues.items() if venue.key_file is not None):
+        try:
+            venue_of(settings, name, environ)
+            yield ok(f"venues.{name}", "key", str(settings.venues[name].key_file))
+        except KeeperError as error:
+            yield failed_by(f"venues.{name}", "key", error)
 
 
 def _state_dir(settings: Settings) -> Finding:
@@ -46,14 +54,28 @@ def open_signers(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[s
             findings.append(ok(place, "key", found[place].address))
         except KeeperError as error:
             findings.append(failed_by(place, "key", error))
-    return found, [*findings, *_together(settings, found)]
+    return found, [*findings, *_together(settings, found), *_keyless(settings, found)]
 
 
 def _places(settings: Settings) -> Iterator[tuple[str, SignerSettings]]:
     for number, signer in enumerate(settings.signers.reports):
         yield f"signers.reports[{number}]", signer
-    if settings.signers.sender:
-        yield "signers.sender", settings.signers.sender
+    for name, signer in settings.signers.senders.items():
+        yield sender_place(name), signer
+
+
+def _keyless(settings: Settings, found: Mapping[str, KeySigner]) -> Iterator[Finding]:
+    """A key that cannot be opened has been told already, and counts as gone."""
+    held = {signer.address for place, signer in found.items() if not place.startswith("signers.reports")}
+    try:
+        for wallet, pending in keyless(settings.state_dir, settings.chain.id, held).items():
+            yield warn("signers", "under way", f"{pending} transactions of {wallet}, which has no key here: {KEYLESS}")
+    except KeeperError as error:
+        yield warn("state_dir", "journal", str(error))
+
+
+_REPORTS = "a report key must hold no funds and a key signs once for a quorum"
+_SENDERS = "its nonces have one owner: name one wallet for the lanes of both"
 
 
 def _together(settings: Settings, found: Mapping[str, KeySigner]) -> Iterator[Finding]:
@@ -61,7 +83,7 @@ def _together(settings: Settings, found: Mapping[str, KeySigner]) -> Iterator[Fi
     for place, signer in found.items():
         other = owners.setdefault(signer.address, place)
         if other != place:
-            why = "a report key must hold no funds and a key signs once for a quorum"
+            why = _REPORTS if place.startswith("signers.reports") or other.startswith("signers.reports") else _SENDERS
             yield fail(place, "key apart", f"the same key as {other}: {why}", NO_PERMISSION)
-    if not settings.signers.reports or settings.signers.sender is None:
+    if not settings.signers.reports or not settings.signers.senders:
         yield warn("signers", "present", "without report keys and a sender only `keeper run --dry-run` works")

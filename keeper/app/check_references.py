@@ -8,7 +8,7 @@ import aiohttp
 
 from keeper.adapters.references.feed import fetch_fix
 from keeper.app.findings import Finding, fail, misconfigured, ok
-from keeper.app.intake import reference, reference_symbols
+from keeper.app.published import reference, reference_symbols
 from keeper.domain.numbers import text_of
 from keeper.domain.time import to_seconds
 from keeper.errors import FeedDisconnected, FeedProtocolError

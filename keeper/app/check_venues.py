@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections.abc import Mapping
-from typing import Any
 
 import aiohttp
 
@@ -14,12 +13,12 @@ from keeper.adapters.budget import Budget
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.intake import Intake
 from keeper.adapters.polling import RestClient
-from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
+from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.findings import Finding, fail, misconfigured, ok, warn
+from keeper.app.venues import venue_of
 from keeper.domain.numbers import E18, text_of
 from keeper.domain.quote import Quote
-from keeper.errors import DataError, TransientError
-from keeper.ports.venue import StreamVenue
+from keeper.errors import DataError, KeeperError, TransientError
 from keeper.settings.market import BookSettings, MarketSettings, SourceSettings
 from keeper.settings.models import Settings
 
@@ -32,25 +31,15 @@ Answer = Quote | str | None
 """The ticker, why there is none, or None where the venue has no REST ticker."""
 
 
-async def check_venues(settings: Settings, session: aiohttp.ClientSession) -> list[Finding]:
+async def check_venues(settings: Settings, session: aiohttp.ClientSession, environ: Mapping[str, str]) -> list[Finding]:
     """Each venue is asked in its own order and pace, all venues at once."""
-    clients = {kind: client(settings, kind, session) for kind in _kinds(settings)}
-    asked = await asyncio.gather(*(_asked(settings, kind, found) for kind, found in clients.items()))
+    asked = await asyncio.gather(*(_opened(settings, kind, session, environ) for kind in _kinds(settings)))
     answers = {source: answer for group in asked for source, answer in group.items()}
     return [finding for market in settings.markets for finding in _market(market, answers)]
 
 
-def venue(settings: Settings, kind: str) -> StreamVenue[Any]:
-    """The venue with the operator's addresses instead of its own."""
-    found = settings.venues.get(kind)
-    options = {} if found is None else {"url": found.url, "rest_url": found.rest_url}
-    return {**STREAM_VENUES, **BOOK_VENUES}[kind](
-        **{name: value for name, value in options.items() if value is not None}
-    )
-
-
-def client(settings: Settings, kind: str, session: aiohttp.ClientSession) -> RestClient:
-    described = venue(settings, kind)
+def client(settings: Settings, kind: str, session: aiohttp.ClientSession, environ: Mapping[str, str]) -> RestClient:
+    described = venue_of(settings, kind, environ)
     intake = Intake(kind, lambda _seen: None, lambda _notice: None, 2.0, BenchRules())
     return RestClient(described, session, SystemClock(), Budget(described.limits), intake, TIMEOUT_S, _MAX_BODY)
 
@@ -61,8 +50,19 @@ def _kinds(settings: Settings) -> list[str]:
 
 def _sources(settings: Settings) -> list[SourceSettings | BookSettings]:
     books = [market.book for market in settings.markets if market.book]
-    spot = [source for market in settings.markets for source in market.sources if source.kind in STREAM_VENUES]
-    return [*spot, *books]
+    wanted = [source for market in settings.markets for source in (*market.sources, *market.references)]
+    return [*(source for source in wanted if source.kind in STREAM_VENUES), *books]
+
+
+async def _opened(
+    settings: Settings, kind: str, session: aiohttp.ClientSession, environ: Mapping[str, str]
+) -> Mapping[str, Answer]:
+    """A venue whose key cannot be read is not asked."""
+    try:
+        rest = client(settings, kind, session, environ)
+    except KeeperError as error:
+        return {source.id: str(error) for source in _sources(settings) if source.kind == kind}
+    return await _asked(settings, kind, rest)
 
 
 async def _asked(settings: Settings, kind: str, rest: RestClient) -> Mapping[str, Answer]:
@@ -85,7 +85,10 @@ async def _ticker(rest: RestClient, symbol: str) -> Answer:
 def _market(market: MarketSettings, answers: Mapping[str, Answer]) -> list[Finding]:
     prices = {source.id: price for source in market.sources if (price := _price_e18(answers.get(source.id), source))}
     middle = round(statistics.median(prices.values())) if prices else 0
-    asked = [source.id for source in market.sources if source.id in answers]
+    prices |= {
+        source.id: price for source in market.references if (price := _price_e18(answers.get(source.id), source))
+    }
+    asked = [source.id for source in (*market.sources, *market.references) if source.id in answers]
     found = [_source(market, source, answers[source], prices.get(source), middle) for source in asked]
     if market.book:
         found.append(_source(market, market.book.id, answers[market.book.id], None, 0))

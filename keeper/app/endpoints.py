@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from keeper.adapters.rpc_http import RpcEndpoint
+from keeper.adapters.rpc_stream import StreamEndpoint
 from keeper.adapters.signers.secret_file import Environment, read_secret
 from keeper.errors import ConfigError
-from keeper.settings.fields import endpoint_fault, is_plain
+from keeper.settings.fields import HTTP, WS, endpoint_fault, is_plain
 from keeper.settings.models import Settings
 
 
@@ -22,6 +24,17 @@ def rpc_endpoints(settings: Settings, environ: Mapping[str, str]) -> tuple[RpcEn
     )
 
 
+def stream_endpoints(settings: Settings, environ: Mapping[str, str]) -> tuple[StreamEndpoint, ...]:
+    """Raises ConfigError, KeyPermissionError."""
+    urls = [_url(settings, "streams", number, environ) for number in range(len(settings.chain.streams))]
+    found: dict[str, StreamEndpoint] = {}
+    for number, url in enumerate(urls, start=1):
+        plain = StreamEndpoint(url)
+        named = plain if plain.name not in found else replace(plain, name=f"{plain.name}#{number}")
+        found[named.name] = named
+    return tuple(found.values())
+
+
 def _url(settings: Settings, key: str, number: int, environ: Mapping[str, str]) -> str:
     text: str = getattr(settings.chain, key)[number].get_secret_value()
     if not text.startswith(("file:", "cred:")):
@@ -29,9 +42,10 @@ def _url(settings: Settings, key: str, number: int, environ: Mapping[str, str]) 
     where = settings.where(f"chain.{key}[{number}]")
     file = str(settings.file.parent / text.removeprefix("file:")) if text.startswith("file:") else text
     url = read_secret(file, where, Environment(environ)).reveal().decode(errors="replace").strip()
-    fault = endpoint_fault(url)
+    schemes = WS if key == "streams" else HTTP
+    fault = endpoint_fault(url, schemes)
     if not fault and is_plain(url) and not settings.chain.plain_http:
-        fault = "http:// to another machine; use https://, or set chain.plain_http"
+        fault = f"{schemes[0]}:// to another machine; use {schemes[1]}://, or set chain.plain_http"
     if fault:
         raise ConfigError(f"{where}: the file holds no usable URL: {fault}")
     return url

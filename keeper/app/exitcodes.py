@@ -7,6 +7,7 @@ from keeper.errors import KeeperError
 OK = 0
 FAILED = 1
 USAGE = 2
+UNREADABLE = 65
 ALREADY_RUNNING = 75
 NO_PERMISSION = 77
 CONFIGURATION = 78

@@ -15,6 +15,7 @@ from keeper.domain.time import SECOND
 from keeper.ports.clock import Clock
 from keeper.ports.meter import Meter
 from keeper.runtime.pulse import Pulse
+from keeper.services.outbox.rules import WalletStatus
 from keeper.services.outbox.service import Outbox
 
 
@@ -37,6 +38,7 @@ class Gauges:
             self.meter.gauge("keeper_tx_forbidden", float(cause in forbidden), reason=cause)
         for outbox in self.outboxes:
             self.meter.gauge("keeper_mailbox_depth", outbox.inbox.depth, mailbox=outbox.inbox.name)
+            self._funds(outbox.status())
         for service, at in self.pulse.beats.items():
             self.meter.gauge("keeper_service_last_beat_timestamp_seconds", at / SECOND, service=service)
         for plan in self.plans().values():
@@ -46,6 +48,11 @@ class Gauges:
         if plan.session is not None:
             left = days_left(plan.session.calendar, self.clock.now())
             self.meter.gauge("keeper_calendar_days_left", left, market=plan.market)
+
+    def _funds(self, status: WalletStatus) -> None:
+        self.meter.gauge("keeper_wallet_reserved_wei", status.reserved_wei, signer=status.address)
+        if status.runway_s is not None:
+            self.meter.gauge("keeper_wallet_runway_seconds", status.runway_s, signer=status.address)
 
     def _oracle(self, plan: MarketPlan) -> None:
         """What the chain holds, how old it is and how far from our mark; nothing before the first price."""

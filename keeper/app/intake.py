@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any
 
-from keeper.adapters.onchain import ONCHAIN_SOURCES, OnchainSource
-from keeper.adapters.onchain.feed import OnchainFeed
+from keeper.adapters.feeds import feed_of
+from keeper.adapters.onchain import ONCHAIN_SOURCES
 from keeper.adapters.onchain.sequencer import sequencer_query, uptime_feed
-from keeper.adapters.references import REFERENCES, Reference
-from keeper.adapters.references.feed import ReferenceFeed
-from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
-from keeper.adapters.websocket import WebsocketFeed
+from keeper.adapters.references import REFERENCES
+from keeper.adapters.rpc_stream import HeadStream
 from keeper.app.boards import Boards
+from keeper.app.endpoints import stream_endpoints
+from keeper.app.published import onchain, references
+from keeper.app.venues import venue_of
 from keeper.app.world import World
-from keeper.domain.ids import MarketId, SourceId
+from keeper.domain.ids import MarketId
 from keeper.domain.market import MarketPlan, by_component
 from keeper.domain.pricing import components
 from keeper.domain.sequencer import UNREAD
@@ -25,16 +26,15 @@ from keeper.services.pricing import PricingService
 from keeper.services.quotes import QuoteService
 from keeper.services.sequencer import KEY as SEQUENCER
 from keeper.services.sequencer import SequencerService
-from keeper.settings.models import Settings, VenueSettings
-from keeper.settings.options import build as build_option
+from keeper.settings.models import Settings
 from keeper.settings.specs import index_spec
 
 
 def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
-    """One service per venue, with every symbol that any market wants of it."""
+    """One service per venue, with every symbol that any market wants of it. Raises ConfigError or KeyPermissionError."""
     wanted: dict[str, dict[str, None]] = {}
     for market in settings.markets:
-        for source in market.sources:
+        for source in (*market.sources, *market.references):
             if source.kind in ONCHAIN_SOURCES or source.kind in REFERENCES:
                 continue
             wanted.setdefault(source.kind, {})[source.symbol] = None
@@ -42,65 +42,11 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
             wanted.setdefault(market.book.kind, {})[market.book.symbol] = None
     services: dict[str, Service] = {}
     for kind, symbols in sorted(wanted.items()):
-        registry = STREAM_VENUES if kind in STREAM_VENUES else BOOK_VENUES
-        venue = build_option(registry, kind, _venue_options(settings.venues.get(kind)), f"venues.{kind}")
-        feed = WebsocketFeed(venue, tuple(sorted(symbols)), world.clock, world.draws(kind), world.sessions(kind))
+        venue, chosen = venue_of(settings, kind), tuple(sorted(symbols))
+        feed = feed_of(venue, chosen, world.clock, world.draws(kind), world.sessions(kind))
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service
-    return {**services, **_onchain(settings, world, boards), **_references(settings, world, boards)}
-
-
-def reference_symbols(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """By the reference's name what markets want of it, as a source or as a yardstick."""
-    wanted: dict[str, set[str]] = {}
-    for market in settings.markets:
-        asked = [(source.kind, source.symbol) for source in market.sources if source.kind in REFERENCES]
-        if (held := market.index.reference) is not None:
-            asked.append((held.kind, held.symbol))
-        for kind, symbol in asked:
-            wanted.setdefault(kind, set()).add(symbol)
-    return {kind: tuple(sorted(symbols)) for kind, symbols in sorted(wanted.items())}
-
-
-def reference(settings: Settings, kind: str) -> Reference:
-    return build_option(REFERENCES, kind, _venue_options(settings.venues.get(kind)), f"venues.{kind}")
-
-
-def _references(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
-    services: dict[str, Service] = {}
-    for kind, symbols in reference_symbols(settings).items():
-        feed = ReferenceFeed(reference(settings, kind), symbols, world.clock, world.draws(kind), world.sessions(kind))
-        service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
-        services[service.name] = service
-    return services
-
-
-def onchain_sources(settings: Settings) -> dict[SourceId, OnchainSource]:
-    """Those that some market takes."""
-    return {
-        source.id: build_option(
-            ONCHAIN_SOURCES, source.kind, settings.onchain[source.symbol].options, f"onchain.{source.symbol}"
-        )
-        for market in settings.markets
-        for source in market.sources
-        if source.kind in ONCHAIN_SOURCES
-    }
-
-
-def _onchain(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
-    sources = onchain_sources(settings)
-    if not sources:
-        return {}
-    feed = OnchainFeed(sources, world.chain, boards.blocks, world.clock)
-    service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
-    return {service.name: service}
-
-
-def _venue_options(overrides: VenueSettings | None) -> dict[str, Any]:
-    if overrides is None:
-        return {}
-    given = {"url": overrides.url, "rest_url": overrides.rest_url}
-    return {name: value for name, value in given.items() if value is not None}
+    return {**services, **onchain(settings, world, boards), **references(settings, world, boards)}
 
 
 def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
@@ -115,8 +61,18 @@ def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str
         world.meter,
         world.pulse,
         pace,
+        streams=boards.announced,
     )
-    return {heads.name: heads, world.chain.name: world.chain, **_sequencer(settings, world, boards)}
+    services: list[Service] = [heads, world.chain, *_streams(settings, world, boards)]
+    return {**{service.name: service for service in services}, **_sequencer(settings, world, boards)}
+
+
+def _streams(settings: Settings, world: World, boards: Boards) -> list[Service]:
+    draw = world.draws("streams").random
+    return [
+        HeadStream(endpoint, settings.chain.id, boards.announced, meter=world.meter, log=world.log, draw=draw)
+        for endpoint in stream_endpoints(settings, os.environ)
+    ]
 
 
 def _sequencer(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:

@@ -18,8 +18,9 @@ from keeper.adapters.journal import Journal
 from keeper.adapters.prometheus import CONTENT_TYPE, PrometheusMeter
 from keeper.app import logs
 from keeper.app.admin import AdminServer
-from keeper.app.build import build, meter_of, open_chain, open_keys, system_clock, taped
+from keeper.app.build import archived, build, meter_of, open_chain, open_keys, system_clock, taped
 from keeper.app.gauges import Gauges
+from keeper.app.keyless import KEYLESS, keyless
 from keeper.app.ops import OpsServer
 from keeper.app.orders import Orders
 from keeper.app.preflight import Preflight
@@ -54,15 +55,19 @@ def run(settings: Settings, dry_run: bool, whole_tape: Path | None = None, for_s
     clock = system_clock()
     log = logs.configure(settings.log, clock)
     keys = open_keys(settings, os.environ)
-    dry_run = dry_run or keys.sender is None or not keys.reports
+    dry_run = dry_run or not keys.wallets or not keys.reports
     state = settings.state_dir / "dry-run" if dry_run else settings.state_dir
     with ExitStack() as opened:
         journal = opened.enter_context(Journal.open(state, clock))
         meter = meter_of(settings)
         chain = open_chain(settings, os.environ, meter, log)
-        world = World(clock, log, meter, Pulse(clock), journal, chain)
+        world = archived(World(clock, log, meter, Pulse(clock), journal, chain), settings, state)
         ring_mb = settings.tape.max_mb if whole_tape is None else None
         app = build(settings, keys, taped(world, settings, whole_tape or state / "tape", ring_mb), dry_run)
+        for wallet, pending in keyless(
+            state, settings.chain.id, {key.address for key in keys.wallets.values()}
+        ).items():
+            log.error("wallet.keyless", wallet=wallet, pending=pending, advice=KEYLESS)
         _spare_the_collector()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_Running(app, keys, meter, "dry-run" if dry_run else "live", early, for_s).run())
@@ -174,7 +179,8 @@ class _Running:
         app.world.log.info("keeper.stopping", grace_s=grace_s)
         deciding = ("publishing:", "funding:", "liquidations:")
         await self.supervisor.stop_all(keep=lambda key: key not in app.intake and not key.startswith(deciding))
-        left = [tx for outbox in app.outboxes for tx in await outbox.drain(grace_s)]
+        drained = await asyncio.gather(*(outbox.drain(grace_s) for outbox in app.outboxes))
+        left = [tx for each in drained for tx in each]
         if left:
             raise Undrained(
                 f"{len(left)} transactions are not mined after {grace_s:g} s; the next start follows them up"

@@ -9,6 +9,7 @@ from typing import Any
 
 from keeper.app.admin import Verb
 from keeper.app.intake import feeds, pricing_services
+from keeper.app.rates import traced_rate
 from keeper.app.registries import REGISTRIES
 from keeper.app.sessions import plans_of
 from keeper.app.status import StatusPage
@@ -105,6 +106,8 @@ class Orders:
         if fixed := _needs_restart(before, after):
             raise ConfigError(f"a restart is needed for: {', '.join(fixed)}")
         plans = plans_of(after, self.app.world.clock.now())
+        if self.app.world.evidence is not None:
+            self.app.world.evidence.configured(after.decisive)
         prices = pricing_services(after, self.app.world, self.app.boards, plans)
         intake = feeds(after, self.app.world, self.app.boards)
         await self.supervisor.stop_all(keep=lambda key: not key.startswith(("pricing:", "quotes:")))
@@ -123,8 +126,11 @@ class Orders:
 
     def _forget(self, before: Settings, after: Settings) -> None:
         """Quotes of sources that no market wants any more."""
-        wanted = {source.id for market in after.markets for source in market.sources}
-        for source in {source.id for market in before.markets for source in market.sources} - wanted:
+        wanted, had = (
+            {source.id for market in settings.markets for source in (*market.sources, *market.references)}
+            for settings in (after, before)
+        )
+        for source in had - wanted:
             self.app.boards.quotes.drop(source)
             self.app.boards.feeds.drop(source)
 
@@ -179,4 +185,5 @@ def _trace(priced: PricedMarket) -> dict[str, Any]:
         "components": {name: text_of(value) for name, value in marked.mark.components} if marked is not None else {},
         "flags": [flag.value for flag in marked.mark.flags] if marked is not None else [],
         "premium": text_of(marked.entry.premium_e18) if marked is not None else None,
+        **({"rate": traced_rate(marked)} if priced.plan.rates is not None else {}),
     }

@@ -1,25 +1,21 @@
-"""From the settings to the services that act: one deployment's loops, and the outbox of the sending wallet."""
+"""From the settings to the services that act: one deployment's loops."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from keeper import __version__
 from keeper.adapters.attestor import LocalAttestor
 from keeper.adapters.encoding.keccak import keccak
 from keeper.adapters.protocols import PROTOCOLS
 from keeper.adapters.rpc_pages import pages
-from keeper.adapters.signers.policy import PermittedCalls, RisingRounds, SendingRules, SignedRound
+from keeper.adapters.signers.policy import RisingRounds, SignedRound
 from keeper.app.boards import Boards, DeploymentBoards
-from keeper.app.halt import Switches
 from keeper.app.world import App, Keys, World
-from keeper.domain.fees import FeeRules
 from keeper.domain.ids import Address, DeploymentId
-from keeper.domain.pauses import paused_for
 from keeper.domain.report import PriceReport
 from keeper.domain.transaction import Intent, Lane
 from keeper.ports.deployment import Deployment
-from keeper.ports.protocol import Revert
 from keeper.ports.signer import Attestor, Coordinator, ReportSigner
 from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.supervisor import Service
@@ -27,9 +23,6 @@ from keeper.services.accounts import AccountIndexService
 from keeper.services.chainstate import ChainStateService
 from keeper.services.funding import FundingService
 from keeper.services.liquidations import LiquidationService
-from keeper.services.outbox.rules import OutboxRules
-from keeper.services.outbox.service import Outbox
-from keeper.services.outbox.wallet import Wallet
 from keeper.services.publishing import PublishingService, PublishOptions
 from keeper.settings.models import Settings
 from keeper.settings.options import build as build_option
@@ -52,9 +45,9 @@ def deployment_of(settings: Settings, name: str) -> Deployment:
 
 
 def serve(
-    app: App, deployment: Deployment, keys: Keys, coordinator: Coordinator, inbox: Mailbox[Intent]
+    app: App, deployment: Deployment, keys: Keys, coordinator: Coordinator, inboxes: Mapping[Lane, Mailbox[Intent]]
 ) -> dict[str, Service]:
-    """The five loops of one deployment."""
+    """The five loops of one deployment. Each hands its acts to the wallet of its lane."""
     world, boards, own = app.world, app.boards, DeploymentBoards()
     chainstate = ChainStateService(
         deployment.id,
@@ -80,12 +73,13 @@ def serve(
         world.meter,
         world.log,
     )
-    funding = settling(world, boards, own, deployment, inbox, coordinator)
+    funding = settling(world, boards, own, deployment, inboxes[Lane.FUNDING], coordinator)
     app.schedule.every(funding.name, 1, lambda: own.wake.put("due", own.wake.version))
     publishing = _publishing(app, deployment, keys, coordinator)
     services: list[Service] = [chainstate, accounts, funding, publishing]
-    if keys.sender is not None:
-        services.append(_liquidations(app, deployment, keys.sender.address, coordinator, inbox))
+    if (liquidator := keys.sender(Lane.LIQUIDATION)) is not None:
+        inbox = inboxes[Lane.LIQUIDATION]
+        services.append(_liquidations(app, deployment, liquidator.address, coordinator, inbox))
     return {service.name: service for service in services}
 
 
@@ -134,9 +128,7 @@ def publishing(
     attestor: Attestor,
     coordinator: Coordinator,
 ) -> PublishingService:
-    options = PublishOptions(
-        ttl_s=settings.report.ttl_s, config_hash=settings.hash, code_version=__version__, signers=signers
-    )
+    options = PublishOptions(ttl_s=settings.report.ttl_s, code_version=__version__, signers=signers)
     return PublishingService(
         deployment,
         boards.prices,
@@ -194,51 +186,3 @@ def _liquidations(
         world.meter,
         world.log,
     )
-
-
-def outboxes_of(
-    settings: Settings,
-    keys: Keys,
-    world: World,
-    boards: Boards,
-    deployments: Sequence[Deployment],
-    inbox: Mailbox[Intent],
-    switches: Switches,
-) -> tuple[Outbox, ...]:
-    if keys.sender is None:
-        return ()
-    chain = settings.chain
-    fees = FeeRules(bump_percent=chain.bump_percent, ceiling_wei=chain.max_fee_wei)
-    bumps = {lane: min(chain.bump_blocks, blocks) for lane, blocks in OutboxRules().bump_blocks.items()}
-    rules = OutboxRules(
-        fees=fees,
-        bump_blocks={**bumps, Lane.HOUSEKEEPING: 10},
-        confirmations=chain.confirmations,
-        legacy_fees=chain.legacy_fees,
-        dry_run=switches.dry_run,
-    )
-    by_id = {deployment.id: deployment.protocol for deployment in deployments}
-    allowed = frozenset(call for deployment in deployments for call in deployment.protocol.permitted())
-
-    def explain(intent: Intent, data: bytes) -> Revert:
-        return by_id[intent.deployment].explain_revert(data)
-
-    def barred(intent: Intent) -> str:
-        return paused_for(intent.lane, boards.states.get(intent.deployment))
-
-    wallet = Wallet(
-        name=keys.sender.address,
-        chain_id=chain.id,
-        chain=world.chain,
-        signer=PermittedCalls(keys.sender, SendingRules(allowed, chain.max_fee_wei)),
-        ledger=world.journal.ledger,
-        explain=explain,
-        clock=world.clock,
-        log=world.log,
-        meter=world.meter,
-        halted=switches.halt.reason,
-        barred=barred,
-        rules=rules,
-        outcomes=boards.outcomes,
-    )
-    return (Outbox(wallet, boards.slot, inbox, boards.heads, world.pulse),)

@@ -14,7 +14,7 @@ from keeper.domain.session import Calendar, Phase, SessionRules
 from keeper.domain.time import SECOND, Timestamp, nanos, to_seconds
 from keeper.settings.market import MarketSettings
 from keeper.settings.models import Settings
-from keeper.settings.specs import market_plan
+from keeper.settings.specs import market_plans
 
 _BEHIND = timedelta(days=40)
 _AHEAD = timedelta(days=1100)
@@ -23,7 +23,8 @@ _AHEAD = timedelta(days=1100)
 
 def plans_of(settings: Settings, now: Timestamp) -> dict[MarketId, MarketPlan]:
     """Every perpetual. Raises ConfigError, also for a calendar that does not exist."""
-    return {market.id: replace(market_plan(market), session=session_rules(market, now)) for market in settings.perps}
+    plans = market_plans(settings)
+    return {market.id: replace(plans[market.id], session=session_rules(market, now)) for market in settings.perps}
 
 
 def session_rules(market: MarketSettings, now: Timestamp) -> SessionRules | None:

@@ -10,6 +10,7 @@ from keeper import __version__
 from keeper.app.boards import Boards
 from keeper.app.halt import Switches
 from keeper.app.ops import Readiness
+from keeper.app.rates import shown_rate
 from keeper.app.sessions import hours_page
 from keeper.domain.exchange import ChainState, FeedState
 from keeper.domain.gate import Open
@@ -56,6 +57,7 @@ class StatusPage:
             "config": self.config_hash,
             "now_ms": to_millis(now),
             "block": {"number": block.number, "timestamp_s": block.timestamp_s} if block is not None else None,
+            "streams": dict(sorted(self.boards.announced.snapshot().items())),
             "markets": {market: self._market(plan, now) for market, plan in sorted(self.plans.items())},
             "indices": {index: self._index(index, now) for index in self.indices},
             "sequencer": _sequencer(self.boards.sequencer.get("sequencer")),
@@ -133,6 +135,7 @@ class StatusPage:
             "guard": _guard(priced),
             "gate": _gate(priced),
             "funding": _funding(self.boards.funding.get(plan.market), state, now),
+            **({"funding_method": shown_rate(marked)} if plan.rates is not None else {}),
             "pushes": dict(pushed.pushes),
             "paused": self.boards.paused.get(plan.market),
             "session": hours_page(self.plans, plan.market, now),
@@ -233,6 +236,7 @@ class StatusPage:
             status: WalletStatus = wallet.status()
             pending += [
                 {
+                    "wallet": status.role,
                     "lane": each.lane.name.lower(),
                     "key": each.key,
                     "nonce": each.nonce,
@@ -276,11 +280,16 @@ def _word(state: IntentState) -> str:
 
 def _wallet(status: WalletStatus) -> dict[str, Any]:
     return {
+        "name": status.role,
+        "lanes": [_lane(lane) for lane in sorted(status.lanes)],
         "address": status.address,
         "nonce": status.next_nonce,
         "in_flight": status.in_flight,
         "queued": status.queued,
         "paused": status.paused,
+        "balance_wei": status.balance_wei,
+        "reserved_wei": status.reserved_wei,
+        "runway_s": status.runway_s,
     }
 
 

@@ -55,19 +55,20 @@ def show_one(config: Path, what: str, wallet: str, *, as_json: bool) -> None:
 
 
 def command(config: Path, verb: str, **words: str) -> int:
-    """Carries out an order, says what it did, and returns the exit code: not 0 when the fee limit forbade any of it."""
+    """Carries out an order, says what it did, and returns the exit code: not 0 when fee limit or funds forbade any of it."""
     answer = order(admin_sockets(config), {"verb": verb, **words})
     done: Sequence[Any] = answer if isinstance(answer, list) else [answer]
+    several = len({each["wallet"] for each in done}) > 1
     for each in done:
-        sys.stdout.write(told(each) + "\n")
+        sys.stdout.write((f"{each['wallet']}: " if several else "") + told(each) + "\n")
     if not done:
         sys.stdout.write("nothing is pending\n")
-    return FAILED if any(each["limit_wei"] is not None for each in done) else OK
+    return FAILED if any(each["after"] is None for each in done) else OK
 
 
-def pending(config: Path) -> int:
-    """How many transactions the running keeper has that are not mined. Raises Absent."""
-    found = order(admin_sockets(config), {"verb": "tx"})
+def pending(config: Path, wallet: str) -> int:
+    """How many transactions the running keeper has that are not mined, of one wallet or of all. Raises Absent."""
+    found = order(admin_sockets(config), {"verb": "tx", "wallet": wallet})
     return sum(each["state"] in ("signed", "broadcast") for each in found["transactions"])
 
 

@@ -9,10 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from keeper.app.scrub import text
-from keeper.app.txtables import Row, gwei
+from keeper.app.txtables import Row, ether, gwei
 
 _DIM, _YELLOW, _GREEN = "dim", "yellow", "green"
-_ETHER_WEI = 10**18
 
 
 def shown(found: Row) -> RenderableType:
@@ -42,7 +41,7 @@ def _facts(found: Row) -> Iterable[tuple[str, str]]:
         )
     if (receipt := found["receipt"]) is not None:
         done = "success" if receipt["status"] == 1 else "reverted"
-        fee = f"{receipt['gas_used']} gas at {gwei(receipt['gas_price_wei'])} gwei, {receipt['fee_wei'] / _ETHER_WEI:.6g} ether"
+        fee = f"{receipt['gas_used']} gas at {gwei(receipt['gas_price_wei'])} gwei, {ether(receipt['fee_wei'])} ether"
         yield "receipt", f"{done} in block {receipt['block']}, {fee}, {receipt['hash']}"
 
 

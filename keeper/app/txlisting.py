@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keeper.adapters.journal_files import JOURNAL
 from keeper.adapters.journal_reader import JournalReader
 from keeper.app.admin import Absent, Refused, order
 from keeper.app.txview import Row, details, row
@@ -16,7 +17,6 @@ from keeper.ports.clock import Clock
 
 NEWEST = 100
 """So many of the settled ones `--all` shows."""
-_JOURNAL = "journal.sqlite"
 _SHORTEST_NAME = 8
 
 
@@ -59,6 +59,10 @@ class Listing:
         by_nonce = what.isdecimal() and len(what) < _SHORTEST_NAME
         found = reader.by_nonce(int(what)) if by_nonce else reader.by_name(what) if len(what) >= _SHORTEST_NAME else ()
         chosen = [tx for tx in found if tx.wallet.startswith(wallet)]
+        if found and not chosen:
+            raise Refused(
+                f"not of wallet {wallet}, but of {', '.join(sorted({tx.wallet for tx in found}))}: write --wallet 0x…"
+            )
         if not chosen:
             raise Refused(self._unknown(what, by_nonce))
         if len({tx.wallet for tx in chosen}) > 1:
@@ -89,9 +93,9 @@ class Listing:
 
     def _reader(self) -> JournalReader:
         for directory in self.directories:
-            if _exists(directory / _JOURNAL):
-                return JournalReader(directory / _JOURNAL)
-        places = ", ".join(str(directory / _JOURNAL) for directory in self.directories)
+            if _exists(directory / JOURNAL):
+                return JournalReader(directory / JOURNAL)
+        places = ", ".join(str(directory / JOURNAL) for directory in self.directories)
         raise Refused(f"no keeper runs here, nor did one ever by this configuration: there is no journal at {places}")
 
     def _note(self, absent: Absent) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from keeper.app.txtables import ether
 from keeper.domain.fees import GWEI, FeeLimit
-from keeper.domain.transaction import UNMINED, TxRecord, TxState
+from keeper.domain.funds import Shortfall
+from keeper.domain.transaction import UNMINED, Intent, Purpose, TxRecord, TxState
 from keeper.services.outbox.service import Outbox
-from keeper.services.outbox.steps import Step, is_expired, is_unpaid
+from keeper.services.outbox.steps import Step, is_unpaid
 
 
 def reason(outbox: Outbox, tx: TxRecord) -> tuple[str, str]:
@@ -13,15 +15,15 @@ def reason(outbox: Outbox, tx: TxRecord) -> tuple[str, str]:
     if tx.state not in UNMINED:
         return "", _mined(outbox, tx)
     wallet, desk = outbox.wallet, outbox.wallet.desk
-    step, _ = outbox.decide(tx)
+    step, newer = outbox.decide(tx)
     if stopped := wallet.forbids(tx.last.intent):
         return "held", f"not sent: {stopped}; without that: {step.value}"
     ahead = next((each.nonce for each in desk.unmined()), tx.nonce)
     behind = f"; nonce {ahead} has to be mined before it" if ahead < tx.nonce else ""
-    return step.value, _words(outbox, tx, step) + behind
+    return step.value, _words(outbox, tx, step, newer) + behind
 
 
-def _words(outbox: Outbox, tx: TxRecord, step: Step) -> str:
+def _words(outbox: Outbox, tx: TxRecord, step: Step, newer: Intent | None) -> str:
     wallet, desk, last = outbox.wallet, outbox.wallet.desk, tx.last
     answer = "nothing yet" if last.answer is None else last.answer.value
     match step:
@@ -32,21 +34,30 @@ def _words(outbox: Outbox, tx: TxRecord, step: Step) -> str:
             why = "the wallet cannot pay" if is_unpaid(tx) else f"the node said {answer}"
             return f"{why}; the same bytes go out again with the next block"
         case Step.BUMP:
-            return _bump(outbox, tx)
+            purpose = Purpose.CANCEL if last.purpose is Purpose.CANCEL else Purpose.BUMP
+            return _raised(
+                outbox, tx, purpose, tx.intent, "not mined for too long: its fee is raised with the next block"
+            )
         case Step.SUPERSEDE:
-            return "a newer price takes its nonce with the next block"
+            return _raised(outbox, tx, Purpose.SUPERSEDE, newer, "a newer price takes its nonce with the next block")
         case Step.CANCEL:
-            late = is_expired(tx.intent, wallet.clock.now())
+            late = wallet.is_late(tx.intent)
             cause = "taken back" if desk.is_abandoned(tx.intent) else "too late" if late else "paused on chain"
             return f"{cause}: an empty transfer takes its nonce with the next block"
 
 
-def _bump(outbox: Outbox, tx: TxRecord) -> str:
-    raised = outbox.sender.raised(tx.nonce)
+def _raised(outbox: Outbox, tx: TxRecord, purpose: Purpose, intent: Intent | None, words: str) -> str:
+    raised = outbox.sender.raised(tx.nonce, purpose, intent)
     if isinstance(raised, FeeLimit):
         limit, wanted = raised.limit_wei / GWEI, raised.wanted_wei / GWEI
         return f"its fee may not be raised: {wanted:.6g} gwei are needed, the limit is {limit:.6g} gwei"
-    return "not mined for too long: its fee is raised with the next block"
+    return f"not replaced: {short(raised)}" if isinstance(raised, Shortfall) else words
+
+
+def short(lack: Shortfall) -> str:
+    """Why the wallet's balance does not do."""
+    need, have = ether(lack.reserved_wei), ether(lack.balance_wei)
+    return f"with everything under way it may cost {need} ether, and the wallet has {have}"
 
 
 def _mined(outbox: Outbox, tx: TxRecord) -> str:

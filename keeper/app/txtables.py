@@ -11,17 +11,20 @@ from rich.text import Text
 
 from keeper.app.scrub import text
 from keeper.domain.fees import GWEI
+from keeper.services.outbox.rules import SCARCE
 
 _DIM, _YELLOW, _RED, _GREEN = "dim", "yellow", "bold red", "green"
 _STATES = {"queued": _DIM, "signed": _YELLOW, "cancelling": _YELLOW, "orphaned": _RED, "mined": _GREEN}
 Row = Mapping[str, Any]
+ETHER_WEI = 10**18
 
 
 def listed(found: Row) -> RenderableType:
     """The whole screen: why nothing is sent, each wallet, each transaction."""
     head = [Text(text(each), style=_YELLOW) for each in (*_notes(found),)]
     rows = found["transactions"]
-    body = _table(rows) if rows else Text("nothing is pending")
+    names = {each["address"]: each["name"] for each in found["wallets"]}
+    body = _table(rows, names) if rows else Text("nothing is pending")
     return Group(*head, *(Text(_wallet(each), style=_DIM) for each in found["wallets"]), body)
 
 
@@ -33,6 +36,12 @@ def told(done: Row) -> str:
         return (
             f"nonce {done['nonce']}: not replaced: it offers {before}, {wanted} gwei are needed, the limit is {limit}"
         )
+    if done["short_wei"] is not None:
+        need, have = ether(done["short_wei"]), ether(done["balance_wei"])
+        return (
+            f"nonce {done['nonce']}: not replaced: with everything under way it may cost {need} ether, "
+            f"and the wallet has {have}"
+        )
     after = f"{gwei(done['after']['max_fee_wei'])} gwei (tip {gwei(done['after']['tip_wei'])})"
     act = "an empty transfer takes its place" if done["purpose"] == "cancel" else "its fee is raised"
     return f"nonce {done['nonce']}: {act}: {before} → {after}, {done['hash']}, {done['answer'] or 'not sent yet'}"
@@ -40,6 +49,10 @@ def told(done: Row) -> str:
 
 def gwei(wei: int | None) -> str:
     return "" if wei is None else f"{wei / GWEI:.6g}"
+
+
+def ether(wei: int) -> str:
+    return f"{wei / ETHER_WEI:.6g}"
 
 
 def _notes(found: Row) -> Iterable[str]:
@@ -51,17 +64,29 @@ def _notes(found: Row) -> Iterable[str]:
 
 def _wallet(wallet: Row) -> str:
     paused = f", sends nothing new: {text(wallet['paused'])}" if wallet["paused"] else ""
+    if wallet["paused"] == SCARCE:
+        paused = ", what is queued does not fit the balance beside what is under way"
     nonces = f"nonce {wallet['next_nonce']} next, {wallet['mined_nonce']} mined"
-    return f"wallet {wallet['address']}  {nonces}  block {wallet['block']}{paused}"
+    return f"wallet {wallet['name']} {wallet['address']} ({', '.join(wallet['lanes'])})  {nonces}  block {wallet['block']}{_funds(wallet)}{paused}"
 
 
-def _table(rows: Iterable[Row]) -> Table:
+def _funds(wallet: Row) -> str:
+    balance = "unknown" if wallet["balance_wei"] is None else f"{ether(wallet['balance_wei'])}"
+    runway = "" if wallet["runway_s"] is None else f", for {wallet['runway_s'] / 3600:.3g} h at this pace"
+    return f"  {ether(wallet['reserved_wei'])} of {balance} ether reserved{runway}"
+
+
+def _table(rows: Iterable[Row], names: Mapping[str, str]) -> Table:
+    """With the wallet of each, by its name where that is known, when there are several."""
+    rows = list(rows)
+    several = len({each["wallet"] for each in rows} | names.keys()) > 1
+    columns = (("wallet", lambda each: names.get(each["wallet"], each["wallet"])), *_COLUMNS) if several else _COLUMNS
     table = Table(box=None, pad_edge=False)
-    for name, cell in _COLUMNS:
+    for name, cell in columns:
         table.add_column(name, justify="right" if cell in _NUMBERS else "left", overflow="fold")
     for each in rows:
         style = _STATES.get(each["state"], "")
-        table.add_row(*(Text(text(cell(each)), style=style) for _, cell in _COLUMNS))
+        table.add_row(*(Text(text(cell(each)), style=style) for _, cell in columns))
     return table
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from keeper.adapters.evidence.archive import EvidenceArchive
 from keeper.adapters.journal import Journal
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.schedule import ApschedulerSchedule
@@ -16,6 +17,7 @@ from keeper.app.halt import Switches
 from keeper.app.taping import Taping
 from keeper.domain.ids import MarketId
 from keeper.domain.market import MarketPlan
+from keeper.domain.transaction import Lane
 from keeper.ports.clock import Clock
 from keeper.ports.deployment import Deployment
 from keeper.ports.log import EventLog
@@ -40,14 +42,22 @@ class World:
     """By venue: what its feed connects with."""
     taping: Taping | None = None
     draws: Callable[[str], random.Random] = lambda _venue: random.Random()  # noqa: S311  (jitter)
+    evidence: EvidenceArchive | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """`sender` is None in a dry run without keys."""
+    """`wallets` by name, and which of them each lane sends with: none in a dry run without keys."""
 
     reports: tuple[KeySigner, ...]
-    sender: KeySigner | None
+    wallets: Mapping[str, KeySigner] = field(default_factory=dict)
+    lanes: Mapping[Lane, str] = field(default_factory=dict)
+
+    def sender(self, lane: Lane) -> KeySigner | None:
+        return self.wallets[self.lanes[lane]] if lane in self.lanes else None
+
+    def lanes_of(self, wallet: str) -> frozenset[Lane]:
+        return frozenset(lane for lane, owner in self.lanes.items() if owner == wallet)
 
 
 @dataclass(slots=True)

@@ -77,3 +77,15 @@ class FeeMarket:
 
     base_fee_wei: int
     tip_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTransaction:
+    """A transaction as a node shows it. `rehashed` is the hash of what it shows; None for a kind that we do not encode."""
+
+    hash: Hash
+    sender: Address
+    call: Call
+    nonce: int
+    block_number: int | None
+    rehashed: Hash | None

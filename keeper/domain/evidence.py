@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring
+from operator import itemgetter
 from typing import Any
 
 Keccak = Callable[[bytes], bytes]
@@ -21,19 +22,26 @@ def canonical_json(value: Any) -> str:
 
     Written by hand: the json module makes a new encoder for each text and cannot write numbers as texts.
     """
+    if type(value) is int:
+        return f'"{value}"'
+    if value is None:
+        return "null"
     if isinstance(value, str):
         return encode_basestring(value)
-    if isinstance(value, Mapping):
-        named = {str(key): item for key, item in value.items()}
-        return "{" + ",".join([f"{encode_basestring(key)}:{canonical_json(named[key])}" for key in sorted(named)]) + "}"
+    if type(value) is dict or isinstance(value, Mapping):
+        named = sorted({str(key): item for key, item in value.items()}.items(), key=_first)
+        return "{" + ",".join([f"{encode_basestring(key)}:{canonical_json(item)}" for key, item in named]) + "}"
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return "[" + ",".join([canonical_json(item) for item in value]) + "]"
     return _scalar(value)
 
 
+_first = itemgetter(0)
+
+
 def _scalar(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, int):
         return f'"{int(value)}"'
     if isinstance(value, bytes):

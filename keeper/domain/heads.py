@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keeper.domain.chain import BlockRef
-from keeper.domain.time import Timestamp
+from keeper.domain.time import SECOND, Timestamp, from_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +13,23 @@ class Head:
     """`reorged_from`: lowest block whose content differs from what was published before; None for a plain extension.
 
     Boards are conflated: a reader that missed a reorganisation sees `reorgs`, their count so far, has moved, and then
-    checks what it holds against the chain.
+    checks what it holds against the chain. `heard_ns`: when it came, by a clock that nobody sets.
     """
 
     ref: BlockRef
     reorged_from: int | None
     received_at: Timestamp
+    heard_ns: int
     reorgs: int = 0
+
+
+def chain_time(head: Head, now_ns: int) -> Timestamp:
+    """The chain's time: its newest stamp, and the whole seconds since that came, by the clock of `heard_ns`.
+
+    Heads can stop, and what has a deadline must not wait for ever: the next block will be stamped with the time that has
+    passed meanwhile. Stamps are whole seconds, rounded down: counted in those, it is not ahead of the next one.
+    """
+    return Timestamp(from_seconds(head.ref.timestamp_s) + max(0, now_ns - head.heard_ns) // SECOND * SECOND)
 
 
 Ring = tuple[BlockRef, ...]

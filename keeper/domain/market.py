@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from keeper.domain.conversion import rates_of
 from keeper.domain.exchange import ChainState, FeedState, MarketState
 from keeper.domain.funding import predict
 from keeper.domain.gate import Doubt, Gate, GateInputs, GateState, Open, Shut
 from keeper.domain.guard import Guard, GuardState, Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld
+from keeper.domain.index_spec import SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
+from keeper.domain.mark.references import references_of
 from keeper.domain.off_hours import SessionFold, SessionTurn, session_turn
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.quote import Depth, Quotes, Trade
+from keeper.domain.rates.fold import Rated, RatePlan, RateState
+from keeper.domain.rates.method import RateInputs
 from keeper.domain.report import MarketPrice
 from keeper.domain.sequencer import Sequencer
 from keeper.domain.session import OffHours, Phase, SessionRules
@@ -31,7 +37,11 @@ class LiquidationRules:
 
 @dataclass(frozen=True, slots=True)
 class MarketPlan:
-    """What an operator chose for one perpetual. `spec` is its index; `book` its own order book's source, if it has one."""
+    """What an operator chose for one perpetual. `spec` is its index; `book` its own order book's source, if it has one.
+
+    `references`: other venues' perpetuals, for the mark methods that look at them.
+    `rates` is the funding method that is shown beside the chain's own, if one was chosen.
+    """
 
     market: MarketId
     market_no: int
@@ -46,6 +56,10 @@ class MarketPlan:
     premium_carry_ns: int = 15 * SECOND
     book_max_age_ns: int = 5 * SECOND
     liquidation: LiquidationRules = field(default_factory=LiquidationRules)
+    references: tuple[SourceSpec, ...] = ()
+    rates: RatePlan | None = None
+    config_hash: str = ""
+    """Of the configuration that this was chosen in: what a decision's record names."""
     session: SessionRules | None = None
     """Of an underlying that does not trade at all times."""
 
@@ -68,6 +82,7 @@ class MarketFold(NamedTuple):
     premium: CarriedPremium = CarriedPremium()
     gate: GateState = GateState()
     funding: Prediction | None = None
+    rates: RateState | None = None
     session: SessionFold = SessionFold()
 
 
@@ -83,6 +98,8 @@ class Seen(NamedTuple):
     paused: bool
     rates: tuple[IndexId, ...] = ()
     """The indices that convert for the market's, directly or through one another."""
+    accepted: Mapping[IndexId, int] = MappingProxyType({})
+    """Those of `last` that are the operator's word and no index."""
     sequencer: Sequencer | None = None
     """Of the rollup, where there is one."""
 
@@ -96,6 +113,7 @@ class Marked(NamedTuple):
     impact: ImpactPrices | None
     carried_before: CarriedPremium
     entry: MarketPrice
+    rated: Rated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,7 @@ class PricedMarket:
     gate: Open | Shut
     gate_shut_ns: int
     seen: Seen
+    guard_before: GuardState | None = None
     session: SessionTurn | None = None
 
     @property
@@ -142,23 +161,41 @@ class PricedMarket:
 
 def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:
     """Guard, mark, premium and gate of one market at `now`."""
-    index, turn = seen.indices[plan.spec.id], None
-    if plan.session is not None:
-        turn = session_turn(plan.session, fold.session, index, _own_mid(plan, seen, now), now)
-        index, fold = turn.priced, _reopened(turn, fold)
-    guard_state, verdict = _guarded(plan, fold, seen, index, now)
-    mark_state, premium, funding, marked = fold.mark, fold.premium, fold.funding, None
+    index, turn, fold = _in_session(plan, fold, seen, now)
+    guard_before = fold.guard or _guard_start(plan, seen.chain)
+    guard_state, verdict = _guarded(plan, guard_before, index, now)
+    mark_state, premium, funding, marked, rates = fold.mark, fold.premium, fold.funding, None, fold.rates
     if isinstance(index, IndexPrice):
         funding = _predicted(plan, fold.funding, seen.chain, now)
         mark_state, premium, marked = _mark(plan, fold, seen, index, funding, now)
+        if plan.rates is not None:
+            rated = _rated(plan.rates, rates, marked)
+            rates, marked = rated.after, marked._replace(rated=rated)
     further = _further_doubts(turn, seen.sequencer)
     inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused, further)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
-    session = fold.session if turn is None else turn.after
-    if turn is not None and isinstance(verdict, Pass):
-        session = turn.passed(verdict.price_e18, now)
-    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, session)
-    return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen, turn)
+    session = _session_after(turn, fold, verdict, now)
+    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, rates, session)
+    return after, PricedMarket(plan, now, index, marked, verdict, gate, gate_state.shut_ns, seen, guard_before, turn)
+
+
+def _in_session(
+    plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp
+) -> tuple[IndexPrice | Withheld, SessionTurn | None, MarketFold]:
+    """The market's index, what its session made of it, and the state to measure it by."""
+    index = seen.indices[plan.spec.id]
+    if plan.session is None:
+        return index, None, fold
+    turn = session_turn(plan.session, fold.session, index, own_mid(plan, seen.book, now), now)
+    return turn.priced, turn, _reopened(turn, fold)
+
+
+def _session_after(
+    turn: SessionTurn | None, fold: MarketFold, verdict: Pass | Held | None, now: Timestamp
+) -> SessionFold:
+    if turn is None:
+        return fold.session
+    return turn.passed(verdict.price_e18, now) if isinstance(verdict, Pass) else turn.after
 
 
 def _reopened(turn: SessionTurn, fold: MarketFold) -> MarketFold:
@@ -168,8 +205,8 @@ def _reopened(turn: SessionTurn, fold: MarketFold) -> MarketFold:
     return fold._replace(guard=GuardState(turn.before.close.price_e18))
 
 
-def _own_mid(plan: MarketPlan, seen: Seen, now: Timestamp) -> int | None:
-    book = seen.book
+def own_mid(plan: MarketPlan, book: Depth | None, now: Timestamp) -> int | None:
+    """Of the own book's impact prices, or of its best ones where the market has no notional; None without a usable book."""
     if book is None or not readable(book, now, plan.book_max_age_ns):
         return None
     if not plan.impact_notional_e18:
@@ -183,32 +220,46 @@ def _further_doubts(turn: SessionTurn | None, sequencer: Sequencer | None) -> tu
     return found if sequencer is None or sequencer.trusted else (*found, Doubt.SEQUENCER)
 
 
-def _guarded(
-    plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice | Withheld, now: Timestamp
-) -> tuple[GuardState | None, Pass | Held | None]:
+def _guard_start(plan: MarketPlan, chain: ChainState | None) -> GuardState | None:
     """The first price is measured against the chain's: a restart must not let a jump through."""
-    state = fold.guard
-    if state is None:
-        if seen.chain is None:
-            return None, None
-        feed = seen.chain.feeds.get(plan.market_no)
-        state = plan.guard.start(feed.index_e18 if feed is not None else None)
+    if chain is None:
+        return None
+    feed = chain.feeds.get(plan.market_no)
+    return plan.guard.start(feed.index_e18 if feed is not None else None)
+
+
+def _guarded(
+    plan: MarketPlan, before: GuardState | None, index: IndexPrice | Withheld, now: Timestamp
+) -> tuple[GuardState | None, Pass | Held | None]:
+    if before is None:
+        return None, None
     if isinstance(index, Withheld):
-        return plan.guard.skip(state), None
-    return plan.guard.step(state, index, now)
+        return plan.guard.skip(before), None
+    return plan.guard.step(before, index, now)
 
 
 def _mark(
     plan: MarketPlan, fold: MarketFold, seen: Seen, index: IndexPrice, funding: Prediction | None, now: Timestamp
 ) -> tuple[Any, CarriedPremium, Marked]:
     book = seen.book if readable(seen.book, now, plan.book_max_age_ns) else None
-    inputs = MarkInputs(plan.market, index, book, seen.trade, funding.estimate if funding else None, now)
+    others = (
+        references_of(plan.references, seen.quotes, plan.spec, rates_of(plan.spec, seen.indices)[0], now)
+        if plan.references
+        else ()
+    )
+    inputs = MarkInputs(plan.market, index, book, seen.trade, funding.estimate if funding else None, now, others)
     state, mark = plan.mark.step(fold.mark, inputs)
     impact = impact_prices(book, plan.impact_notional_e18) if book is not None and plan.impact_notional_e18 else None
     sample = None if impact is None else premium_of(impact, index.price_e18)
     carried, premium = fold.premium.step(sample, now, plan.premium_carry_ns)
     entry = MarketPrice(plan.market, plan.market_no, index.price_e18, mark.price_e18, premium)
     return state, carried, Marked(mark, inputs, fold.mark.to_plain(), impact, fold.premium, entry)
+
+
+def _rated(plan: RatePlan, before: RateState | None, marked: Marked) -> Rated:
+    inputs, price = marked.inputs, marked.mark.price_e18
+    seen = RateInputs(inputs.now, inputs.index.price_e18, price, inputs.book, plan.impact_notional_e18)
+    return Rated(plan, before, plan.step(before, seen), inputs.now)
 
 
 def _predicted(

@@ -11,18 +11,35 @@ from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from typing import Any
 
+from keeper.domain.confirmation import ConfirmationState
 from keeper.domain.evidence import canonical_json
+from keeper.domain.gate import Open, Shut
+from keeper.domain.guard import GuardState, Held, Pass
 from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
 from keeper.domain.index_state import IndexFold
-from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain
+from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain, Reference
 from keeper.domain.off_hours import SessionTurn
 from keeper.domain.premium import CarriedPremium, ImpactPrices
+from keeper.domain.publishing import OnChain
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
+from keeper.domain.rates.fold import Rated
 from keeper.domain.report import MarketPrice
 from keeper.domain.session import SessionRules
 
 FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What made an entry due in this round: `held` is what it was measured against, as known at `block`; None before the first."""
+
+    round_id: int
+    trigger: str
+    deviation_bps: int
+    age_ms: int
+    block: int
+    held: OnChain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +49,9 @@ class Decision:
     `indices`: the market's own index first, then those that convert for it, each with its votes, its refusals and its state
     before the step. `quotes` is the snapshot that they were computed from, `last` the last indices as given to them, `mark_state` the mark's state
     before the step, `impact` the impact prices (None: the book was not deep enough), `carried` the premium that stands in
-    for a missing one, and `notes` what the operator may want to know besides (trigger, guard): anything that canonical JSON
-    can say.
+    for a missing one, `accepted` the last indices that the operator gave his word for, `guard_before` the guard's state before
+    its verdict `guard`, `gate` whether liquidations may act on it, `due` why it was published, `rated` the
+    funding method's estimate, where one is chosen, and `notes` anything else that canonical JSON can say.
     """
 
     entry: MarketPrice
@@ -48,9 +66,17 @@ class Decision:
     impact: ImpactPrices | None = None
     carried: CarriedPremium = field(default_factory=CarriedPremium)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Mapping[IndexId, int] = field(default_factory=dict)
+    guard_before: GuardState | None = None
+    guard: Pass | Held | None = None
+    gate: Open | Shut | None = None
+    due: Occasion | None = None
+    rated: Rated | None = None
     session: Mapping[str, Any] | None = None
     """Of a market with sessions: what made its index of what its sources said (`session_record`)."""
 
+
+_IDLE = ConfirmationState()
 
 Spelled = dict[tuple[int, int, int], str]
 """Indices that are spelled already, by the identity of what they are spelled from."""
@@ -65,11 +91,13 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
     inputs, entry = decision.inputs, decision.entry
     indices = ",".join([_shared(index, decision, {} if spelled is None else spelled) for index in decision.indices])
     return (
-        f'{{"book":{_depth(inputs.book)},"carried":{_carried(decision.carried)},"code":{_text(decision.code_version)},"config":{_text(decision.config_hash)},'
-        f'"entry":{{"index":"{entry.index_e18}","mark":"{entry.mark_e18}","no":"{entry.market_no}",'
+        f'{{"accepted":{_accepted(decision.accepted)},"book":{_depth(inputs.book)},"carried":{_carried(decision.carried)},"code":{_text(decision.code_version)},"config":{_text(decision.config_hash)},'
+        f'"due":{_due(decision.due)},"entry":{{"index":"{entry.index_e18}","mark":"{entry.mark_e18}","no":"{entry.market_no}",'
         f'"premium":"{entry.premium_e18}"}},"format":"{FORMAT}","funding":{_funding(inputs.funding)},'
+        f'"gate":{_gate(decision.gate)},"guard":{_guard(decision.guard, decision.guard_before)},'
         f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
         f'"market":{_text(entry.market)},"notes":{canonical_json(decision.notes)},"now":"{inputs.now}",'
+        f'{_rated(decision.rated)}"references":[{",".join([_reference(each, decision.quotes) for each in inputs.references])}],'
         f'{_session(decision.session)}"trade":{_trade(inputs.trade)}}}'
     )
 
@@ -102,6 +130,58 @@ def _text(text: str | None) -> str:
 
 def _number(number: int | None) -> str:
     return "null" if number is None else f'"{number}"'
+
+
+def _accepted(accepted: Mapping[IndexId, int]) -> str:
+    return "{}" if not accepted else canonical_json(accepted)
+
+
+def _due(due: Occasion | None) -> str:
+    if due is None:
+        return "null"
+    return (
+        f'{{"age_ms":"{due.age_ms}","block":"{due.block}","deviation_bps":"{due.deviation_bps}","held":{_held(due.held)},'
+        f'"round":"{due.round_id}","trigger":{_text(due.trigger)}}}'
+    )
+
+
+def _held(held: OnChain | None) -> str:
+    if held is None:
+        return "null"
+    return (
+        f'{{"index":"{held.index_e18}","mark":"{held.mark_e18}","observed_s":"{held.observed_at_s}",'
+        f'"round":"{held.round_id}"}}'
+    )
+
+
+def _gate(gate: Open | Shut | None) -> str:
+    if gate is None:
+        return "null"
+    doubts = "" if isinstance(gate, Open) else ",".join([f'"{doubt.value}"' for doubt in gate.reasons])
+    return f'{{"doubts":[{doubts}],"since":"{gate.since}"}}'
+
+
+def _guard(verdict: Pass | Held | None, before: GuardState | None) -> str:
+    if verdict is None or before is None:
+        return "null"
+    word = f'"{verdict.reason.value}"' if isinstance(verdict, Held) else "null"
+    confirmed = "true" if isinstance(verdict, Pass) and verdict.confirmed else "false"
+    return (
+        f'{{"confirmed":{confirmed},"held":{word},"jump_bps":"{verdict.jump_bps}",'
+        f'"state_before":{{"anchor":{_number(before.anchor_e18)},"anchored":{_number(before.anchored_at)},'
+        f'"confirmation":{_confirmation(before.confirmation)},"held_since":{_number(before.held_since)},'
+        f'"passed":{_number(before.passed_e18)}}}}}'
+    )
+
+
+def _confirmation(state: ConfirmationState) -> str:
+    """Nothing is being confirmed nearly always."""
+    if state == _IDLE:
+        return "null"
+    return (
+        f'{{"agreed":{_number(state.agreed_at)},"agreed_ns":"{state.agreed_ns}","direction":"{state.direction}",'
+        f'"trusted":"{state.trusted_direction}","trusted_until":{_number(state.trusted_until)}}}'
+    )
 
 
 def _shared(index: IndexPrice | Withheld, decision: Decision, spelled: Spelled) -> str:
@@ -177,7 +257,7 @@ def _depth(book: Depth | None) -> str:
 
 
 def _side(levels: Sequence[Level]) -> str:
-    return ",".join([f'["{level.price_e18}","{level.size_e18}"]' for level in levels])
+    return ",".join([f'["{price}","{size}"]' for price, size in levels])
 
 
 def _trade(trade: Trade | None) -> str:
@@ -195,12 +275,35 @@ def _funding(funding: FundingEstimate | None) -> str:
     return f'{{"boundary":"{funding.boundary_s}","interval":"{funding.interval_s}","rate":"{funding.rate_e18}"}}'
 
 
+def _reference(reference: Reference, quotes: Quotes) -> str:
+    quote = quotes.get(reference.source)
+    return (
+        f'{{"price":"{reference.mid_e18}","quote":{"null" if quote is None else _quote(quote)},'
+        f'"source":{_text(reference.source)},"weight":"{reference.weight}"}}'
+    )
+
+
 def _impact(impact: ImpactPrices | None) -> str:
     return "null" if impact is None else f'{{"ask":"{impact.ask_e18}","bid":"{impact.bid_e18}"}}'
 
 
 def _carried(carried: CarriedPremium) -> str:
     return f'{{"sampled":{_number(carried.sampled_at)},"value":"{carried.value_e18}"}}'
+
+
+def _rated(rated: Rated | None) -> str:
+    """Nothing at all without a method: a record without one is spelled as ever."""
+    if rated is None:
+        return ""
+    estimate = rated.estimate
+    charge, span = estimate.charge, estimate.span
+    flags = ",".join([f'"{flag.value}"' for flag in charge.flags])
+    before = None if rated.before is None else rated.before.to_plain()
+    return (
+        f'"rates":{{"boundary":"{span.boundary_s}","flags":[{flags}],"interval":"{span.interval_s}",'
+        f'"method":{_text(estimate.method)},"premium":"{charge.premium_e18}","rate":"{charge.rate_e18}",'
+        f'"state_before":{canonical_json(before)}}},'
+    )
 
 
 def _mark(mark: MarkPrice, state: Plain) -> str:

@@ -1,4 +1,4 @@
-"""Reads a decision's record back: what a co-signer needs to compute the same prices, and `keeper replay` to check them."""
+"""Reads a decision's record back: what a co-signer, or `keeper verify`, needs to compute the same prices."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keeper.domain.confirmation import ConfirmationState
+from keeper.domain.guard import GuardState
 from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.index_state import IndexState, Traded, restored_state
-from keeper.domain.mark.method import FundingEstimate, Plain
+from keeper.domain.mark.method import FundingEstimate, Plain, Reference
 from keeper.domain.premium import CarriedPremium
 from keeper.domain.provenance import FORMAT
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
@@ -38,6 +40,12 @@ class Recalled:
     index_e18: int
     mark_e18: int
     premium_e18: int
+    references: tuple[Reference, ...] = ()
+    rate_state: Plain | None = None
+    """State of the funding method before the step; None without a method, or at its first look."""
+    rate_e18: int | None = None
+    guard_before: GuardState | None = None
+    """None in a record that tells nothing of the guard."""
     session: Mapping[str, Any] | None = None
     """Of a market with sessions: hours, rules and state that made its index of what its sources said."""
 
@@ -57,7 +65,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         if index["state_before"] is not None
     }
     traded = {IndexId(index["id"]): _traded_of(index["traded"]) for index in indices if index["traded"]}
-    entry = document["entry"]
+    entry, rates = document["entry"], document.get("rates")
     return Recalled(
         MarketId(document["market"]),
         Timestamp(int(document["now"])),
@@ -73,6 +81,10 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         int(entry["index"]),
         int(entry["mark"]),
         int(entry["premium"]),
+        tuple(map(_reference_of, document.get("references", ()))),
+        None if rates is None else rates["state_before"],
+        None if rates is None else int(rates["rate"]),
+        _guard_of(document["guard"]),
         document.get("session"),
     )
 
@@ -138,9 +150,38 @@ def _trade_of(document: Mapping[str, Any] | None) -> Trade | None:
     )
 
 
+def _reference_of(document: Mapping[str, Any]) -> Reference:
+    return Reference(SourceId(document["source"]), int(document["price"]), int(document["weight"]))
+
+
 def _funding_of(document: Mapping[str, Any] | None) -> FundingEstimate | None:
     return (
         None
         if document is None
         else FundingEstimate(int(document["rate"]), int(document["boundary"]), int(document["interval"]))
+    )
+
+
+def _guard_of(document: Mapping[str, Any] | None) -> GuardState | None:
+    if document is None:
+        return None
+    before = document["state_before"]
+    return GuardState(
+        _number(before["passed"]),
+        _number(before["anchor"]),
+        _instant(before["anchored"]),
+        _instant(before["held_since"]),
+        _confirmation_of(before["confirmation"]),
+    )
+
+
+def _confirmation_of(document: Mapping[str, Any] | None) -> ConfirmationState:
+    if document is None:
+        return ConfirmationState()
+    return ConfirmationState(
+        int(document["direction"]),
+        int(document["agreed_ns"]),
+        _instant(document["agreed"]),
+        int(document["trusted"]),
+        _instant(document["trusted_until"]),
     )

@@ -44,3 +44,11 @@ class Signature:
 class SignedReport:
     report: PriceReport
     signatures: tuple[Signature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenReport:
+    """A push as the chain shows it: its signatures, 32 bytes each of `r` and `vs`, name no signer."""
+
+    report: PriceReport
+    signatures: tuple[tuple[bytes, bytes], ...]

@@ -38,6 +38,7 @@ class Intent:
 
     `key` of a price is its round, of a funding (market, boundary), of a liquidation (account, market, block and log
     index of the account's last event). Success is a receipt with status 1 that has one of the logs in `expects`.
+    `created_at` is by our own clock, `deadline` an instant of the chain, from which on it is too late.
     """
 
     id: str
@@ -96,14 +97,15 @@ def may_start(record: IntentRecord | None, now: Timestamp, lane: Lane | None = N
     """Whether an intent with this history may be taken on: once, and after a failure again with growing pauses.
 
     A liquidation also when a price overtook it: another price can bring the account down again, as the same intent.
+    A change that is yet to come is one before our clock was set back: no pause is counted from it.
     """
     if record is None or record.state in (IntentState.QUEUED, IntentState.SUPERSEDED, IntentState.WITHHELD):
         return True
     if lane is Lane.LIQUIDATION and record.state in _OVERTAKEN:
-        return now - record.changed_at >= SECOND
+        return not 0 <= now - record.changed_at < SECOND
     if record.state in FAILED_INTENTS:
         pause_s = min(1 << min(record.failures, 16), _LONGEST_BACKOFF_S)
-        return now - record.changed_at >= pause_s * SECOND
+        return not 0 <= now - record.changed_at < pause_s * SECOND
     return False
 
 
@@ -212,8 +214,8 @@ class TxRecord:
     @property
     def levels(self) -> tuple[Fees, ...]:
         """Fee levels that a pool may hold or ask to be exceeded; one that the wallet could not pay is not among them."""
-        return tuple(each.fees for each in self.attempts if each.answer not in _NEVER_POOLED)
+        return tuple(each.fees for each in self.attempts if each.answer not in NEVER_POOLED)
 
 
-_NEVER_POOLED = frozenset({SendAnswer.INSUFFICIENT_FUNDS, SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP})
-_WORTHLESS = _NEVER_POOLED | {SendAnswer.REPLACEMENT_UNDERPRICED, SendAnswer.UNDERPRICED}
+NEVER_POOLED = frozenset({SendAnswer.INSUFFICIENT_FUNDS, SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP})
+_WORTHLESS = NEVER_POOLED | {SendAnswer.REPLACEMENT_UNDERPRICED, SendAnswer.UNDERPRICED}

@@ -28,7 +28,9 @@ class Deployment:
         now: Timestamp,
         deadline: Timestamp | None = None,
     ) -> Intent:
-        """What the outbox is asked for; the same (lane, key) is the same intent for ever."""
+        """What the outbox is asked for; the same (lane, key) is the same intent for ever. `now` is our own, `deadline`
+        the chain's.
+        """
         call, expects = act
         identity = intent_id(self.chain_id, call.to, lane, f"{self.id}|{key}")
         return Intent(identity, self.id, lane, key, call, now, deadline, expects)

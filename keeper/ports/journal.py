@@ -18,14 +18,19 @@ class DecisionRecord(NamedTuple):
 class Decisions(Protocol):
     """What each decision saw, durable before the act."""
 
-    def attach(self, records: Sequence[DecisionRecord]) -> None:
+    def attach(self, records: Sequence[DecisionRecord], root: str) -> None:
         """Durable with the next write, at the latest that of the transaction which rests on them: both or neither.
 
+        `root` is the evidence of their batch, 0x-hexadecimal.
         A record that is known already changes nothing. Raises TransientError when the journal cannot be written.
         """
         ...
 
     def find(self, leaf: str) -> str | None: ...
+
+    def forget(self, leaves: Sequence[str]) -> None:
+        """They are kept elsewhere. Raises TransientError when the journal cannot be written."""
+        ...
 
 
 class StateStore(Protocol):

@@ -10,9 +10,9 @@ from keeper.domain.account import Account
 from keeper.domain.chain import BlockRef, Call, Log, LogFilter, Query
 from keeper.domain.events import ProtocolEvent
 from keeper.domain.exchange import ChainState
-from keeper.domain.ids import Address
+from keeper.domain.ids import Address, DeploymentId, Hash, MarketId
 from keeper.domain.mirror import MarketTotals, Totals
-from keeper.domain.report import PriceReport, SignedReport
+from keeper.domain.report import PriceReport, SeenReport, SignedReport
 from keeper.domain.transaction import Expectation
 
 
@@ -77,6 +77,14 @@ class PerpProtocol(Protocol):
     def digest(self, report: PriceReport) -> bytes: ...
 
     def publish(self, signed: SignedReport) -> tuple[Call, tuple[Expectation, ...]]: ...
+
+    def read_publish(self, data: bytes, deployment: DeploymentId, markets: Mapping[int, MarketId]) -> SeenReport | None:
+        """What `publish` was given, from the calldata; None for any other call. Raises AbiMismatch for a damaged one."""
+        ...
+
+    def pushed_topics(self, round_id: int) -> tuple[Hash, Hash]:
+        """The topics by which the log of an accepted push of this round is found."""
+        ...
 
     def settle_funding(self, market_nos: Sequence[int]) -> tuple[Call, tuple[Expectation, ...]]: ...
 

@@ -6,15 +6,18 @@ A venue is a frozen dataclass whose fields are its parameters. The state of one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from keeper.domain.quote import Observation, Quote
 from keeper.domain.time import Timestamp
 
 Frame = str | bytes
-"""One websocket message as received, or one text message to send."""
+"""One websocket message or one event of an event stream as received, or one text message to send."""
+
+Message = str | Callable[[Timestamp], str]
+"""One text message to send, or how it reads at the moment in which it is sent."""
 
 EventKind = Literal[
     "subscribed",
@@ -49,7 +52,7 @@ class Step(NamedTuple):
 
     state: object
     observations: Sequence[Observation] = ()
-    replies: Sequence[str] = ()
+    replies: Sequence[Message] = ()
     events: Sequence[VenueEvent] = ()
     confirmations: Sequence[Quote] = ()
 
@@ -67,6 +70,8 @@ class Limits:
     connects: int = 1
     connects_window_s: float = 1.0
     """At most `connects` new connections in `connects_window_s`."""
+    settle_s: float = 0.0
+    """Pause between the connection and our first message, where the venue wants one."""
     ping_every_s: float | None = None
     """Interval of the application's own ping, where the venue wants one."""
     silence_s: float | None = None
@@ -83,11 +88,25 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
-    """A GET whose answer states the current ticker of one symbol."""
+    """What to ask for the current ticker of one symbol, or for admission: with a body it is the POST of that as JSON."""
 
     url: str
     params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """May carry a key, and so is never shown."""
+    method: Literal["GET", "POST"] = "GET"
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a venue grants for one connection. `params` go into its query and hold a token: they are never shown."""
+
+    endpoints: Sequence[str]
+    """Websocket URLs in the venue's order of preference, as it stated them: not yet believed."""
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ping_every_s: float | None = None
+    """Interval of the application's ping, as the venue stated it."""
 
 
 S = TypeVar("S")
@@ -117,7 +136,7 @@ class StreamVenue(Protocol[S]):
     @property
     def trade_driven(self) -> bool: ...
 
-    def open(self, symbols: Sequence[str]) -> tuple[S, Sequence[str]]:
+    def open(self, symbols: Sequence[str]) -> tuple[S, Sequence[Message]]:
         """State of a fresh connection and what to say once it stands."""
         ...
 
@@ -138,4 +157,41 @@ class StreamVenue(Protocol[S]):
 
     def parse_rest(self, symbol: str, status: int, body: bytes, received_at: Timestamp) -> Quote | VenueEvent:
         """The ticker, or `symbol_refused`. Raises RateLimited or FeedProtocolError."""
+        ...
+
+
+@runtime_checkable
+class AdmittingVenue(Protocol):
+    """A venue that must be asked by HTTP before each connection: a StreamVenue with these besides.
+
+    Nothing granted is kept: a connection that ends, whatever for, is followed by one with a grant of its own.
+    """
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The domains to which a grant may send us, subdomains included."""
+        ...
+
+    @property
+    def own_url(self) -> str | None:
+        """The operator's websocket URL, which stands in place of the granted endpoints."""
+        ...
+
+    def admission(self) -> RestRequest: ...
+
+    def parse_admission(self, status: int, body: bytes) -> Admission:
+        """Raises RateLimited or FeedProtocolError."""
+        ...
+
+
+@runtime_checkable
+class EventStreamVenue(StreamVenue[S], Protocol[S]):
+    """A venue that streams over HTTP (text/event-stream): what it is to send stands in the request, and nothing else is said.
+
+    `endpoints` are http(s) URLs, `open` has nothing to say and `ping` is None. A frame is one event as received, without
+    the empty line that ends it; a comment is one too.
+    """
+
+    def stream(self, endpoint: str, symbols: Sequence[str]) -> RestRequest:
+        """The request whose answer streams `symbols`."""
         ...

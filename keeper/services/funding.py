@@ -13,7 +13,7 @@ from keeper.domain.exchange import ChainState, FeedState, MarketState
 from keeper.domain.funding import Due, due, is_paused, predict, rate_of_sums
 from keeper.domain.ids import DeploymentId, MarketId
 from keeper.domain.numbers import text_of
-from keeper.domain.time import Timestamp, from_seconds
+from keeper.domain.time import from_seconds
 from keeper.domain.transaction import Intent, Lane
 from keeper.ports.clock import Clock
 from keeper.ports.deployment import Deployment
@@ -90,7 +90,7 @@ class FundingService:
         self.meter.gauge("keeper_funding_next_timestamp_seconds", estimate.boundary_s, market=market)
         payment = due(held, feed, now_s, is_paused(state))
         if isinstance(payment, Due):
-            self._settle(market_no, market, payment, payment.boundary_s + feed.interval_s - now_s)
+            self._settle(market_no, market, payment, payment.boundary_s + feed.interval_s)
 
     def _noted(self, status: FundingStatus, state: ChainState) -> FundingStatus:
         """Remembers the first block at or after a boundary: lateness is counted from it."""
@@ -99,19 +99,18 @@ class FundingService:
             return status
         return replace(status, due_for_s=boundary, first_block_due=state.at.number)
 
-    def _settle(self, market_no: int, market: MarketId, payment: Due, left_s: int) -> None:
+    def _settle(self, market_no: int, market: MarketId, payment: Due, next_s: int) -> None:
         """Asks again at each head while it is due: the outbox knows an intent that is under way.
 
-        Wanted until the next boundary: from there one settlement pays for both, and a second would revert. It is
-        `left_s` of the chain's time away, counted from our own now: our clock may be an hour wrong.
+        Wanted until the next boundary, `next_s` by the chain: from there one settlement pays for both, and a second
+        would revert.
         """
         if self.paused.get(market) is not None or not self.coordinator.is_leader(self.deployment.id):
             return
         key = f"{market}@{payment.boundary_s}"
         act = self.deployment.protocol.settle_funding([market_no])
-        now = self.clock.now()
-        deadline = Timestamp(now + from_seconds(left_s))
-        if not self.intents.offer(self.deployment.intent(Lane.FUNDING, key, act, now, deadline)):
+        intent = self.deployment.intent(Lane.FUNDING, key, act, self.clock.now(), from_seconds(next_s))
+        if not self.intents.offer(intent):
             self.log.warning("funding.deferred", market=market, reason="the outbox is full")
 
     def _compared(self, market_no: int, market: MarketId, feed: FeedState, status: FundingStatus) -> FundingStatus:

@@ -8,15 +8,17 @@ from typing import Protocol
 
 from keeper.domain.chain import BlockRef
 from keeper.domain.heads import Head, Ring, block_at, block_time_s, extended, joins
-from keeper.domain.time import SECOND, Timestamp, age_ms
+from keeper.domain.time import MILLISECOND, SECOND, Timestamp, nanos
 from keeper.errors import DataError, TransientError, WrongChain
 from keeper.ports.clock import Clock
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
-from keeper.runtime.board import Board
+from keeper.runtime.board import Board, first_change
 from keeper.runtime.pulse import Pulse
 
 KEY = "head"
+_SOON = frozenset({1, 2, 3})
+"""So many blocks ahead of what the pool shows a stream is believed: its node is quicker, and the others are about to have it."""
 
 
 class HeadReader(Protocol):
@@ -33,11 +35,13 @@ class HeadReader(Protocol):
 class Pace:
     """Polls ten times per block within [poll_min_s, poll_max_s]; reads the header at least every `recheck_s`, because
     a reorganisation may leave the number as it is; calls the chain lagging after `lag_after_s` without a new head.
+    Every `streamed_s` while a stream has announced just the head that we have: the next one it will announce.
     """
 
     poll_min_s: float = 0.1
     poll_max_s: float = 1.0
     recheck_s: float = 1.0
+    streamed_s: float = 2.0
     lag_after_s: float = 60.0
     read_timeout_s: float = 5.0
 
@@ -46,15 +50,19 @@ class Pace:
 class _Watch:
     ring: Ring = ()
     reorgs: int = 0
-    read_at: int = 0
-    moved_at: Timestamp | None = None
+    read_ns: int = 0
+    seen: int = 0
+    moved_ns: int | None = None
     lagging: bool = False
     unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class HeadService:
-    """Publishes each new Head on `heads` and its block on `blocks`, both under the key `head`."""
+    """Publishes each new Head on `heads` and its block on `blocks`, both under the key `head`.
+
+    `streams`: the numbers of heads that nodes announce by themselves. A number there makes us look, and proves nothing.
+    """
 
     chain_id: int
     chain: HeadReader
@@ -66,6 +74,7 @@ class HeadService:
     pulse: Pulse
     pace: Pace = Pace()
     depth: int = 128
+    streams: Board[str, int] = field(default_factory=Board)
     _watch: _Watch = field(default_factory=_Watch)
 
     @property
@@ -79,7 +88,7 @@ class HeadService:
             await self._poll()
             self._judge_lag()
             self.pulse.beat(self.name)
-            await asyncio.sleep(self._pause_s())
+            await self._pause()
 
     async def _poll(self) -> None:
         try:
@@ -98,14 +107,15 @@ class HeadService:
         self._watch.unreachable = False
 
     async def _is_due(self) -> bool:
-        ring, now = self._watch.ring, self.clock.now()
-        if not ring or now - self._watch.read_at >= self.pace.recheck_s * SECOND:
+        ring, due_ns = self._watch.ring, self._watch.read_ns + nanos(self.pace.recheck_s)
+        announced, self._watch.seen = self.streams.version != self._watch.seen, self.streams.version
+        if announced or not ring or _now_ns() >= due_ns:
             return True
         return await self.chain.head_number() != ring[-1].number
 
     async def _read(self) -> None:
         ref = await self.chain.head()
-        self._watch.read_at = received_at = self.clock.now()
+        received_at, self._watch.read_ns = self.clock.now(), _now_ns()
         seen = block_at(self._watch.ring, ref.number)
         if seen is not None and seen.hash == ref.hash:
             return  # nothing new, or an endpoint that lags behind another
@@ -144,25 +154,42 @@ class HeadService:
             self.log.warning("chain.reorged", chain=self.chain_id, block=ref.number, reorged_from=reorged_from)
         if watch.lagging:
             self.log.info("chain.caught_up", chain=self.chain_id, block=ref.number)
-        watch.moved_at, watch.lagging = received_at, False
+        watch.moved_ns, watch.lagging = watch.read_ns, False
         self.meter.gauge("keeper_chain_head_block", ref.number, chain=str(self.chain_id))
         self.meter.gauge("keeper_chain_head_timestamp_seconds", ref.timestamp_s, chain=str(self.chain_id))
         self.blocks.put(KEY, ref)
-        self.heads.put(KEY, Head(ref, reorged_from, received_at, watch.reorgs))
+        self.heads.put(KEY, Head(ref, reorged_from, received_at, watch.read_ns, watch.reorgs))
 
     def _judge_lag(self) -> None:
-        watch, now = self._watch, self.clock.now()
-        if watch.moved_at is None:
-            watch.moved_at = now
-        silent_ns = now - watch.moved_at
+        watch, now_ns = self._watch, _now_ns()
+        if watch.moved_ns is None:
+            watch.moved_ns = now_ns
+        silent_ns = now_ns - watch.moved_ns
         if silent_ns >= self.pace.lag_after_s * SECOND and not watch.lagging:
             watch.lagging = True
             block = watch.ring[-1].number if watch.ring else None
-            self.log.warning("chain.lagged", chain=self.chain_id, block=block, age_ms=age_ms(watch.moved_at, now))
+            self.log.warning("chain.lagged", chain=self.chain_id, block=block, age_ms=silent_ns // MILLISECOND)
+
+    async def _pause(self) -> None:
+        """Until it is time to look again, or a stream announces something; one that babbles is not followed closer."""
+        pause_s = self._pause_s()
+        least_s = pause_s if self._watch.unreachable else min(pause_s, self.pace.poll_min_s)
+        await asyncio.sleep(least_s)
+        await first_change((self.streams, self._watch.seen), timeout_s=pause_s - least_s)
 
     def _pause_s(self) -> float:
-        pace = self.pace
+        pace, ring = self.pace, self._watch.ring
         if self._watch.unreachable:
             return pace.poll_max_s
-        between_s = block_time_s(self._watch.ring)
+        leads = {number - ring[-1].number for number in self.streams.snapshot().values()} if ring else set()
+        if leads & _SOON:
+            return pace.poll_min_s
+        if 0 in leads:
+            return max(pace.streamed_s, pace.poll_max_s)
+        between_s = block_time_s(ring)
         return pace.poll_min_s if between_s is None else min(max(between_s / 10, pace.poll_min_s), pace.poll_max_s)
+
+
+def _now_ns() -> int:
+    """Of a clock that nobody sets."""
+    return nanos(asyncio.get_running_loop().time())

@@ -25,7 +25,7 @@ from keeper.domain.liquidation import LiquidationCandidate, LiquidationPlan, pla
 from keeper.domain.margin import STALE_GRACE_S
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
-from keeper.domain.time import SECOND, Timestamp
+from keeper.domain.time import SECOND, Timestamp, from_seconds
 from keeper.domain.transaction import OPEN_INTENTS, Expectation, Intent, IntentState, Lane, Outcome
 from keeper.errors import DataError, Reverted, TransientError
 from keeper.ports.chain import ChainReader
@@ -40,7 +40,7 @@ from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.pulse import Pulse
 
 _TIMEOUT_S = 5.0
-_DEADLINE_NS = 30 * SECOND
+_WANTED_S = 30
 _MAX_DELEVERAGE = 10
 _FUND_SHORT = 6
 
@@ -146,7 +146,7 @@ class LiquidationService:
         marks = {step.bankrupt: _last(held.accounts.get(step.bankrupt)) for step in steps}
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                await self._liquidate(batch.plans, keys, at)
+                await self._liquidate(batch.plans, keys, state, at)
                 await self._deleverage(steps, marks, state, lead=not batch.plans)
         except (TransientError, Reverted, TimeoutError) as error:
             self.log.warning("liquidation.deferred", block=state.at.number, error=repr(error))
@@ -181,7 +181,9 @@ class LiquidationService:
         outcome = self.outcomes.get(claim) if claim is not None else None
         return claim is None or (outcome is not None and outcome.state not in OPEN_INTENTS)
 
-    async def _liquidate(self, plans: Sequence[LiquidationPlan], lasts: Mapping[Address, str], at: At) -> None:
+    async def _liquidate(
+        self, plans: Sequence[LiquidationPlan], lasts: Mapping[Address, str], state: ChainState, at: At
+    ) -> None:
         confirmed = list(plans) if isinstance(at, str) else await self._confirmed(plans, at)
         if not confirmed:
             return
@@ -190,7 +192,7 @@ class LiquidationService:
         act = self.deployment.protocol.liquidate(requests)
         if not await self._simulated(act[0], at):
             return
-        intent = self._intent(f"{len(keys)}:{_digest(keys)}", act)
+        intent = self._intent(f"{len(keys)}:{_digest(keys)}", act, state)
         if not self.intents.offer(intent):
             self.log.warning("liquidation.deferred", block=_name(at), error="the outbox is full")
             return
@@ -271,7 +273,7 @@ class LiquidationService:
             act = self.deployment.protocol.deleverage(step.bankrupt, step.counterparty, step.market_no, step.size_e18)
             if number == 0 and lead and not await self._simulated(act[0], state.at):
                 return
-            intent = self._intent(key, act)
+            intent = self._intent(key, act, state)
             if not self.intents.offer(intent):
                 return
             self._claim([key], intent)
@@ -287,9 +289,9 @@ class LiquidationService:
                 intent_id=intent.id,
             )
 
-    def _intent(self, key: str, act: tuple[Call, tuple[Expectation, ...]]) -> Intent:
-        now = self.clock.now()
-        return self.deployment.intent(Lane.LIQUIDATION, key, act, now, Timestamp(now + _DEADLINE_NS))
+    def _intent(self, key: str, act: tuple[Call, tuple[Expectation, ...]], state: ChainState) -> Intent:
+        deadline = from_seconds(state.at.timestamp_s + _WANTED_S)
+        return self.deployment.intent(Lane.LIQUIDATION, key, act, self.clock.now(), deadline)
 
     def _claim(self, keys: Sequence[str], intent: Intent) -> None:
         """Remembers what is under way, and forgets what is settled."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,11 +11,11 @@ from keeper.domain.exchange import ChainState
 from keeper.domain.guard import Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld, WithheldReason
-from keeper.domain.index_state import IndexState, restored_state
+from keeper.domain.index_state import IndexState
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.numbers import BPS, decimal_of, text_of
-from keeper.domain.off_hours import SessionFold, restored_session
 from keeper.domain.pricing import price_component, rates_behind
+from keeper.domain.pricing_snapshot import UNREADABLE, Remembered, remembered, snapshot
 from keeper.domain.quote import Depth, Quote, Trade
 from keeper.domain.sequencer import Sequencer
 from keeper.domain.session import Phase
@@ -43,6 +42,8 @@ class Folds:
 
     markets: dict[MarketId, MarketFold] = field(default_factory=dict)
     last: dict[IndexId, int] = field(default_factory=dict)
+    accepted: dict[IndexId, int] = field(default_factory=dict)
+    """Last indices that are the operator's word, until the next that is computed."""
     states: dict[IndexId, IndexState] = field(default_factory=dict)
     """Of the indices that remember."""
     tapes: Tapes = field(default_factory=Tapes)
@@ -157,18 +158,21 @@ class PricingService:
         Synchronous: nothing can change meanwhile.
         """
         quotes = self.boards.quotes.snapshot()
-        last, specs = dict(self.folds.last), self.specs if moved is None else self._concerned(moved)
+        last, accepted = dict(self.folds.last), dict(self.folds.accepted)
+        specs = self.specs if moved is None else self._concerned(moved)
         indices = price_component(specs, quotes, last, now, self.folds.states, self.folds.tapes.traded(now))
         self.folds.priced = quotes
         for index, priced in indices.items():
             if isinstance(priced, IndexPrice):
                 self.folds.last[index] = priced.exact_e18
+                self.folds.accepted.pop(index, None)
             if priced.fold is not None:
                 self.folds.states[index] = priced.fold.after
             self.boards.indices.put(index, priced)
         for plan in self.plans:
             if plan.spec.id in indices and plan.market not in self.folds.halted:
-                self._market(plan, self._seen(plan, quotes, indices, last), now)
+                seen = self._seen(plan, quotes, indices, last)
+                self._market(plan, seen._replace(accepted=accepted) if accepted else seen, now)
         self._report(indices)
         if moved is not None:
             return
@@ -198,7 +202,7 @@ class PricingService:
             if plan.market != market or not isinstance(found, Withheld) or found.reason is not WithheldReason.PAIR:
                 continue
             level = sum(vote.price_e18 for vote in found.inputs) // len(found.inputs)
-            self.folds.last[plan.spec.id] = level
+            self.folds.last[plan.spec.id] = self.folds.accepted[plan.spec.id] = level
             self.log.warning("index.accepted", market=plan.spec.id, price=text_of(level), sources=len(found.inputs))
             return True
         return False
@@ -223,8 +227,8 @@ class PricingService:
         trade = self.boards.trades.get(plan.book) if plan.book is not None else None
         chain = self.boards.states.get(plan.deployment)
         paused = self.boards.paused.get(plan.market) is not None
-        sequencer = self.boards.sequencer.get("sequencer")
-        return Seen(quotes, indices, last, book, trade, chain, paused, self.folds.rates[plan.spec.id], sequencer)
+        rates, sequencer = self.folds.rates[plan.spec.id], self.boards.sequencer.get("sequencer")
+        return Seen(quotes, indices, last, book, trade, chain, paused, rates, sequencer=sequencer)
 
     def _market(self, plan: MarketPlan, seen: Seen, now: Timestamp) -> None:
         """The fence of one market: its failure halts it and nothing else."""
@@ -336,46 +340,30 @@ class PricingService:
             if priced_market is not None and priced_market.marked is not None:
                 mark = priced_market.marked.mark.price_e18
                 self.meter.gauge("keeper_mark_price", float(decimal_of(mark)), market=plan.market)
+                if (rated := priced_market.marked.rated) is not None:
+                    rate = float(decimal_of(rated.estimate.charge.rate_e18))
+                    self.meter.gauge("keeper_funding_estimate_ratio", rate, market=plan.market)
 
     def _save(self, now: Timestamp) -> None:
         """The moving states, so that a restart goes on where this process stopped."""
         self.folds.saved_at = now
-        marks = {market: fold.mark.to_plain() for market, fold in sorted(self.folds.markets.items())}
-        states = {index: state.to_plain() for index, state in sorted(self.folds.states.items())}
-        document = {"at_s": to_seconds(now), "marks": marks, "last": self.folds.last, "states": states}
-        document["sessions"] = {
-            market: fold.session.to_plain() for market, fold in sorted(self.folds.markets.items()) if fold.session.phase
-        }
-        self.store.save(self.name, json.dumps(document, sort_keys=True))
+        found = Remembered(self.folds.markets, self.folds.states, self.folds.last)
+        self.store.save(self.name, snapshot(found, self.plans, now))
 
     def _restore(self) -> None:
         text = self.store.load(self.name)
         if text is None:
             return
         try:
-            document = json.loads(text)
-            for plan in self.plans:
-                if plan.market in document["marks"]:
-                    state = plan.mark.restore(document["marks"][plan.market])
-                    session = document.get("sessions", {}).get(plan.market)
-                    self.folds.markets[plan.market] = MarketFold(
-                        state, session=SessionFold() if session is None else restored_session(session)
-                    )
-            known = {spec.id for spec in self.specs}
-            self.folds.states.update(
-                {
-                    IndexId(name): restored_state(plain)
-                    for name, plain in document.get("states", {}).items()
-                    if name in known
-                }
-            )
-            self.folds.last.update(
-                {IndexId(name): int(last) for name, last in document["last"].items() if name in known}
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found = remembered(text, self.plans, {spec.id for spec in self.specs})
+        except UNREADABLE as error:
             self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
-            self.folds.markets.clear()
-            self.folds.states.clear()
+            return
+        for why in found.refused:
+            self.log.warning("pricing.snapshot_refused", service=self.name, error=why)
+        self.folds.markets.update(found.markets)
+        self.folds.states.update(found.states)
+        self.folds.last.update(found.last)
 
 
 def _middle(quote: Quote) -> int:

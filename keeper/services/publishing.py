@@ -16,8 +16,8 @@ from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address, DeploymentId, MarketId
 from keeper.domain.market import Marked, PricedMarket
 from keeper.domain.numbers import decimal_of, text_of
-from keeper.domain.provenance import Decision, Spelled, canonical_record, session_record
-from keeper.domain.publishing import Candidate, Due, Hold, OnChain, Publish, decide_batch
+from keeper.domain.provenance import Decision, Occasion, Spelled, canonical_record, session_record
+from keeper.domain.publishing import Candidate, Due, Hold, OnChain, Publish, decide_batch, newest
 from keeper.domain.quorum import signatures_for, signatures_needed
 from keeper.domain.report import PriceReport
 from keeper.domain.time import SECOND, Timestamp, from_seconds, to_seconds
@@ -71,7 +71,6 @@ class Flight:
 @dataclass(frozen=True, slots=True)
 class PublishOptions:
     ttl_s: int
-    config_hash: str
     code_version: str
     signers: frozenset[Address]
     """Whose report keys we hold: what a quorum can be met with, as far as the chain knows them."""
@@ -207,10 +206,11 @@ class PublishingService:
         if not markets:
             return
         spelled: Spelled = {}
-        records = [self._record(*ready[market], verdicts[market], spelled) for market in markets]
+        occasions = {market: self._occasion(*ready[market], verdicts[market], state, now) for market in markets}
+        records = [self._record(*ready[market], occasions[market], spelled) for market in markets]
         report = self._report([ready[market][1] for market in markets], records, state, now)
         # Both reach the disk with the signed transaction: no node sees the one without the others.
-        self.decisions.attach(records)
+        self.decisions.attach(records, "0x" + report.evidence.hex())
         self.store.attach(self._round, str(report.round_id))
         self.flight.last_round = report.round_id
         try:
@@ -220,7 +220,7 @@ class PublishingService:
             self._unsigned(markets, error, state)
             return
         act = self.deployment.protocol.publish(signed)
-        deadline = Timestamp(from_seconds(report.valid_until_s))
+        deadline = from_seconds(report.valid_until_s)
         intent = self.deployment.intent(Lane.PRICE, str(report.round_id), act, now, deadline)
         self.flight.intent_id, self.flight.since_block, self.flight.decided_at = intent.id, state.at.number, now
         self.flight.refused_at, self.flight.refused_epoch = "", None
@@ -256,15 +256,14 @@ class PublishingService:
                 self._hold(market, f"signatures: {need} needed, {held} held", now)
         return kept
 
-    def _record(
-        self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold, spelled: Spelled
-    ) -> DecisionRecord:
-        reason = verdict.trigger.value if isinstance(verdict, Publish) else verdict.reason.value
+    def _record(self, priced: PricedMarket, marked: Marked, due: Occasion, spelled: Spelled) -> DecisionRecord:
+        indices = (priced.index, *priced.conversions())
+        known = {index.index for index in indices}
         decision = Decision(
             entry=marked.entry,
-            config_hash=self.options.config_hash,
+            config_hash=priced.plan.config_hash,
             code_version=self.options.code_version,
-            indices=(priced.index, *priced.conversions()),
+            indices=indices,
             quotes=priced.seen.quotes,
             last=priced.seen.last,
             inputs=marked.inputs,
@@ -272,12 +271,27 @@ class PublishingService:
             mark_state=marked.state_before,
             impact=marked.impact,
             carried=marked.carried_before,
-            notes={"trigger": reason},
+            notes={"trigger": due.trigger},
+            accepted={index: level for index, level in priced.seen.accepted.items() if index in known},
+            guard_before=priced.guard_before,
+            guard=priced.guard,
+            gate=priced.gate,
+            due=due,
+            rated=marked.rated,
             session=session_record(priced.plan.session, priced.session),
         )
         text = canonical_record(decision, spelled)
         leaf = "0x" + leaf_of(text, self.keccak).hex()
         return DecisionRecord(leaf, "price", priced.plan.market, text)
+
+    def _occasion(
+        self, priced: PricedMarket, marked: Marked, verdict: Publish | Hold, state: ChainState, now: Timestamp
+    ) -> Occasion:
+        due = self._due(priced, marked, state)
+        held, round_, block = newest(due.chain, due.in_flight), round_id(now), state.at.number
+        if isinstance(verdict, Hold):
+            return Occasion(round_, verdict.reason.value, 0, 0, block, held)
+        return Occasion(round_, verdict.trigger.value, verdict.deviation_bps, verdict.age_ms, block, held)
 
     def _report(
         self, marked: Sequence[Marked], records: Sequence[DecisionRecord], state: ChainState, now: Timestamp

@@ -139,7 +139,7 @@ class _Builder:
 
     def _scalar(self, event: Any, path: Path) -> str | int | Decimal | bool | None:
         text: str = event.value
-        if _BARE_SECRET.fullmatch(text) and not _names_a_feed(path):
+        if _BARE_SECRET.fullmatch(text) and not _may_be_public(path):
             self._refuse(event, path, "32 bytes of hexadecimal look like a private key: name a file instead")
         return text if event.style else plain(text)
 
@@ -148,9 +148,9 @@ class _Builder:
         raise SettingsRefused([Fault(self._file, mark.line + 1, mark.column + 1, field_path(path), message)])
 
 
-def _names_a_feed(path: Path) -> bool:
-    """`onchain.NAME.feed`: a Pyth feed's id is public, and as long as a key."""
-    return len(path) == 3 and path[0] == "onchain" and path[2] == "feed"
+def _may_be_public(path: Path) -> bool:
+    """Pyth names its price feeds by 32 bytes: a source's symbol and `onchain.NAME.feed`, and nothing else, may be so."""
+    return len(path) == 3 and (path[0], path[2]) in {("sources", "symbol"), ("onchain", "feed")}
 
 
 def plain(text: str) -> str | int | Decimal | bool | None:

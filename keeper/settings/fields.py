@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,20 @@ def _seconds(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("write a number of seconds")
     return float(value) if isinstance(value, int | Decimal) else value
+
+
+def _instant(value: Any) -> Any:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None or found.microsecond:
+        raise ValueError('write a time of whole seconds with its zone, e.g. "2026-01-01T00:00:00Z"')
+    return int(found.timestamp())
+
+
+def _written_instant(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _path(value: Any) -> Any:
@@ -72,20 +87,27 @@ def is_plain(url: str) -> bool:
     return parts.scheme in ("http", "ws") and not is_loopback(parts.hostname or "")
 
 
-def endpoint_fault(text: str) -> str:
+HTTP = ("http", "https")
+WS = ("ws", "wss")
+
+
+def endpoint_fault(text: str, schemes: tuple[str, ...] = HTTP) -> str:
     """Why `text` is not the URL of an RPC endpoint, or nothing. Never repeats it."""
     try:
-        _url(("http", "https"))(text)
+        _url(schemes)(text)
     except ValueError as error:
         return str(error)
     return ""
 
 
-def _endpoint(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text.startswith(("file:", "cred:")):
-        _url(("http", "https"))(text)
-    return value
+def _endpoint(schemes: tuple[str, ...]) -> Any:
+    def check(value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if not text.startswith(("file:", "cred:")):
+            _url(schemes)(text)
+        return value
+
+    return check
 
 
 def public_url(text: str) -> str:
@@ -119,13 +141,23 @@ PositiveE18 = Annotated[
     int, BeforeValidator(_e18), Field(gt=0), PlainSerializer(text_of, return_type=str), _DECIMAL_SCHEMA
 ]
 FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
-WebSocketUrl = Annotated[str, AfterValidator(_url(("ws", "wss")))]
+StreamUrl = Annotated[str, AfterValidator(_url(("ws", "wss", "http", "https")))]
+"""Of a websocket, or of an event stream: which one, its venue tells."""
 HttpUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
-Endpoint = Annotated[SecretStr, AfterValidator(_endpoint), PlainSerializer(_public_endpoint, return_type=str)]
+Endpoint = Annotated[SecretStr, AfterValidator(_endpoint(HTTP)), PlainSerializer(_public_endpoint, return_type=str)]
 """An RPC URL, or `file:NAME` or `cred:NAME` of a file that holds one. Shown by scheme and host alone."""
+Instant = Annotated[
+    int,
+    BeforeValidator(_instant),
+    PlainSerializer(_written_instant, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""UTC text as whole seconds since the epoch."""
+StreamEndpoint = Annotated[SecretStr, AfterValidator(_endpoint(WS)), PlainSerializer(_public_endpoint, return_type=str)]
+"""The same for a websocket."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(\.[A-Z0-9]{1,20})?$")]
 """Base and quote, e.g. `BTC-USD`; a suffix tells two markets of one pair apart."""
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
-Symbol = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,40}$")]
+Symbol = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,66}$")]
 """A venue's own spelling."""

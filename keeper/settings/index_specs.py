@@ -15,15 +15,14 @@ from keeper.domain.outlier_rules import OUTLIER_RULES, OutlierRule
 from keeper.domain.reference import ReferenceBand
 from keeper.domain.rounding import Rounding
 from keeper.domain.time import nanos
-from keeper.settings.market import (
+from keeper.settings.index_settings import (
     ConversionSettings,
     IndexSettings,
     LadderSettings,
-    MarketSettings,
     OutlierSettings,
     ReferenceSettings,
-    SourceSettings,
 )
+from keeper.settings.market import MarketSettings, SourceSettings
 from keeper.settings.options import build
 
 BAND = "band"
@@ -36,7 +35,7 @@ def index_spec(market: MarketSettings) -> IndexSpec:
     rules, where = market.index, f"{market.market}: index"
     return IndexSpec(
         id=market.index_id,
-        sources=tuple(_source_spec(source, rules.max_age_s) for source in market.sources),
+        sources=tuple(source_spec(source, rules.max_age_s) for source in market.sources),
         quote=market.currency,
         method=build(INDEX_METHODS, rules.method, rules.options, where),
         max_deviation_bps=rules.max_deviation_bps,
@@ -95,7 +94,7 @@ def _peg(found: ConversionSettings) -> PegSpec:
     return PegSpec(IndexId(found.index), found.low_e18, found.high_e18, alert_bps, found.on_depeg)
 
 
-def _source_spec(source: SourceSettings, max_age_s: float) -> SourceSpec:
+def source_spec(source: SourceSettings, max_age_s: float) -> SourceSpec:
     return SourceSpec(
         source=source.id,
         quote=source.quote,

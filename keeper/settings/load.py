@@ -132,6 +132,7 @@ def _joined(
     runtime = Path(_first(environ, "RUNTIME_DIRECTORY") or state_dir)
     fields: dict[str, Any] = {name: getattr(common, name) for name in CommonSettings.model_fields}
     fields["signers"] = common.signers.located(base)
+    fields["venues"] = {name: venue.located(base) for name, venue in common.venues.items()}
     places = {field_path(keys): f"{document.file}:{line}:{column}" for keys, (line, column) in document.places.items()}
     return Settings(
         **fields,

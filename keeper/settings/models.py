@@ -11,8 +11,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from keeper.domain.ids import ChainId, DeploymentId, MarketId
+from keeper.domain.transaction import Lane
 from keeper.settings.base import Chosen, Model
-from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, Symbol, WebSocketUrl
+from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, StreamEndpoint, StreamUrl, Symbol
 from keeper.settings.market import MarketSettings
 
 
@@ -30,11 +31,16 @@ class ChainSettings(Model):
         max_length=16,
         description="Further endpoints that are sent every transaction and asked nothing. Those of `rpc` are sent it too.",
     )
+    streams: tuple[StreamEndpoint, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Websockets that announce new heads, so that they are polled less. What counts is read from `rpc`.",
+    )
     requests_per_s: float | None = Field(
         default=None, gt=0, le=100_000, description="Most requests a second to each endpoint, if its plan has a limit."
     )
     plain_http: bool = Field(
-        default=False, description="Allow http:// to other machines (your own node in your own network)."
+        default=False, description="Allow http:// and ws:// to other machines (your own node in your own network)."
     )
     confirmations: Count = Field(default=1, le=1000, description="Blocks after which a transaction counts as final.")
     poll_s: Seconds = Field(default=1.0, description="How often to ask for a new head.")
@@ -98,15 +104,52 @@ class SignerSettings(Chosen):
         return self.model_copy(update={"options": options})
 
 
+SENDER = "sender"
+"""The wallet of every lane that names no other."""
+LANES = tuple(lane.name.lower() for lane in Lane)
+
+
 class SignersSettings(Model):
-    """Report keys sign prices and hold no funds; the sender pays gas and signs no prices. None at all: dry run."""
+    """Report keys sign prices and hold no funds; senders pay gas and sign no prices. None at all: dry run."""
 
     reports: tuple[SignerSettings, ...] = Field(default=(), max_length=32)
-    sender: SignerSettings | None = None
+    sender: SignerSettings | None = Field(default=None, description="The wallet that sends, for all lanes or the rest.")
+    wallets: Mapping[Name, SignerSettings] = Field(
+        default_factory=dict,
+        description="Further wallets by a name of your own, for lanes that shall not wait for others.",
+    )
+    lanes: Mapping[Name, Name] = Field(
+        default_factory=dict,
+        description=f"Which wallet a lane sends with, e.g. `price: pusher`. Lanes: {', '.join(f'`{each}`' for each in LANES)}.",
+    )
+
+    @property
+    def senders(self) -> Mapping[str, SignerSettings]:
+        """Every sending key by its wallet's name."""
+        return {**({} if self.sender is None else {SENDER: self.sender}), **self.wallets}
+
+    def wallet_of(self, lane: Lane) -> str:
+        return self.lanes.get(lane.name.lower(), SENDER)
 
     def located(self, base: Path) -> SignersSettings:
+        reports = tuple(found.located(base) for found in self.reports)
+        wallets = {name: found.located(base) for name, found in self.wallets.items()}
         sender = self.sender.located(base) if self.sender else None
-        return SignersSettings(reports=tuple(found.located(base) for found in self.reports), sender=sender)
+        return self.model_copy(update={"reports": reports, "sender": sender, "wallets": wallets})
+
+    def public(self, base: Path) -> dict[str, Any]:
+        """Kinds and file names."""
+        return {
+            "reports": [signer.public(base) for signer in self.reports],
+            "sender": self.sender.public(base) if self.sender else None,
+            "wallets": {name: signer.public(base) for name, signer in self.wallets.items()},
+            "lanes": dict(self.lanes),
+        }
+
+
+def sender_place(wallet: str) -> str:
+    """Where the key of a wallet stands in keeper.yaml."""
+    return "signers.sender" if wallet == SENDER else f"signers.wallets.{wallet}"
 
 
 class ReportSettings(Model):
@@ -114,11 +157,18 @@ class ReportSettings(Model):
 
 
 class VenueSettings(Model):
-    """Other addresses for a venue than its own."""
+    """Other addresses for a venue than its own, and its key where it wants one."""
 
-    url: WebSocketUrl | None = None
+    url: StreamUrl | None = None
     rest_url: HttpUrl | None = None
     plain_http: bool = Field(default=False, description="Allow ws:// and http:// to other machines.")
+    key_file: str | None = Field(
+        default=None, description="File with the API key of a venue that asks for one (`pyth_hermes`), or `cred:NAME`."
+    )
+
+    def located(self, base: Path) -> VenueSettings:
+        """With `key_file` made absolute from `base`; `cred:NAME` stays as it is."""
+        return self.model_copy(update={"key_file": _located(base, "key_file", self.key_file)})
 
 
 class OnchainSettings(Chosen):
@@ -152,6 +202,15 @@ class TapeSettings(Model):
     )
 
 
+class EvidenceSettings(Model):
+    """The records behind every published price, for `keeper explain` and `keeper verify`."""
+
+    keep_days: Count = Field(default=30, le=3660, description="Age at which a record is forgotten.")
+    max_mb: Count = Field(
+        default=1024, le=1_000_000, description="Size of the compressed records; the oldest give way before that age."
+    )
+
+
 class LogSettings(Model):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = Field(
@@ -174,10 +233,11 @@ class CommonSettings(Model):
     admin: AdminSettings = Field(default_factory=AdminSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tape: TapeSettings = Field(default_factory=TapeSettings)
+    evidence: EvidenceSettings = Field(default_factory=EvidenceSettings)
     grace_s: Seconds = Field(default=20.0, description="How long a stop waits for transactions that are under way.")
 
 
-_INDECISIVE = frozenset({"signers", "ops", "admin", "log", "tape", "grace_s"})
+_INDECISIVE = frozenset({"signers", "ops", "admin", "log", "tape", "evidence", "grace_s"})
 
 
 class GlobalFile(CommonSettings):
@@ -217,14 +277,23 @@ class Settings(CommonSettings):
     def public(self) -> dict[str, Any]:
         """All settings by their names in YAML, without URLs' keys and directories; of signers kinds and file names."""
         hidden = {"file", "state_dir", "admin_socket", "places", "signers"}
-        reports = [signer.public(self.file.parent) for signer in self.signers.reports]
-        sender = self.signers.sender.public(self.file.parent) if self.signers.sender else None
         shown = self.model_dump(mode="json", by_alias=True, exclude=hidden)
-        return {**shown, "signers": {"reports": reports, "sender": sender}}
+        for venue in shown["venues"].values():
+            if venue["key_file"] is not None:
+                venue["key_file"] = venue["key_file"].removeprefix(f"{self.file.parent}/")
+        return {**shown, "signers": self.signers.public(self.file.parent)}
+
+    @property
+    def decisive(self) -> str:
+        """What prices and acts depend on in the public view, in one spelling: JSON with sorted keys and without spaces."""
+        decisive = {key: value for key, value in self.public().items() if key not in _INDECISIVE}
+        decisive["venues"] = {
+            name: {key: value for key, value in venue.items() if key != "key_file"}
+            for name, venue in decisive["venues"].items()
+        }
+        return json.dumps(decisive, sort_keys=True, separators=(",", ":"))
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what prices and acts depend on in the public view: what decisions name as their configuration."""
-        decisive = {key: value for key, value in self.public().items() if key not in _INDECISIVE}
-        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 of `decisive`: what decisions name as their configuration."""
+        return hashlib.sha256(self.decisive.encode()).hexdigest()

@@ -15,11 +15,14 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from keeper.domain.ids import Address, address
+from keeper.domain.numbers import parse_e18
+from keeper.domain.rates.method import Ratio
 from keeper.errors import ConfigError
 from keeper.settings.faults import Key, suggestion
 
 T = TypeVar("T")
 Kinds = Mapping[str, type[Any]]
+_RATIOS = (Ratio, Ratio | None)
 _QUIET = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
@@ -113,7 +116,9 @@ def _required(found: dataclasses.Field[Any]) -> bool:
 
 
 def _plain(hint: Any, value: Any) -> Any:
-    """A decimal number becomes a float only where the option is a float, and text where it is text."""
+    """A decimal number becomes a float only where the option is a float, text where it is text, and exact where it is a ratio."""
+    if hint in _RATIOS and value is not None:
+        return parse_e18(format(Decimal(value), "f"))
     if not isinstance(value, Decimal):
         return value
     return float(value) if hint in (float, float | None) else str(value) if hint in (str, str | None) else value
@@ -126,6 +131,8 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 def _objections(hint: Any, value: Any) -> list[tuple[tuple[Key, ...], str]]:
     if isinstance(value, bool) and hint in (int, float, int | None, float | None):
         return [((), "write a number")]
+    if hint in _RATIOS and not _is_ratio(value):
+        return [((), 'write a plain decimal number of at most 18 digits after the point, e.g. "0.0001"')]
     if hint is Address and not _is_address(value):
         return [((), "write an address: 0x and 40 hexadecimal digits, in quotes")]
     try:
@@ -133,6 +140,18 @@ def _objections(hint: Any, value: Any) -> list[tuple[tuple[Key, ...], str]]:
     except ValidationError as error:
         return [(found["loc"], found["msg"]) for found in error.errors(include_input=False, include_url=False)]
     return []
+
+
+def _is_ratio(value: Any) -> bool:
+    """None is one, where the option may be left out: the hint's own check says so."""
+    if value is None:
+        return True
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        return False
+    try:
+        return Decimal(parse_e18(format(Decimal(value), "f"))).scaleb(-18) == Decimal(value)
+    except (ValueError, ArithmeticError):
+        return False
 
 
 def _is_address(value: Any) -> bool:

@@ -16,10 +16,12 @@ from pydantic_core import PydanticUndefined
 
 from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.ladder import LADDERS
+from keeper.domain.mark import MARK_METHODS
 from keeper.domain.numbers import text_of
 from keeper.domain.outlier_rules import OUTLIER_RULES
 from keeper.settings.base import Chosen
 from keeper.settings.market import MarketSettings
+from keeper.settings.methods import table
 from keeper.settings.models import GlobalFile
 
 _HEAD = """\
@@ -49,6 +51,16 @@ Recipes after venues: [docs/index-prices.md](../docs/index-prices.md).
 """
 
 
+_MARKS = """\
+`mark: {method: binance}` in a market file marks as that venue does; every option can be changed beside it. A venue's name stands
+for a form (in brackets) with that venue's parameters. *reproduced*: recorded inputs give the recorded mark; *consistent*: the
+recorded mark is one that the formula can give; *documented only*: the venue's text. The observations are in
+[docs/validation.md](../docs/validation.md). The limits of a method (`max_basis_bps`, `max_step_bps`) are published, flagged; those
+of `guard` never are.
+
+"""
+
+
 def reference() -> str:
     """The whole file."""
     parts = [_HEAD, "\n## keeper.yaml\n\n", *_table(GlobalFile, ""), "\n## A market file\n\n"]
@@ -57,7 +69,8 @@ def reference() -> str:
     )
     parts += [*_table(MarketSettings, ""), _CHOICES]
     parts += [*_choices("`index.method`", INDEX_METHODS), *_choices("`index.outliers.rule`", OUTLIER_RULES)]
-    return "".join([*parts, *_ladders()])
+    parts += [*_ladders(), "\n## Mark methods\n\n", _MARKS, *table(MARK_METHODS)]
+    return "".join(parts)
 
 
 def _choices(title: str, registry: Mapping[str, type[Any]]) -> Iterator[str]:

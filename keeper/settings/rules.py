@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.mark.three_markets import ThreeMarkets
 from keeper.domain.operators import operator_of
+from keeper.domain.rates import FUNDING_METHODS
 from keeper.domain.session import OffHours
 from keeper.errors import ConfigError
+from keeper.settings.closed_venues import unknown_venue
+from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
-from keeper.settings.market import MarketSettings, PublishSettings
-from keeper.settings.models import CommonSettings
+from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
+from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, VenueSettings, sender_place
 from keeper.settings.onchain_rules import onchain_kinds
 from keeper.settings.options import Complaint, Registries, examine
-from keeper.settings.specs import gate, guard, publish_policy
+from keeper.settings.specs import gate, guard, publish_policy, rate_plan
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
@@ -44,8 +50,44 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
         yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
     if market.mark:
         yield from _under(("mark",), examine(MARK_METHODS, market.mark.method, market.mark.options, "method"))
+        yield from _references(market)
+    if market.funding:
+        yield from _funding(market, market.funding)
     if market.liquidation:
         yield from _refusal(("liquidation", "gate"), lambda: gate(market))
+
+
+def _references(market: MarketSettings) -> Iterator[Complaint]:
+    method = MARK_METHODS.get(market.mark.method) if market.mark else None
+    if market.references and method is not None and not issubclass(method, ThreeMarkets):
+        yield Complaint(("mark", "references"), f"{method.name} does not look at other venues' perpetuals; remove them")
+    for number, source in enumerate(market.references):
+        if source.quote not in (market.currency, *market.conversions):
+            yield Complaint(
+                ("mark", "references", number, "quote"),
+                f"no conversion from {source.quote} to {market.currency}; add it to `conversions`",
+            )
+        if source.id in [spot.id for spot in market.sources]:
+            yield Complaint(
+                ("mark", "references", number), f"{source.id} is a source of the index, not another perpetual"
+            )
+
+
+def _funding(market: MarketSettings, rules: FundingSettings) -> Iterator[Complaint]:
+    """Without a method its options are unknown keys; with one, each version must be one that the method takes."""
+    if rules.method is None:
+        known = [name for name in written_names(FundingSettings) if name != "options"]
+        for key in rules.options:
+            yield Complaint(("funding", key), f"unknown key{suggestion(key, known)}; options need `method`")
+        if rules.versions:
+            yield Complaint(("funding", "versions"), "versions of what? name a `method`")
+        return
+    found = list(_under(("funding",), examine(FUNDING_METHODS, rules.method, rules.options, "method")))
+    options = dict(rules.options)
+    for number, version in enumerate(rules.versions if not found else ()):
+        options |= version.options
+        found += _under(("funding", "versions", number), examine(FUNDING_METHODS, rules.method, options, "method"))
+    yield from found or _refusal(("funding", "versions"), lambda: rate_plan(market))
 
 
 def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:
@@ -121,17 +163,20 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
         every = [*known.venues, *(known.onchain or ()), *(known.polled or ())]
         for number, source in enumerate(market.sources):
             if source.kind not in every:
-                yield Complaint(("sources", number, "kind"), f"unknown venue{suggestion(source.kind, every)}")
+                yield Complaint(("sources", number, "kind"), unknown_venue(source.kind, every))
             elif _wants_trades(market) and not getattr(known.venues.get(source.kind), "gives_trades", False):
                 yield Complaint(
                     ("sources", number, "kind"),
                     f"{source.kind} gives this keeper quotes and no trades, which method {market.index.method} goes by",
                 )
+        for number, source in enumerate(market.references):
+            if source.kind not in known.venues:
+                yield Complaint(("mark", "references", number, "kind"), unknown_venue(source.kind, known.venues))
     yield from _calendar(market, known)
     if known.venues is not None:
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
-            yield Complaint(("book", "kind"), f"unknown venue{suggestion(market.book.kind, books)}")
+            yield Complaint(("book", "kind"), unknown_venue(market.book.kind, books))
 
 
 def _calendar(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
@@ -161,12 +206,7 @@ def _session(market: MarketSettings) -> Iterator[Complaint]:
 
 def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     """Faults of keeper.yaml itself."""
-    for key, endpoints in (("rpc", common.chain.rpc), ("send_to", common.chain.send_to)):
-        for number, endpoint in enumerate(endpoints):
-            if is_plain(endpoint.get_secret_value()) and not common.chain.plain_http:
-                yield Complaint(
-                    ("chain", key, number), "http:// to another machine; use https://, or set chain.plain_http"
-                )
+    yield from _plain_endpoints(common)
     if not is_loopback(common.ops.host) and not common.ops.expose:
         yield Complaint(
             ("ops", "host"), "not a loopback address; set ops.expose: true if this page may be seen by others"
@@ -175,19 +215,41 @@ def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complain
     yield from _deployments(common, known)
     yield from _signers(common, known)
     yield from onchain_kinds(common, known)
+    yield from _lanes(common.signers)
+
+
+def _plain_endpoints(common: CommonSettings) -> Iterator[Complaint]:
+    for key in ("rpc", "send_to", "streams"):
+        for number, endpoint in enumerate(getattr(common.chain, key)):
+            if is_plain(endpoint.get_secret_value()) and not common.chain.plain_http:
+                plain, secure = ("ws", "wss") if key == "streams" else ("http", "https")
+                yield Complaint(
+                    ("chain", key, number), f"{plain}:// to another machine; use {secure}://, or set chain.plain_http"
+                )
 
 
 def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     for name, venue in common.venues.items():
         every = {**(known.venues or {}), **(known.books or {}), **(known.polled or {})}
         if known.venues is not None and name not in every:
-            yield Complaint(("venues", name), f"unknown venue{suggestion(name, every)}")
+            yield Complaint(("venues", name), unknown_venue(name, every))
         for key in ("url", "rest_url"):
             if is_plain(getattr(venue, key) or "") and not venue.plain_http:
                 yield Complaint(("venues", name, key), "unencrypted to another machine; use wss:// and https://")
-        if is_dataclass(every.get(name)):
+        if is_dataclass(described := every.get(name)):
+            yield from _under(("venues", name), list(_of_a_venue(name, venue, described)))
             given = {key: value for key in ("url", "rest_url") if (value := getattr(venue, key)) is not None}
             yield from _under(("venues", name), examine(every, name, given, "venue"))
+
+
+def _of_a_venue(name: str, venue: VenueSettings, described: Any) -> Iterator[Complaint]:
+    """What only some venues take: a scheme other than the venue's own transport has none to speak it."""
+    own = {found.name: found.default for found in fields(described)}
+    schemes = ("http", "https") if str(own.get("url", "")).startswith("http") else ("ws", "wss")
+    if venue.url is not None and urlsplit(venue.url).scheme not in schemes:
+        yield Complaint(("url",), f"write a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
+    if venue.key_file is not None and "key" not in own:
+        yield Complaint(("key_file",), f"{name} takes no key")
 
 
 def _deployments(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
@@ -203,8 +265,30 @@ def _signers(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
         return
     for number, signer in enumerate(common.signers.reports):
         yield from _under(("signers", "reports", number), examine(known.signers, signer.kind, signer.options, "kind"))
-    if sender := common.signers.sender:
-        yield from _under(("signers", "sender"), examine(known.signers, sender.kind, sender.options, "kind"))
+    for name, signer in common.signers.senders.items():
+        keys = tuple(sender_place(name).split("."))
+        yield from _under(keys, examine(known.signers, signer.kind, signer.options, "kind"))
+
+
+def _lanes(signers: SignersSettings) -> Iterator[Complaint]:
+    """Each lane has one wallet, and each wallet a lane."""
+    if SENDER in signers.wallets:
+        yield Complaint(("signers", "wallets", SENDER), "that is the name of signers.sender; choose another")
+    for lane, wallet in signers.lanes.items():
+        if lane not in LANES:
+            yield Complaint(("signers", "lanes", lane), f"unknown lane{suggestion(lane, LANES)}")
+        if wallet not in signers.senders:
+            none = "; there is none yet: add `sender` or signers.wallets"
+            known = suggestion(wallet, signers.senders) if signers.senders else none
+            yield Complaint(("signers", "lanes", lane), f"unknown wallet{known}")
+    bare = [lane for lane in LANES if lane not in signers.lanes]
+    used = {*signers.lanes.values(), *([SENDER] if bare else [])}
+    for name in signers.senders:
+        if name not in used:
+            keys = tuple(sender_place(name).split("."))
+            yield Complaint(keys, "no lane sends with it; name it under signers.lanes, or remove it")
+    if signers.wallets and signers.sender is None and bare:
+        yield Complaint(("signers",), f"no wallet for {', '.join(bare)}; add `sender`, or name one under signers.lanes")
 
 
 def _under(keys: tuple[str | int, ...], found: list[Complaint]) -> Iterator[Complaint]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Gate
 from keeper.domain.guard import Guard
+from keeper.domain.ids import MarketId
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.market import LiquidationRules, MarketPlan
 from keeper.domain.publishing import PublishPolicy
+from keeper.domain.rates import FUNDING_METHODS
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.history import HISTORY
+from keeper.domain.rates.versions import Versions
 from keeper.domain.time import nanos
-from keeper.settings.index_specs import index_spec
+from keeper.settings.index_specs import index_spec, source_spec
 from keeper.settings.market import FundingSettings, GateSettings, MarketSettings, PublishSettings
+from keeper.settings.models import Settings
 from keeper.settings.options import build
 
 __all__ = ["gate", "guard", "index_spec", "market_plan", "publish_policy"]
@@ -52,6 +61,22 @@ def gate(market: MarketSettings) -> Gate:
     )
 
 
+def rate_plan(market: MarketSettings) -> RatePlan | None:
+    """None without a method. Raises ConfigError for its options, ValueError for versions out of order."""
+    rules = market.funding
+    if rules is None or rules.method is None:
+        return None
+    if not rules.options and not rules.versions and rules.method in HISTORY:
+        return RatePlan(HISTORY[rules.method], rules.impact_notional_e18)
+    options = dict(rules.options)
+    entries = [(0, build(FUNDING_METHODS, rules.method, options, f"{market.market}: funding"))]
+    for version in rules.versions:
+        options |= version.options
+        where = f"{market.market}: funding.versions"
+        entries.append((version.valid_from_s, build(FUNDING_METHODS, rules.method, options, where)))
+    return RatePlan(Versions(tuple(entries)), rules.impact_notional_e18)
+
+
 def market_plan(market: MarketSettings) -> MarketPlan:
     """The whole of one perpetual. Raises ValueError for an index without a deployment, ConfigError for a mark's options."""
     if market.deployment_id is None or market.market_no is None or market.mark is None or market.publish is None:
@@ -67,10 +92,18 @@ def market_plan(market: MarketSettings) -> MarketPlan:
         guard=guard(market),
         gate=gate(market),
         book=book.id if book else None,
+        rates=rate_plan(market),
         impact_notional_e18=funding.impact_notional_e18 if funding.premium == "impact" else 0,
         premium_carry_ns=nanos(_SAMPLES_CARRIED * funding.sample_s),
         book_max_age_ns=nanos(book.max_age_s if book else _BOOK_MAX_AGE_S),
         liquidation=LiquidationRules(liquidation.enabled, liquidation.max_batch)
         if liquidation
         else LiquidationRules(False),
+        references=tuple(source_spec(source, market.index.max_age_s) for source in market.mark.references),
     )
+
+
+def market_plans(settings: Settings) -> Mapping[MarketId, MarketPlan]:
+    """Of every perpetual, each with the name of the configuration that it stands in. Raises as `market_plan`."""
+    named = settings.hash
+    return {market.id: replace(market_plan(market), config_hash=named) for market in settings.perps}

@@ -14,6 +14,8 @@ from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.ladder import LADDERS
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.outlier_rules import OUTLIER_RULES
+from keeper.domain.rates import FUNDING_METHODS
+from scripts.render_docs import funding_document
 from tests.architecture.code import ROOT, tracked
 
 
@@ -31,6 +33,17 @@ def _tests_under(folder: str) -> str:
 @pytest.mark.parametrize("kind", sorted(MARK_METHODS))
 def test_mark_method__in_the_registry__is_tested(kind: str) -> None:
     assert re.search(rf"\b({kind}|{MARK_METHODS[kind].__name__})\b", _tests_under("tests/domain"))
+
+
+@pytest.mark.parametrize("kind", sorted(FUNDING_METHODS))
+def test_funding_method__in_the_registry__is_tested(kind: str) -> None:
+    assert re.search(rf"\b({kind}|{FUNDING_METHODS[kind].__name__})\b", _tests_under("tests/domain/rates"))
+
+
+def test_documentation__of_the_funding_methods__is_their_table() -> None:
+    """Renew it: make docs"""
+    text = (ROOT / "docs/funding-methods.md").read_text()
+    assert text == funding_document(text)
 
 
 @pytest.mark.parametrize("kind", sorted(INDEX_METHODS))

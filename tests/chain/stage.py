@@ -249,6 +249,11 @@ class Stage:
     async def mine(self) -> None:
         await self.rpc.call("evm_mine")
 
+    async def mine_later(self, seconds: int = 5) -> None:
+        """A block that is stamped so much ahead: past a deadline that was counted to, whatever second that was in."""
+        await self.rpc.call("evm_increaseTime", seconds)
+        await self.mine()
+
     async def mine_without_us(self) -> None:
         """A block that somebody richer fills: ours stay in the pool, as on a crowded chain."""
         await self.rpc.call("evm_setBlockGasLimit", hex(CROWDED_GAS))

@@ -8,6 +8,7 @@ import pytest
 
 from keeper.app.txreason import reason
 from keeper.domain.fees import FeeLimit, FeeRules, threshold
+from keeper.domain.funds import cost
 from keeper.domain.transaction import IntentState, Lane, Purpose, TxState
 from keeper.services.outbox.commands import Commands, Declined
 from tests.chain.proxy import SEND, proxied
@@ -65,6 +66,24 @@ async def test_bump__at_the_limit__then_it_says_so_and_signs_nothing(manual: Sta
     record = keeper.journal.ledger.intent(manual.intent(1).id)
     assert record is None or record.state is not IntentState.ABANDONED
     assert keeper.wallet.desk.open[0].state is TxState.BROADCAST
+
+
+async def test_bump__that_the_balance_does_not_do_for__then_it_says_so_and_a_cancellation_still_goes(
+    manual: Stage,
+) -> None:
+    keeper = await manual.keeper(bump_blocks=CALM)
+    await stuck(manual, keeper, 1)
+    balance_wei = cost(keeper.wallet.desk.open[0].last) * 105 // 100
+    await manual.rpc.call("anvil_setBalance", manual.signer.address, hex(balance_wei))
+    await keeper.until(lambda: keeper.outbox.status().balance_wei == balance_wei)
+    done = await orders(keeper).bump(0)
+    assert (done.after, done.limit) == (None, None)
+    assert done.short is not None
+    assert (done.short.balance_wei, done.short.reserved_wei) == (balance_wei, done.short.cost_wei)
+    assert done.short.cost_wei > balance_wei
+    assert len(keeper.wallet.desk.open[0].attempts) == 1
+    cancelled = await orders(keeper).cancel(0)
+    assert (cancelled.purpose, cancelled.answer) == (Purpose.CANCEL, "accepted")
 
 
 async def test_cancel__then_an_empty_transfer_is_mined_and_the_intent_is_not_started_again(manual: Stage) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from keeper.domain.chain import Call
 from keeper.domain.fees import GWEI, FeeRules
+from keeper.domain.funds import cost
 from keeper.domain.transaction import Intent, IntentState, Lane, TxState
 from keeper.errors import AlreadyRunning
 from keeper.ports.signer import UnsignedTransaction
-from tests.chain.stage import CHAIN_ID, DEPLOYMENT, Keeper, Stage
+from tests.chain.proxy import proxied
+from tests.chain.stage import CHAIN_ID, DEPLOYMENT, RULES, Keeper, Stage
 
 CONFIRMED = IntentState.CONFIRMED
 
@@ -200,9 +205,10 @@ async def test_deadline__passed_while_unmined__cancels_at_the_same_nonce(manual:
     await keeper.inbox.put(intent)
     await keeper.until(lambda: keeper.wallet.desk.open.get(0) is not None)
     await keeper.until(lambda: keeper.wallet.desk.open[0].state is TxState.CANCELLING)
+    await keeper.until(lambda: keeper.wallet.desk.open[0].last.answer is not None)
     pooled = await manual.pooled()
     assert [(each["to"], each["input"]) for each in pooled] == [(manual.signer.address, "0x")]
-    await manual.mine()
+    await manual.mine_later()
     await keeper.outcome(intent, IntentState.EXPIRED)
     assert (await manual.count(), await manual.mined_nonce()) == (0, 1)
 
@@ -241,37 +247,62 @@ async def test_fee_spike__the_node_drops_it__is_priced_anew_at_the_same_nonce(ma
     assert (await manual.count(), await manual.mined_nonce()) == (1, 1)
 
 
+@asynccontextmanager
+async def balances_untold(stage: Stage) -> AsyncIterator[str]:
+    """The URL of a node that tells no balances: then it is its refusals that count."""
+    async with proxied(stage.node.url) as proxy:
+        proxy.fail("eth_getBalance", "error", times=10**6, message="the method eth_getBalance does not exist")
+        yield proxy.url
+
+
 async def test_funds__enough_for_all_but_the_bump__leave_the_first_attempt_valid(manual: Stage) -> None:
-    keeper = await manual.keeper()
-    intent = manual.intent(1)
-    await keeper.inbox.put(intent)
-    await keeper.until(lambda: len(keeper.wallet.desk.unmined()) == 1 and keeper.wallet.desk.open[0].last.sends == 1)
-    first = keeper.wallet.desk.open[0].attempts[0]
-    cost_wei = first.gas_limit * first.fees.max_fee_wei
-    await manual.rpc.call("anvil_setBalance", manual.signer.address, hex(cost_wei * 105 // 100))
-    await _grow_until_attempts(manual, keeper, 2)
-    await keeper.until(lambda: keeper.wallet.desk.open[0].attempts[1].answer == "insufficient_funds")
-    assert keeper.outbox.status().paused == ""
-    await manual.mine()
-    outcome = await keeper.outcome(intent, CONFIRMED)
-    assert outcome.tx_hash == first.hash
+    async with balances_untold(manual) as url:
+        keeper = await manual.keeper(url=url)
+        intent = manual.intent(1)
+        await keeper.inbox.put(intent)
+        await keeper.until(
+            lambda: len(keeper.wallet.desk.unmined()) == 1 and keeper.wallet.desk.open[0].last.sends == 1
+        )
+        first = keeper.wallet.desk.open[0].attempts[0]
+        await manual.rpc.call("anvil_setBalance", manual.signer.address, hex(cost(first) * 105 // 100))
+        await _grow_until_attempts(manual, keeper, 2)
+        await keeper.until(lambda: keeper.wallet.desk.open[0].attempts[1].answer == "insufficient_funds")
+        assert keeper.outbox.status().paused == ""
+        await manual.mine()
+        outcome = await keeper.outcome(intent, CONFIRMED)
+        assert outcome.tx_hash == first.hash
 
 
 async def test_funds__none__pauses_and_resumes_by_itself_at_the_same_nonce(automine: Stage) -> None:
     await automine.rpc.call("anvil_setBalance", automine.signer.address, "0x0")
+    async with balances_untold(automine) as url:
+        keeper = await automine.keeper(url=url)
+        first, second = automine.intent(1), automine.intent(2)
+        await keeper.inbox.put(first)
+        await keeper.until(lambda: keeper.outbox.status().paused == "insufficient_funds")
+        await keeper.inbox.put(second)
+        await automine.mine()
+        assert keeper.outbox.status().next_nonce == 1
+        assert len(automine.log.named("wallet.paused")) == 1
+        await automine.rpc.call("anvil_setBalance", automine.signer.address, hex(10**20))
+        await keeper.outcome(second, CONFIRMED)
+        assert len(keeper.wallet.desk.open[0].attempts) == 1
+        assert automine.log.named("wallet.resumed")
+        assert await automine.count() == 2
+
+
+async def test_funds__the_balance_says_none__nothing_is_signed_before_the_refill(automine: Stage) -> None:
+    await automine.rpc.call("anvil_setBalance", automine.signer.address, "0x0")
     keeper = await automine.keeper()
-    first, second = automine.intent(1), automine.intent(2)
-    await keeper.inbox.put(first)
-    await keeper.until(lambda: keeper.outbox.status().paused == "insufficient_funds")
-    await keeper.inbox.put(second)
-    await automine.mine()
-    assert keeper.outbox.status().next_nonce == 1
-    assert len(automine.log.named("wallet.paused")) == 1
+    await keeper.until(lambda: keeper.outbox.status().balance_wei == 0)
+    intent = automine.intent(1)
+    await keeper.inbox.put(intent)
+    await keeper.until(lambda: keeper.outbox.status().paused == "balance_reserved")
+    assert not keeper.wallet.desk.open
     await automine.rpc.call("anvil_setBalance", automine.signer.address, hex(10**20))
-    await keeper.outcome(second, CONFIRMED)
-    assert len(keeper.wallet.desk.open[0].attempts) == 1
-    assert automine.log.named("wallet.resumed")
-    assert await automine.count() == 2
+    await keeper.outcome(intent, CONFIRMED)
+    assert not automine.log.named("tx.refused")
+    await keeper.until(lambda: keeper.outbox.status().reserved_wei == 0)
 
 
 async def test_nonce__used_from_outside__alarms_and_goes_on_with_the_next(manual: Stage) -> None:
@@ -287,6 +318,33 @@ async def test_nonce__used_from_outside__alarms_and_goes_on_with_the_next(manual
     await manual.mine()
     await keeper.outcome(intent, CONFIRMED)
     assert await manual.count() == 1
+
+
+async def test_nonce__used_from_outside__of_a_lane_that_has_another_wallet_now__is_left_to_that_one(
+    manual: Stage,
+) -> None:
+    """Whoever wants it asks the other wallet, and two wallets must not both start it."""
+    keeper = Keeper(manual, replace(RULES, orphan_after_blocks=1), lambda: "", manual.node.url)
+    keeper.wallet = replace(keeper.wallet, lanes=frozenset({Lane.PRICE}))
+    keeper.outbox = replace(keeper.outbox, wallet=keeper.wallet)
+    manual.keepers.append(keeper)
+    await keeper.start()
+    desk = keeper.wallet.desk
+    await keeper.until(lambda: desk.nonces is not None and desk.market is not None)
+    await manual.rpc.call("anvil_setNonce", manual.signer.address, "0x1")
+    intent = manual.intent(1)
+    await keeper.inbox.put(intent)
+    await keeper.until(lambda: 0 in desk.open and desk.open[0].missing_since is not None)
+    await manual.mine()
+    await keeper.until(lambda: 0 not in desk.open)
+    head = desk.block
+    await manual.mine()
+    await keeper.until(lambda: desk.block > head)
+    record = keeper.wallet.ledger.intent(intent.id)
+    assert record is not None
+    assert record.state is IntentState.QUEUED
+    assert not desk.is_queued(intent.id)
+    assert not desk.unmined()
 
 
 async def test_start__the_wallets_pending_is_not_ours__waits_for_it(manual: Stage) -> None:

@@ -60,7 +60,8 @@ async def test_crash__past_the_deadline__cancels_instead(manual: Stage) -> None:
         await keeper.until(
             lambda: 0 in keeper.wallet.desk.open and keeper.wallet.desk.open[0].state is TxState.CANCELLING
         )
-        await manual.mine()
+        await keeper.until(lambda: keeper.wallet.desk.open[0].last.sends == 1)  # signed is not yet sent
+        await manual.mine_later()
         await keeper.outcome(intent, IntentState.EXPIRED)
     assert (await manual.count(), await manual.mined_nonce()) == (0, 1)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
-from keeper.domain.ids import Hash
+from keeper.domain.ids import Hash, address
 from keeper.errors import RateLimited, RpcError, RpcUnavailable
 from tests.chain.nodes import Node, served, transport
 from tests.chain.stage import CHAIN_ID, Log, Tally, eventually
@@ -331,3 +331,20 @@ async def test_plan__used_up__reads_wait_their_turn_and_a_transaction_does_not()
         answers = await asyncio.gather(*(chain.head_number() for _ in range(60)), return_exceptions=True)
         assert {type(each) for each in answers} == {int, RateLimited}
         assert fake.asked["eth_sendRawTransaction"] == 1
+
+
+async def test_nonces__of_several_endpoints__as_each_tells_that_is_believed() -> None:
+    async with AsyncExitStack() as stack:
+        lags = Fake(head=90)
+        found = await several(stack, Fake(), Fake(head=101), lags, {"error": {"code": -32000, "message": "away"}})
+        await found.chain.compare()
+        assert names(found.log, "rpc.suspended") == ["node2"]
+        assert await found.chain.nonces(address("0x" + "11" * 20)) == {"node0": (100, 100), "node1": (101, 101)}
+        assert lags.asked["eth_getTransactionCount"] == 0
+
+
+async def test_nonces__no_endpoint_tells_them__is_no_answer() -> None:
+    async with AsyncExitStack() as stack:
+        found = await several(stack, {"error": {"code": -32000, "message": "away"}})
+        with pytest.raises(RpcUnavailable, match="no endpoint tells the wallet's nonces"):
+            await found.chain.nonces(address("0x" + "11" * 20))

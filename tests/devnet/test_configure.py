@@ -19,19 +19,19 @@ from keeper.devnet.configure import (
     write_config,
 )
 from keeper.devnet.deploy import Deployment
-from keeper.devnet.venues import DEVNET_VENUES
+from keeper.devnet.venues import DEMO_VENUES
 from keeper.settings.load import load
 
 OFFERED = [
     Listing(name, symbol, listing.base, listing.quote)
-    for name, venue in DEVNET_VENUES.items()
+    for name, venue in DEMO_VENUES.items()
     for symbol, listing in venue.listings.items()
 ]
 DEPLOYMENT = Deployment(31337, 5, *("0x" + digit * 40 for digit in "12345"), (1, 2))  # type: ignore[arg-type]
 ENDPOINTS = Endpoints(
     "http://127.0.0.1:8545",
     {
-        **{name: {"url": "ws://127.0.0.1:1/x", "rest_url": "http://127.0.0.1:1"} for name in DEVNET_VENUES},
+        **{name: {"url": "ws://127.0.0.1:1/x", "rest_url": "http://127.0.0.1:1"} for name in DEMO_VENUES},
         "perp": {"url": "ws://127.0.0.1:1/book"},
     },
     9999,

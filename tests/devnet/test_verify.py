@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import shutil
 import sqlite3
@@ -105,6 +106,19 @@ def test_verify__one_digit_of_a_record_changed_in_the_journal__is_found(run: Pat
         spoiled = text[:place] + ("1" if text[place] != "1" else "2") + text[place + 1 :]
         connection.execute("UPDATE decision SET json = ? WHERE leaf = ?", (spoiled, leaf))
     assert {"evidence-root"} <= failed(run)
+
+
+def test_verify__records_moved_to_compressed_files__are_read_there(run: Path) -> None:
+    with sqlite3.connect(run / "journal.sqlite") as connection:
+        rows = connection.execute("SELECT leaf, kind, market, json FROM decision ORDER BY rowid").fetchall()
+        connection.execute("DELETE FROM decision")
+    assert "evidence-root" in failed(run)
+    (run / "evidence").mkdir()
+    lines = [json.dumps([0, leaf, None, kind, market, text]) + "\n" for leaf, kind, market, text in rows]
+    for number, part in enumerate((lines[:2], lines[2:])):
+        file = run / "evidence" / f"evidence-{number:020d}.jsonl.gz"
+        file.write_bytes(gzip.compress("".join(part).encode()))
+    assert failed(run) == set()
 
 
 def test_verify__venue_did_not_send_what_the_record_says__names_the_venue(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from keeper.devnet.simulator.envelope import Envelope
 from keeper.domain.chain import BlockRef, Log, Receipt
 from keeper.domain.ids import Hash
+from keeper.domain.time import Timestamp, from_seconds, nanos, to_seconds
 from tests.model.acts import CONTRACT, DONE, Kind, kind_of, meant, round_of, topic
 
 
@@ -35,7 +37,12 @@ class Blocks:
         """Who consumed a nonce, and in which block."""
         self.longest = 0
         self.round = 0
+        self.ahead_ns = 0
         self.line = [Block(BlockRef(0, _hash(0, 0), _hash(0, 0), 0), (), {}, 0)]
+
+    def now(self) -> Timestamp:
+        """The chain's time, which no clock of the keeper's can set. Stamps rise with each block; who mines fast, runs ahead."""
+        return Timestamp(nanos(asyncio.get_running_loop().time()) + self.ahead_ns)
 
     @property
     def head(self) -> Block:
@@ -49,7 +56,9 @@ class Blocks:
         """A block of those that can be executed now."""
         above, number = self.head, len(self.line)
         self.forks += 1
-        ref = BlockRef(number, _hash(number, self.forks), above.ref.hash, 2 * number, base_fee)
+        stamp_s = max(above.ref.timestamp_s + 1, to_seconds(self.now()))
+        self.ahead_ns += max(0, from_seconds(stamp_s) - self.now())
+        ref = BlockRef(number, _hash(number, self.forks), above.ref.hash, stamp_s, base_fee)
         done, receipts, nonce = [], {}, above.nonce
         for tx in wanted:
             if tx.nonce == nonce and tx.cap >= base_fee and self.balance >= tx.cost:
@@ -84,6 +93,11 @@ class Blocks:
     def buried(self, nonce: int) -> int:
         """How many blocks lie on the one that consumed this nonce; -1 when none has."""
         return len(self.line) - 1 - self.takers[nonce][1] if nonce in self.takers else -1
+
+    def was_in_vain(self, tx: Envelope) -> bool:
+        """Whether it is in the chain, and without effect."""
+        taker, number = self.takers.get(tx.nonce, (None, 0))
+        return taker is not None and taker.hash == tx.hash and not self.line[number].receipts[tx.hash].logs
 
     def _execute(self, tx: Envelope, ref: BlockRef) -> Receipt:
         price = min(tx.cap, ref.base_fee_wei + tx.tip)

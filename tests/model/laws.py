@@ -1,4 +1,4 @@
-"""What must hold after each step: I1 … I8 of the specification of transactions, and three that follow from them.
+"""What must hold after each step: I1 … I8 of the specification of transactions, and four that follow from them.
 
 The first breach is kept: it is raised after the step and not inside the keeper, which might survive it.
 """
@@ -18,6 +18,8 @@ LAWS = {
     "I8": "foreign use raises the alarm, and nothing else does",
     "GAP": "no gap in the nonces stays",
     "FEE": "a replacement satisfies the pool",
+    "FUNDS": "what is signed fits the balance that is known",
+    "TIME": "a deadline is the chain's: nothing is taken back before it, and nothing begun after it",
     "END": "every intent comes to an end, and what was told of it is what the chain shows",
     "RUN": "the sending side ends only when it is killed",
 }

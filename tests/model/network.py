@@ -114,7 +114,9 @@ class Network:
         if tx is None:
             return False
         taker, _ = self.blocks.takers.get(tx.nonce, (None, 0))
-        return taker is None or taker.hash == tx_hash or self.blocks.buried(tx.nonce) <= DEEPEST
+        if taker is None or self.blocks.buried(tx.nonce) <= DEEPEST:
+            return True
+        return taker.hash == tx_hash and not self.blocks.was_in_vain(tx)
 
     def _catch_up(self) -> None:
         """A node that lags for longer would be taken out; and it must not outlast what counts as final."""

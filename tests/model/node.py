@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from random import Random
 
 from keeper.adapters.signers.key_signer import KeySigner
@@ -81,6 +81,8 @@ class Node:
     entered: Callable[[Envelope], None]
     answered: Callable[[Envelope], None]
     chance: Random
+    afforded: Mapping[str, int] = field(default_factory=dict)
+    """By hash the true balance when it was signed, where the keeper knew it."""
     dead: bool = False
 
     async def broadcast(self, raw: bytes) -> Hash:
@@ -94,6 +96,7 @@ class Node:
         self.answered(tx)
         if refused is not None:
             self._require_outbid(tx, refused.message)
+            self._require_funded(tx, refused.message)
             raise RpcError(refused.message, refused.code)
         return Hash(tx.hash)
 
@@ -115,6 +118,10 @@ class Node:
     async def fees(self) -> FeeMarket:
         await self._line("fees")
         return FeeMarket(self.network.base_fee, GWEI // 10)
+
+    async def balance(self, _account: Address, _at: At) -> int:
+        await self._line("balance")
+        return self.network.blocks.balance
 
     async def estimate_gas(self, call: Call, _sender: Address) -> int:
         await self._line("estimate_gas")
@@ -173,3 +180,10 @@ class Node:
         )
         if "replacement" in words and told:
             self.network.laws.require(False, "FEE", f"nonce {tx.nonce} for {meant(tx.data) or 'nothing'}: {words}")
+
+    def _require_funded(self, tx: Envelope, words: str) -> None:
+        """Of bytes that were signed in full knowledge of the balance, which is still the same."""
+        network = self.network
+        surprises = network.foreign or any(nonce >= network.blocks.nonce for nonce in network.misled)
+        if "insufficient funds" in words and not surprises and network.blocks.balance == self.afforded.get(tx.hash):
+            network.laws.require(False, "FUNDS", f"nonce {tx.nonce} with {network.blocks.balance} wei: {words}")

@@ -26,7 +26,7 @@ _QUIET_S = 20
 
 def check_gap(world: World) -> None:
     """Heads without any misfortune, while the lowest nonce that we wait for is in no pool."""
-    network, now = world.network, world.clock.now()
+    network, now = world.network, world.network.blocks.now()
     number = network.blocks.head.ref.number
     excused = world.misfortunes or world.halted or world.barred or network.blocks.balance < 10**20
     if world.life is None or excused or network.pool.full or not _has_gap(world):

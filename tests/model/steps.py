@@ -24,8 +24,9 @@ def send(world: World, chance: Random) -> None:
     if sum(map(world.is_open, world.wanted.values())) >= (MOST_OPEN if world.busy else 2):
         return
     now, lane = world.clock.now(), chance.choice(_LANES)
+    chain_now = world.network.blocks.now()
     kind = chance.choices((Kind.RECORD, Kind.ONCE, Kind.REVERT, Kind.SILENT), (12, 3, 1, 1))[0]
-    deadline = Timestamp(now + chance.randint(3, 60) * SECOND) if chance.random() < 0.2 else None
+    deadline = Timestamp(chain_now + chance.randint(3, 60) * SECOND) if chance.random() < 0.2 else None
     gas = GAS if chance.random() < 0.7 else None
     new = intent(kind, lane, len(world.wanted), now, deadline, gas)
     world.wanted[new.id] = new
@@ -36,7 +37,7 @@ def price(world: World, chance: Random) -> None:
     if not world.busy and chance.random() < 0.8:
         return  # where little is wanted, nothing comes along to close a gap by chance
     now = world.clock.now()
-    deadline = Timestamp(now + chance.randint(3, 40) * SECOND) if chance.random() < 0.5 else None
+    deadline = Timestamp(world.network.blocks.now() + chance.randint(3, 40) * SECOND) if chance.random() < 0.5 else None
     new = intent(Kind.ROUND, Lane.PRICE, 1 + len(world.wanted), now, deadline)
     world.wanted[new.id] = world.price = new
     world.offer(new)
@@ -105,15 +106,15 @@ def walk(world: World, chance: Random) -> None:
 
 def lie(world: World, chance: Random) -> None:
     world.misfortunes += 1
-    question = chance.choice(("receipt", "block", "nonce", "fees", "estimate_gas", "simulate"))
+    question = chance.choice(("receipt", "block", "nonce", "fees", "balance", "estimate_gas", "simulate"))
     kinds = [Read.SILENT, Read.AWAY, Read.SLOW, Read.STALE]
     kinds += [Read.NULL, Read.NULL] if question in {"receipt", "block"} else []
     kind = chance.choice(kinds)
     often = chance.randint(1, 2 if kind is Read.NULL else 4)
-    if kind is Read.NULL and world.clock.now() < world.seeing_until:
+    if kind is Read.NULL and world.network.blocks.now() < world.seeing_until:
         return  # nodes that never find anything are not lies but the end of the chain
     if kind is Read.NULL:
-        world.seeing_until = Timestamp(world.clock.now() + 30 * SECOND)
+        world.seeing_until = Timestamp(world.network.blocks.now() + 30 * SECOND)
     world.lies.reads[question] = [kind] * often
 
 
@@ -188,6 +189,11 @@ def foreign_use(nonce: int, cap: int) -> Envelope:
     raise AssertionError("a key in memory signs at once")
 
 
+def set_clock(world: World, chance: Random) -> None:
+    """Somebody sets the keeper's clock: right, a little wrong or an hour."""
+    world.clock.ahead_ns = chance.choice((0, 5, -5, 3600, -3600, chance.randint(-300, 300))) * SECOND
+
+
 STEPS: dict[str, tuple[int, Act]] = {
     "send": (140, send),
     "price": (70, price),
@@ -209,6 +215,7 @@ STEPS: dict[str, tuple[int, Act]] = {
     "full_disk": (10, full_disk),
     "halt": (14, halt),
     "bar": (10, bar),
+    "set_clock": (8, set_clock),
     "use_elsewhere": (1, use_elsewhere),
 }
 """With how often, relatively. A foreign use ends what can be promised of its episode, so it is rare."""

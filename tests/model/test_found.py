@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from keeper.domain.funds import Balance
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, TxState
 from keeper.runtime.virtual import run_virtual
@@ -46,7 +47,8 @@ async def block(world: World) -> None:
 
 def want(world: World, kind: Kind, lane: Lane, deadline_s: int | None = None, gas: int | None = GAS) -> Intent:
     now, number = world.clock.now(), 1 + len(world.wanted)
-    new = intent(kind, lane, number, now, None if deadline_s is None else Timestamp(now + deadline_s * SECOND), gas)
+    deadline = None if deadline_s is None else Timestamp(world.network.blocks.now() + deadline_s * SECOND)
+    new = intent(kind, lane, number, now, deadline, gas)
     world.wanted[new.id] = new
     world.price = new if lane is Lane.PRICE else world.price
     world.offer(new)
@@ -276,12 +278,13 @@ def test_liquidation__expired_by_an_empty_transfer__gets_a_second_nonce_only_whe
         await block(world)
         liquidation = want(world, Kind.RECORD, Lane.LIQUIDATION, deadline_s=3)
         await asyncio.sleep(4)
+        world.network.mine([])
         world.announce()
         await asyncio.sleep(0.1)
         await block(world)
         assert world.told[liquidation.id].state is IntentState.EXPIRED
         await asyncio.sleep(2)
-        now, life = world.clock.now(), world.life
+        now, life = world.network.blocks.now(), world.life
         assert life is not None
         life.inbox.offer(replace(liquidation, deadline=Timestamp(now + 60 * SECOND)))
         await asyncio.sleep(0.1)
@@ -313,5 +316,88 @@ def test_intent__done_after_its_nonce_went_to_somebody_else_unwritten__is_not_do
         world.start()
         for _ in range(16):
             await block(world)
+
+    played(play)
+
+
+def test_funds__gone_while_the_signer_takes_its_time__nothing_is_sent_until_they_are_back() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.signer[:] = [Read.SLOW]
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        world.network.blocks.balance = 0
+        await block(world)
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        assert (len(world.signed), desk.open, world.network.seen) == (1, {}, {})
+        await block(world)
+        assert desk.scarce, "and that is told with the next block"
+
+    played(play)
+
+
+def test_funds__gone_while_the_signer_raises_the_fees__the_older_bytes_stay() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        want(world, Kind.RECORD, Lane.LIQUIDATION)
+        await asyncio.sleep(0.1)
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        world.lies.signer[:] = [Read.SLOW]
+        world.network.mine([])
+        world.announce()
+        await asyncio.sleep(0.1)
+        world.network.blocks.balance = desk.open[0].last.gas_limit * desk.open[0].last.fees.max_fee_wei
+        desk.balance = Balance(world.network.blocks.balance, desk.block)  # as `keeper tx` or another loop would find it
+        await asyncio.sleep(1)
+        assert len(world.signed) == 2
+        assert len(desk.open[0].attempts) == 1
+
+    played(play)
+
+
+def test_intent__failed_and_then_its_second_nonce_went_to_somebody_else__gets_a_third() -> None:
+    """What was mined in vain is in nobody's way, although the intent is open again."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        funding = want(world, Kind.ONCE, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        world.lies.reads["simulate"] = [Read.AWAY] * 2
+        world.network.mine([], rivals=[funding.id])
+        world.network.mine(world.network.pool.choose())
+        world.announce()
+        await asyncio.sleep(2.5)
+        assert world.told[funding.id].state is IntentState.REVERTED
+        assert world.life is not None
+        world.life.inbox.offer(funding)
+        await asyncio.sleep(0.1)
+        foreign = foreign_use(1, 400 * GWEI)
+        world.network.seen[foreign.hash] = foreign
+        world.network.foreign.add(foreign.hash)
+        world.network.mine([foreign])
+        for _ in range(16):
+            await block(world)
+        assert {each.nonce for each in world.signed.values() if each.data} == {0, 1, 2}
+
+    played(play)
+
+
+def test_intent__mined_and_not_found_on_both_sides_of_a_long_silence__keeps_its_nonce() -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        world.lies.reads["receipt"] = [Read.NULL] * 2
+        await block(world)
+        await block(world)
+        for _ in range(12):
+            world.lies.reads["receipt"] = [Read.AWAY]
+            await block(world)
+        world.lies.reads["receipt"] = [Read.NULL]
+        await block(world)
+        await block(world)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+        assert not world.diary.alarms
 
     played(play)

@@ -13,7 +13,7 @@ from keeper.adapters.signers.key_signer import KeySigner
 from keeper.devnet.simulator.envelope import Envelope
 from keeper.domain.heads import Head
 from keeper.domain.ids import Address, DeploymentId, Hash
-from keeper.domain.time import Timestamp
+from keeper.domain.time import SECOND, Timestamp, nanos
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome
 from keeper.errors import TransientError
 from keeper.ports.ledger import Ledger
@@ -30,6 +30,8 @@ from tests.model.network import Network
 from tests.model.node import Node, Pen
 
 START = Timestamp(1_700_000_000 * 10**9)
+_PATIENCE_NS = 120 * SECOND
+"""So old the newest block may be when the keeper hears of it."""
 _KEY = signing_key(keccak(b"a key that only models use"))
 assert _KEY is not None
 SIGNER = KeySigner(_KEY, CHAIN_ID)
@@ -38,6 +40,15 @@ OPEN = (None, IntentState.QUEUED, IntentState.ACTIVE, IntentState.MINED)
 ONCE = frozenset({Kind.RECORD, Kind.ONCE})
 """Calls that get no second nonce. A price may, once another has taken its place: its contract takes only newer ones."""
 DurableAt = Callable[[Address, int, Hash], bool]
+
+
+class KeepersClock(VirtualClock):
+    """Somebody sets it, and the chain does not notice."""
+
+    ahead_ns = 0
+
+    def now(self) -> Timestamp:
+        return Timestamp(super().now() + self.ahead_ns)
 
 
 @dataclass(slots=True)
@@ -62,6 +73,7 @@ class World:
     diary: Diary = field(default_factory=Diary)
     lies: Lies = field(default_factory=Lies)
     signed: dict[bytes, Envelope] = field(default_factory=dict)
+    afforded: dict[str, int] = field(default_factory=dict)
     wanted: dict[str, Intent] = field(default_factory=dict)
     told: dict[str, Outcome] = field(default_factory=dict)
     price: Intent | None = None
@@ -84,7 +96,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.busy = self.chance.random() < 0.7
-        self.clock = VirtualClock(START)
+        self.clock = KeepersClock(START)
         self.network = Network(SIGNER.address, self.laws)
         if self.durable is None and isinstance(self.ledger, MemoryLedger):
             ledger = self.ledger
@@ -92,7 +104,7 @@ class World:
 
     def start(self) -> None:
         self.lives += 1
-        node = Node(self.network, self.lies, self.signed, self._sending, self._sent, self.chance)
+        node = Node(self.network, self.lies, self.signed, self._sending, self._sent, self.chance, self.afforded)
         wallet = Wallet(
             name="model",
             chain_id=CHAIN_ID,
@@ -142,7 +154,8 @@ class World:
         """The newest block, as the head service would publish it."""
         if self.life is not None:
             ref = self.network.blocks.head.ref
-            self.life.heads.put("head", Head(ref, None, self.clock.now(), self.network.reorgs))
+            heard_ns = nanos(asyncio.get_running_loop().time())
+            self.life.heads.put("head", Head(ref, None, self.clock.now(), heard_ns, self.network.reorgs))
 
     def outlive(self) -> bool:
         """Whether the keeper lives. It may only have been killed."""
@@ -175,7 +188,11 @@ class World:
 
     def _signed(self, tx: Envelope) -> None:
         """I3, where the second nonce would begin."""
+        self._note_funds(tx)
         own = meant(tx.data) if tx.to == CONTRACT else ""
+        if own and (deadline := self.wanted[own].deadline) is not None:
+            late_ns = self.network.blocks.now() - deadline
+            self.laws.require(late_ns < _PATIENCE_NS, "TIME", f"{own} is signed {late_ns / SECOND} s too late")
         record = self.ledger.intent(own)
         failed = record is not None and record.state in _MINED_IN_VAIN
         if not own or kind_of(tx.data) not in ONCE or failed:
@@ -188,6 +205,19 @@ class World:
         self.laws.require(
             not others, "I3", f"intent {own} gets nonce {tx.nonce}, and nonce {others} may still be mined"
         )
+
+    def _note_funds(self, tx: Envelope) -> None:
+        """Of what raises the reservation: an empty transfer, or a cheaper form, is offered with any balance."""
+        known = None if self.life is None else self.life.outbox.wallet.desk.balance
+        self.afforded.pop(tx.hash, None)  # the same bytes, signed before and thrown away
+        forms = [each.cost for each in self.signed.values() if each.nonce == tx.nonce and each.hash != tx.hash]
+        if (
+            known is not None
+            and known.wei == self.network.blocks.balance
+            and tx.data
+            and tx.cost > max(forms, default=0)
+        ):
+            self.afforded[tx.hash] = known.wei
 
     def _sending(self, tx: Envelope) -> None:
         assert self.durable is not None
@@ -203,6 +233,9 @@ class World:
 
     def _heard(self, own: str, outcome: Outcome) -> None:
         self.told[own] = outcome
+        if outcome.state is IntentState.EXPIRED and (deadline := self.wanted[own].deadline) is not None:
+            early_ns = deadline - self.network.blocks.now()
+            self.laws.require(early_ns <= 0, "TIME", f"{own} is expired {early_ns / SECOND} s early")
         if outcome.state in (IntentState.MINED, IntentState.CONFIRMED):
             self._require_proven(own, outcome)
 

@@ -13,7 +13,7 @@ TARGETS = {
     "conversion": ("conversion", "pricing"),
     "mark": ("mark/*", "premium"),
     "funding": ("funding", "rates/*"),
-    "margin": ("margin", "margins/*", "risk"),
+    "margin": ("margin", "margining/*", "risk"),
     "liquidation": ("liquidation", "deleverage", "gate", "guard", "confirmation"),
     "transaction": ("fees", "nonces", "transaction", "txsteps", "txerrors", "reservation"),
 }

@@ -44,6 +44,7 @@ funding: {premium: derived}
 publish: {heartbeat_s: 30}
 assert: {penalty_bps: 40, cap: "0.0075", interval_s: 3600, tiers: [{floor_units: 0, mmr_bps: 50}, {floor_units: 50000000000, mmr_bps: 100}, {floor_units: 250000000000, mmr_bps: 250}, {floor_units: 1000000000000, mmr_bps: 500}]}
 """
+PERPS = "{method: hyperliquid, references: [{kind: kraken, symbol: PF/XBTUSD}]}"
 INDEX = """\
 market: USDT-USD
 sources: [{kind: kraken, symbol: USDT/USD}, {kind: coinbase, symbol: USDT-USD}, {kind: bitstamp, symbol: usdtusd}]
@@ -127,12 +128,26 @@ async def test_check__of_each_mistake__names_it_and_its_exit_code(stage: Stage) 
         ("BTC-USD.yaml", "market_no: 1", "market_no: 2", ("BTC-USD", "market_no", 78)),
         ("BTC-USD.yaml", "symbol: BTC/USD", "symbol: BTCC/USD", ("BTC-USD", "kraken:BTCC/USD", 78)),
         ("BTC-USD.yaml", "symbol: btcusd", 'symbol: btcusd, multiplier: "0.001"', ("BTC-USD", "bitstamp:btcusd", 78)),
+        ("BTC-USD.yaml", "{method: index}", PERPS, ("BTC-USD", "kraken:PF/XBTUSD", 78)),
         ("BTC-USD.yaml", "penalty_bps: 40", "penalty_bps: 41", ("BTC-USD", "assert.penalty_bps", 78)),
         ("BTC-USD.yaml", "mmr_bps: 500", "mmr_bps: 501", ("BTC-USD", "assert.tiers", 78)),
         ("BTC-USD.yaml", '"0.0075"', '"0.0076"', ("BTC-USD", "assert.cap", 78)),
     ]
     for file, old, new, expected in table:
         assert expected in rows(await stage.findings(file, old, new), "fail"), (file, new)
+
+
+async def test_check__of_a_funding_method__warns_where_the_chain_charges_otherwise(stage: Stage) -> None:
+    """The devnet's market: kind 0, mark against index, hourly, interest 0.01 %, clamp 0.05 %, cap 0.75 %."""
+    plain = "method: interest_clamp, sample: mark, interval_s: 3600, cap: 0.0075"
+    same = await stage.findings("BTC-USD.yaml", "premium: derived", f"premium: derived, {plain}")
+    assert [finding.status for finding in same if finding.check == "funding.method"] == ["ok"]
+    other = await stage.findings("BTC-USD.yaml", "premium: derived", f"premium: derived, {plain}, clamp: 0.0003")
+    (warned,) = [finding for finding in other if finding.check == "funding.method"]
+    assert (warned.status, warned.code) == ("warn", 0)
+    assert "clamp of interest_clamp is 0.0003, the chain's 0.0005" in warned.detail
+    never = await stage.findings("BTC-USD.yaml", "premium: derived", "premium: derived, method: deribit")
+    assert "cannot charge by deribit" in next(f for f in never if f.check == "funding.method").detail
 
 
 async def test_check__of_a_venue_that_is_away__fails_without_blaming_the_configuration(stage: Stage) -> None:
@@ -145,3 +160,46 @@ async def test_check__of_a_chain_that_is_away__still_tells_about_the_venues(stag
     found = await stage.findings("keeper.yaml", stage.node.url, "http://127.0.0.1:9")
     assert rows(found, "fail") == [("rpc 127.0.0.1:9", "chain id", 1)]
     assert ("BTC-USD", "coinbase:BTC-USD", 0) in rows(found, "ok")
+
+
+PUSHER, POOR, SMART = "66" * 32, "77" * 32, "88" * 32
+APART = "sender: {kind: key_file, file: sender.key}"
+WALLETS = (
+    f"{APART}, wallets: {{pusher: {{kind: key_file, file: pusher.key}}, cranker: {{kind: key_file, file: cranker.key}}}}, "
+    "lanes: {price: pusher, funding: cranker}"
+)
+
+
+async def test_check__of_several_wallets__looks_at_each(stage: Stage) -> None:
+    async with aiohttp.ClientSession() as session:
+        rpc = JsonRpc(session, stage.node.url)
+        for key in (PUSHER, SMART):
+            await rpc.call("anvil_setBalance", Account.from_key(key).address, hex(10**17))
+        delegation = "0xef0100" + "42" * 20
+        await rpc.call("anvil_setCode", Account.from_key(SMART).address, delegation)
+    for name, key in (("pusher.key", PUSHER), ("cranker.key", POOR)):
+        (stage.directory / name).write_text(key)
+        (stage.directory / name).chmod(0o600)
+    found = await stage.findings("keeper.yaml", APART, WALLETS)
+    assert rows(found, "fail") == [("signers.wallets.cranker", "balance", 1)]
+    told = {(each.subject, each.check): each.detail for each in found if each.subject.startswith("signers.")}
+    assert told["signers.wallets.pusher", "balance"] == "0.1 coins"
+    assert told["signers.sender", "delegation"] == told["signers.wallets.pusher", "delegation"] == "none"
+
+    (stage.directory / "cranker.key").write_text(SMART)
+    found = await stage.findings("keeper.yaml", APART, WALLETS)
+    (refused,) = [each for each in found if each.status == "fail"]
+    assert (refused.subject, refused.check) == ("signers.wallets.cranker", "delegation")
+    assert "is delegated to 0x" + "42" * 20 in refused.detail
+
+    for same, words in ((PUSHER, "its nonces have one owner"), (REPORT, "a report key must hold no funds")):
+        (stage.directory / "cranker.key").write_text(same)
+        found = await stage.findings("keeper.yaml", APART, WALLETS)
+        assert [each for each in found if each.check == "key apart" and each.code == 77 and words in each.detail]
+
+
+async def test_check__of_streams__tells_which_announce_heads(stage: Stage) -> None:
+    good = stage.node.ws_url
+    found = await stage.findings("keeper.yaml", "chain: {", f'chain: {{streams: ["{good}", "ws://127.0.0.1:9"], ')
+    assert (f"stream {good.removeprefix('ws://')}", "heads", 0) in rows(found, "ok")
+    assert ("stream 127.0.0.1:9", "heads", 0) in rows(found, "warn"), "polling goes on without it"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from keeper import __version__
+from keeper.domain.mark import MARK_METHODS
 from tests.architecture.code import ROOT
 from tests.settings.examples import GLOBAL, MARKET, written
 
@@ -180,6 +181,21 @@ def test_config_schema__for_editors__is_json_schema(tmp_path: Path) -> None:
         schema = json.loads(keeper(*words, cwd=tmp_path).stdout)
         assert schema["type"] == "object"
         assert schema["additionalProperties"] is False
+
+
+def test_config_schema__of_a_market__has_every_mark_method_with_its_options_and_grade(tmp_path: Path) -> None:
+    schema = json.loads(keeper("config", "schema", "--market", cwd=tmp_path).stdout)
+    kinds = {kind["properties"]["method"]["const"]: kind for kind in schema["$defs"]["MarkSettings"]["oneOf"]}
+    assert set(kinds) == set(MARK_METHODS)
+    assert kinds["binance"]["properties"]["samples"] == {"default": 60, "type": "integer"}
+    assert kinds["binance"]["additionalProperties"] is False
+    assert kinds["bitmex_dated"]["required"] == ["method", "expires_at_s"]
+    assert kinds["gate"]["properties"]["mark_tick"] == {"default": "", "type": ["string", "number"]}
+    listed = schema["x-methods"]["mark"]
+    assert listed["bitmex"]["grade"] == "reproduced"
+    assert (listed["binance"]["form"], listed["binance"]["grade"]) == ("moving_median", "consistent")
+    assert listed["binance"]["options"] == {"samples": 60, "every_s": 5}
+    assert listed["gate"]["source"].startswith("gate.com")
 
 
 def test_defect__in_a_verb__exits_1_with_a_traceback_without_locals(tmp_path: Path) -> None:

@@ -9,7 +9,14 @@ import pytest
 from keeper import errors
 from keeper.app.exitcodes import exit_code
 
-EXPECTED = {"ConfigError": 78, "WrongChain": 78, "KeyPermissionError": 77, "AlreadyRunning": 75}
+EXPECTED = {
+    "ConfigError": 78,
+    "WrongChain": 78,
+    "KeyPermissionError": 77,
+    "AlreadyRunning": 75,
+    "StateCorrupt": 65,
+    "StateTooNew": 65,
+}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def _gauges(boards: Boards) -> Gauges:
     inbox.offer(1)
     pulse.expect("pricing", 5)
     plan: Any = SimpleNamespace(market=BTC, market_no=1, deployment=MAIN, session=None)
-    outbox: Any = SimpleNamespace(inbox=inbox)
+    funds = SimpleNamespace(address="0xaa", reserved_wei=5 * 10**17, runway_s=7200)
+    outbox: Any = SimpleNamespace(inbox=inbox, status=lambda: funds)
     return Gauges(PrometheusMeter(), boards, lambda: {BTC: plan}, [outbox], pulse, clock)
 
 
@@ -66,3 +67,9 @@ def test_gauges__before_the_first_price__claim_none() -> None:
     boards = Boards()
     boards.states.put(MAIN, replace(STATE, feeds={1: replace(FEED, round_id=0, mark_e18=0)}))
     assert not [name for name in _scraped(_gauges(boards)) if name.startswith("keeper_oracle_")]
+
+
+def test_gauges__of_a_wallet__tell_what_is_reserved_and_for_how_long_it_lasts() -> None:
+    scraped = _scraped(_gauges(Boards()))
+    assert scraped['keeper_wallet_reserved_wei{signer="0xaa"}'] == 5e17
+    assert scraped['keeper_wallet_runway_seconds{signer="0xaa"}'] == 7200

@@ -144,6 +144,32 @@ def test_show__with_the_wallet_named__chooses(listing: Listing) -> None:
     assert listing.one("4", OTHERS[:8].upper().replace("X", "x"))["wallet"] == OTHERS
 
 
+def test_show__of_the_wrong_wallet__names_the_right_ones(listing: Listing) -> None:
+    with pytest.raises(Refused, match=f"^not of wallet pusher, but of {OURS}, {OTHERS}: "):
+        listing.one("4", "pusher")
+
+
+def test_list__of_several_wallets__says_whose_each_is(listing: Listing) -> None:
+    found = listing.all(settled=False)
+    wallet = {"mined_nonce": 4, "next_nonce": 7, "block": 9, "paused": "", "lanes": ["price"]}
+    funds = {"balance_wei": 10**18, "reserved_wei": 25 * 10**16, "runway_s": 5400}
+    wallets = [
+        {"name": name, "address": own, **wallet, **funds} for name, own in (("pusher", OURS), ("sender", OTHERS))
+    ]
+    text = printed(listed({**found, "wallets": wallets}))
+    head, *table = [line for line in text.splitlines() if "wallet" in line or "BTC-USD" in line][1:]
+    assert head.startswith(
+        f"wallet pusher {OURS} (price)  nonce 7 next, 4 mined  block 9  0.25 of 1 ether reserved, for 1.5 h"
+    )
+    assert [line.split()[0] for line in table[-3:]] == ["pusher", "pusher", "sender"]
+    scarce = printed(listed({**found, "wallets": [{**wallets[0], "paused": "balance_reserved"}]}))
+    assert "what is queued does not fit the balance beside what is under way" in scarce
+    unknown = {**wallets[0], "balance_wei": None, "runway_s": None}
+    assert "0.25 of unknown ether reserved\n" in printed(listed({**found, "wallets": [unknown]})).replace(
+        "  ", " "
+    ).replace(" \n", "\n")
+
+
 def test_reader__changes_nothing__while_the_keeper_writes(tmp_path: Path) -> None:
     with Journal.open(tmp_path, SystemClock()) as journal:
         journal.ledger.save(record(1))
@@ -194,3 +220,10 @@ def test_told__of_the_limit__names_it_with_what_is_offered_and_needed() -> None:
     limited = {"nonce": 7, "purpose": "bump", "before": before, "after": None, "hash": None, "answer": None}
     words = told({**limited, "limit_wei": 31 * GWEI, "wanted_wei": 33 * GWEI})
     assert words == "nonce 7: not replaced: it offers 30 gwei (tip 1), 33 gwei are needed, the limit is 31"
+
+
+def test_told__of_funds__names_what_everything_may_cost_and_what_there_is() -> None:
+    before = {"max_fee_wei": 30 * GWEI, "tip_wei": GWEI}
+    kept = {"nonce": 7, "purpose": "bump", "before": before, "after": None, "hash": None, "answer": None}
+    words = told({**kept, "limit_wei": None, "wanted_wei": None, "short_wei": 3 * 10**17, "balance_wei": 10**17})
+    assert words == "nonce 7: not replaced: with everything under way it may cost 0.3 ether, and the wallet has 0.1"

@@ -56,7 +56,7 @@ def test_unit__judged_by_its_exposure__scores_at_most_1_2() -> None:
 
 def test_unit__of_exit_codes__restarts_what_a_restart_can_cure() -> None:
     assert unit()["RestartPreventExitStatus"].split() == [
-        str(code) for code in (exitcodes.USAGE, exitcodes.NO_PERMISSION, exitcodes.CONFIGURATION)
+        str(code) for code in (exitcodes.USAGE, exitcodes.UNREADABLE, exitcodes.NO_PERMISSION, exitcodes.CONFIGURATION)
     ]
     assert unit()["Restart"] == "on-failure"
 

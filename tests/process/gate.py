@@ -26,6 +26,7 @@ class RpcGate:
         self._session, self._target = session, target
         self._selectors: tuple[bytes, ...] = ()
         self._moment = Moment.JOURNALLED
+        self._refused: tuple[bytes, ...] = ()
         self._caught = asyncio.Event()
         self._ended = asyncio.Event()
         self.url = ""
@@ -35,12 +36,19 @@ class RpcGate:
         self._selectors, self._moment = tuple(selector.hex().encode() for selector in selectors), moment
         self._caught.clear()
 
+    def refuse(self, selectors: Sequence[bytes] = ()) -> None:
+        """From now on no node gets a transaction that calls one of these; none: every one passes again."""
+        self._refused = tuple(selector.hex().encode() for selector in selectors)
+
     async def caught(self, timeout_s: float = 40.0) -> None:
         await asyncio.wait_for(self._caught.wait(), timeout_s)
 
     async def serve(self, request: web.Request) -> web.Response:
         body = await request.read()
-        wanted = b"eth_sendRawTransaction" in body and any(selector in body for selector in self._selectors)
+        sends = b"eth_sendRawTransaction" in body
+        if sends and any(selector in body for selector in self._refused):
+            return web.Response(status=502)
+        wanted = sends and any(selector in body for selector in self._selectors)
         if not wanted:
             return await self._forward(body)
         self._selectors = ()

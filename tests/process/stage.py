@@ -25,7 +25,7 @@ from keeper.devnet.deploy import Deployment, DeployParameters, MarketListing, de
 from keeper.devnet.jsonrpc import JsonRpc
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.node import AnvilNode, NodeOptions
-from keeper.devnet.venues import DEVNET_VENUES
+from keeper.devnet.venues import DEMO_VENUES
 from keeper.devnet.venues.perp import PerpServer
 from keeper.devnet.venues.venue import VenueServer
 from keeper.domain.ids import address
@@ -232,7 +232,7 @@ async def stage(
         )
         deployment = await deploy(node.url, "0x" + keys.deployer.hex(), parameters)
         market = HiddenMarket(clock, seed=3, annual_volatility=0.5)
-        venues = {name: await stack.enter_async_context(kind(market, seed=3)) for name, kind in DEVNET_VENUES.items()}
+        venues = {name: await stack.enter_async_context(kind(market, seed=3)) for name, kind in DEMO_VENUES.items()}
         book = await stack.enter_async_context(PerpServer(clock, ("BTC-USD", "ETH-USD")))
         tasks = [asyncio.create_task(market.run()), asyncio.create_task(_quote(book, market))]
         found = Stage(directory, node, rpc, session, keys, deployment, market, venues, book, free_port())

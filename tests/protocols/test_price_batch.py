@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from keeper.adapters.encoding.keccak import keccak
 from keeper.adapters.encoding.price_batch import PUSH_SIGNATURE, batch_plan
+from keeper.adapters.protocols.reference import ReferencePerp
 from keeper.domain.ids import Address, DeploymentId, MarketId
 from keeper.domain.report import MarketPrice, PriceReport, Signature, SignedReport
+from keeper.errors import AbiMismatch
 from tests.protocols.strategies import addresses, reports, signatures, uints
 
 _TYPES = {
@@ -84,6 +86,7 @@ def test_calldata__any_signed_report__equals_eth_abi(report: PriceReport, signed
     assert made == keccak(PUSH_SIGNATURE.encode())[:4] + expected
 
 
+_PERP = ReferencePerp(*(Address("0x" + digit * 40) for digit in "123"), chain_id=1)
 _PRICE = MarketPrice(MarketId("BTC-USD"), 1, 10**18, 10**18, 0)
 _REPORT = PriceReport(DeploymentId("devnet"), 1_700_000_000_123, 1_700_000_000, 1_700_000_060, 1, bytes(32), (_PRICE,))
 
@@ -116,3 +119,24 @@ def test_calldata__a_signature_of_65_bytes__is_refused() -> None:
     wrong = Signature(Address("0x" + "22" * 20), bytes(32), bytes(33))
     with pytest.raises(ValueError, match="EIP-2098"):
         batch_plan(1, Address("0x" + "11" * 20)).calldata(SignedReport(_REPORT, (wrong,)))
+
+
+@given(reports, st.lists(signatures, max_size=5).map(tuple))
+def test_read_publish__what_was_published__comes_back(report: PriceReport, signed: tuple[Signature, ...]) -> None:
+    data = batch_plan(1, _PERP.oracle).calldata(SignedReport(report, signed))
+    seen = _PERP.read_publish(data, report.deployment, {price.market_no: price.market for price in report.prices})
+    assert seen is not None
+    # The market's number is its name on chain: of two entries with one number the chain knows no names.
+    assert [replace(price, market=MarketId("")) for price in seen.report.prices] == [
+        replace(price, market=MarketId("")) for price in report.prices
+    ]
+    assert replace(seen.report, prices=()) == replace(report, prices=())
+    assert seen.signatures == tuple((one.r, one.vs) for one in signed)
+
+
+def test_read_publish__anything_else__is_none_or_refused() -> None:
+    data = batch_plan(1, _PERP.oracle).calldata(SignedReport(_REPORT, ()))
+    assert _PERP.read_publish(b"", _REPORT.deployment, {}) is None
+    assert _PERP.read_publish(b"\1" + data[1:], _REPORT.deployment, {}) is None
+    with pytest.raises(AbiMismatch):
+        _PERP.read_publish(data[:-32], _REPORT.deployment, {})

@@ -13,6 +13,7 @@ from keeper.adapters.encoding.addresses import checked_address, checksum
 from keeper.adapters.encoding.keccak import check_keccak, keccak, pycryptodome_keccak, pysha3_keccak
 from keeper.adapters.encoding.rlp import rlp_bytes, rlp_int, rlp_list
 from keeper.adapters.encoding.transaction import fields, raw_transaction, signing_payload
+from keeper.adapters.rpc_transactions import seen_transaction
 from keeper.domain.chain import Call
 from keeper.domain.ids import Address
 from keeper.errors import ConfigError
@@ -103,3 +104,26 @@ def test_checked_address__eip_55_vectors__are_accepted_in_every_uniform_case() -
         checked_address("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD")
     with pytest.raises(ValueError, match="20-byte"):
         checked_address("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeA")
+
+
+@given(st.integers(1, _ORDER - 1), transactions, st.booleans())
+def test_seen_transaction__as_a_node_shows_it__hashes_to_itself_and_no_other(
+    scalar: int, unsigned: UnsignedTransaction, legacy: bool
+) -> None:
+    account = Account.from_key(scalar.to_bytes(32, "big"))
+    form = _library_form(unsigned)
+    if legacy:
+        form = {key: form[key] for key in ("chainId", "nonce", "to", "value", "data", "gas")} | {"gasPrice": 7}
+    signed = account.sign_transaction(form)
+    shown = {
+        "hash": signed.hash.to_0x_hex(), "from": account.address, "to": unsigned.call.to, "blockNumber": None,
+        "input": "0x" + unsigned.call.data.hex(), "value": hex(unsigned.call.value_wei), "nonce": hex(unsigned.nonce),
+        "gas": hex(unsigned.gas_limit), "chainId": hex(unsigned.chain_id), "type": "0x0" if legacy else "0x2",
+        "gasPrice": "0x7", "maxFeePerGas": hex(unsigned.max_fee_wei), "maxPriorityFeePerGas": hex(unsigned.tip_wei),
+        "v": hex(signed.v), "r": hex(signed.r), "s": hex(signed.s),
+    }  # fmt: skip
+    seen = seen_transaction(shown)
+    assert seen.rehashed == seen.hash
+    for changed in ({"value": hex(unsigned.call.value_wei ^ 1)}, {"input": shown["input"] + "00"}, {"s": "0x0"}):
+        assert seen_transaction(shown | changed).rehashed not in (None, seen.hash)
+    assert seen_transaction(shown | {"type": "0x3"}).rehashed is None

@@ -83,6 +83,7 @@ async def test_t27__deadline_passed_while_unmined__cancelled_at_the_same_nonce(s
     own = scene.wallet.signer.address
     assert (pooled.nonce, pooled.to.lower(), pooled.value, pooled.data) == (0, own, 0, b"")
     assert keeper.tx().last.purpose is Purpose.CANCEL
+    await scene.sim.rpc.call("evm_increaseTime", 5)  # past the deadline by its stamp, whatever second we counted to
     assert await scene.mine(keeper) == (pooled.hash,)
     await keeper.outcome(intent, IntentState.EXPIRED)
     assert await scene.is_settled(effects=0, nonces=1)

@@ -12,7 +12,7 @@ import pytest
 
 from keeper.adapters.clock import SystemClock
 from keeper.domain.time import SECOND, Timestamp
-from keeper.domain.transaction import IntentState, Lane
+from keeper.domain.transaction import IntentState, Lane, Purpose
 from tests.chain.stage import DEPLOYMENT
 from tests.scenarios.stage import Scene, staged
 from tests.services.fakes import play, running
@@ -85,17 +85,53 @@ async def test_t33__wall_clock_jumps__what_is_under_way_is_bumped_and_mined_by_b
         assert await scene.is_settled(effects=2, nonces=2)
 
 
-@pytest.mark.xfail(reason="deadlines are judged by our own clock; the chain's time would have to be extrapolated")
-async def test_t33__wall_clock_jumps__a_deadline_that_the_chain_has_not_come_to_is_kept(scene: Scene) -> None:
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_t33__wall_clock_jumps__a_deadline_that_the_chain_has_not_come_to_is_kept(
+    scene: Scene, hours: int
+) -> None:
     scene.wallet.clock = clock = Jumping()
     keeper = await scene.keeper()
-    intent = scene.wallet.intent(1, deadline_s=1800)
+    intent, second = (scene.wallet.intent(number, deadline_s=1800) for number in (1, 2))
     await keeper.inbox.put(intent)
     await keeper.pooled()
-    clock.ahead_ns = HOUR
+    clock.ahead_ns = hours * HOUR
     await scene.pass_by(keeper)
+    await keeper.inbox.put(second)
+    await keeper.pooled(2)
     await scene.mine(keeper)
-    await keeper.outcome(intent, CONFIRMED, within_s=2)
+    for each in (intent, second):
+        await keeper.outcome(each, CONFIRMED, within_s=2)
+
+
+@pytest.mark.parametrize("hours", [0, 1, -1])
+async def test_t33__wall_clock_jumps__a_deadline_that_the_chain_has_come_to_is_not(scene: Scene, hours: int) -> None:
+    scene.wallet.clock = clock = Jumping()
+    keeper = await scene.keeper(bump_blocks=dict.fromkeys(Lane, 10**6))
+    intent, second = (scene.wallet.intent(number, deadline_s=1800) for number in (1, 2))
+    await keeper.inbox.put(intent)
+    await keeper.pooled()
+    clock.ahead_ns = hours * HOUR
+    await scene.sim.rpc.call("evm_increaseTime", 1801)
+    await scene.pass_by(keeper)
+    await keeper.attempted(2)
+    await keeper.inbox.put(second)
+    await scene.mine(keeper)
+    for each in (intent, second):
+        await keeper.outcome(each, IntentState.EXPIRED, within_s=2)
+    assert await scene.is_settled(effects=0, nonces=1)
+
+
+async def test_t33__heads_stop__a_deadline_passes_all_the_same(scene: Scene) -> None:
+    """By the time that no clock can be set to: the next block will be stamped with what has passed."""
+    scene.wallet.clock = clock = Jumping()
+    keeper = await scene.keeper()
+    await scene.pass_by(keeper)
+    intent = scene.wallet.intent(1, deadline_s=2.0)
+    await keeper.inbox.put(intent)
+    await keeper.pooled()
+    clock.ahead_ns = -HOUR
+    await keeper.attempted(2)
+    assert keeper.tx().last.purpose is Purpose.CANCEL
 
 
 @pytest.mark.parametrize("hours", [1, -1])

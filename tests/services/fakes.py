@@ -112,15 +112,21 @@ class MemoryStore:
 class MemoryDecisions:
     told: Callable[[str], None] = lambda _: None
     records: dict[str, DecisionRecord] = field(default_factory=dict)
+    roots: dict[str, str] = field(default_factory=dict)
 
-    def attach(self, records: Sequence[DecisionRecord]) -> None:
+    def attach(self, records: Sequence[DecisionRecord], root: str) -> None:
         for each in records:
+            self.roots[each.leaf] = root
             self.records.setdefault(each.leaf, each)
             self.told("evidence")
 
     def find(self, leaf: str) -> str | None:
         found = self.records.get(leaf)
         return found.canonical_json if found else None
+
+    def forget(self, leaves: Sequence[str]) -> None:
+        for leaf in leaves:
+            self.records.pop(leaf, None)
 
 
 @dataclass

@@ -98,20 +98,21 @@ def test_run__boundary_passed__one_intent_for_each_market():
         assert {intent.lane for intent in found} == {Lane.FUNDING}
         assert len({intent.id for intent in found}) == 2
         # Held up for longer, it is dropped: the settlement of the next boundary pays for this one too.
-        assert {intent.deadline - intent.created_at for intent in found} == {from_seconds(HOUR)}
+        assert {intent.deadline for intent in found} == {from_seconds(FIRST + HOUR)}
         assert [intent.call for intent in found] == [stage.desk.perp.settle_funding([no])[0] for no in (1, 2)]
 
     play(scenario)
 
 
-def test_run__our_clock_is_hours_wrong__a_settlement_is_wanted_for_as_long_as_on_a_right_one():
+@pytest.mark.parametrize("ahead_h", [3, -3])
+def test_run__our_clock_is_hours_wrong__a_settlement_is_wanted_until_the_chain_comes_to_the_next_boundary(ahead_h):
     async def scenario():
         stage = Stage()
-        stage.desk.clock.offset_s += 3 * HOUR
+        stage.desk.clock.offset_s += ahead_h * HOUR
         async with running(stage.service):
             await stage.head(FIRST + 7)
             found = stage.letters()
-        assert {intent.deadline - intent.created_at for intent in found} == {from_seconds(HOUR - 7)}
+        assert {intent.deadline for intent in found} == {from_seconds(FIRST + HOUR)}
 
     play(scenario)
 

@@ -14,7 +14,7 @@ from keeper.domain.holdings import Holdings
 from keeper.domain.market import LiquidationRules
 from keeper.domain.mirror import Cursor, Mirror
 from keeper.domain.report import MarketPrice, PriceReport
-from keeper.domain.time import SECOND, Timestamp
+from keeper.domain.time import SECOND, Timestamp, from_seconds
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome
 from keeper.errors import AbiMismatch, Reverted, RpcUnavailable
 from keeper.ports.protocol import LiquidationPreview
@@ -148,6 +148,9 @@ def test_run__two_below_maintenance__one_batch_the_worse_first():
             (intent,) = stage.letters()
         assert stage.asked == [[A, B]]
         assert (intent.lane, intent.deployment) == (Lane.LIQUIDATION, SITE)
+        assert intent.deadline == from_seconds(stage.boards["states"].get(SITE).at.timestamp_s + 30), (
+            "by the chain's time"
+        )
         assert [at.number for at in stage.simulated()] == [102]
         assert [at.number for verb, at in stage.desk.chain.asked if verb == "ask"] == [102]
         assert stage.desk.meter.gauges[f"keeper_accounts_liquidatable market={BTC}"] == 2

@@ -18,8 +18,13 @@ from keeper.domain.index_methods import Vwap
 from keeper.domain.ladder import Ladder, Rung
 from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.mark.index_only import IndexOnly
+from keeper.domain.mark.twap import Twap
+from keeper.domain.mark.venues import Deribit
 from keeper.domain.outlier_rules import Exclude
 from keeper.domain.quote import Trade
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.presets import Ftx, Kraken
+from keeper.domain.rates.versions import Versions
 from keeper.domain.time import SECOND
 from keeper.runtime.board import Board
 from keeper.services.pricing import Boards, PricingService
@@ -221,10 +226,11 @@ def test_run__far_move_within_the_rest__is_priced_at_once_small_ones_are_gathere
     play(scenario)
 
 
-def test_run__restarted__marks_and_last_indices_go_on():
+@pytest.mark.parametrize("method", [EmaBasis(), Deribit(), Twap(window_s=60)], ids=lambda method: method.name)
+def test_run__restarted__marks_and_last_indices_go_on(method):
     async def scenario():
         book_source = SourceId("perp:BTC-USD")
-        stage = Stage(options={BTC: {"mark": EmaBasis(), "book": book_source}})
+        stage = Stage(options={BTC: {"mark": method, "book": book_source}})
         stage.chain()
         async with running(stage.service):
             for _ in range(100):
@@ -232,7 +238,7 @@ def test_run__restarted__marks_and_last_indices_go_on():
                 await stage.hold(0.3)
         before = stage.service.folds
         saved = json.loads(stage.desk.store.documents[stage.service.name])
-        assert saved["marks"][BTC] == before.markets[BTC].mark.to_plain() != EmaBasis().start().to_plain()
+        assert saved["marks"][BTC] == before.markets[BTC].mark.to_plain() != method.start().to_plain()
 
         again = stage.fresh()
         async with running(again):
@@ -243,6 +249,75 @@ def test_run__restarted__marks_and_last_indices_go_on():
         assert first is not None
         assert abs(first - e18("100.3")) < e18("0.001")  # a cold average would count as no basis: 100
         assert again.folds.last == before.last
+
+    play(scenario)
+
+
+def test_run__restarted_with_another_method_for_one_market__the_others_go_on():
+    async def scenario():
+        books = {market: SourceId(f"perp:{market}") for market in (BTC, ETH)}
+        stage = Stage(options={market: {"mark": Deribit(), "book": source} for market, source in books.items()})
+        stage.chain()
+        async with running(stage.service):
+            for _ in range(100):
+                for source in books.values():
+                    stage.boards.books.put(source, book("100.3", at=stage.desk.clock.now()))
+                await stage.hold(0.3)
+        before = stage.service.folds.markets
+
+        stage.options[BTC]["mark"] = EmaBasis()
+        again = stage.fresh()
+        again._restore()
+        assert again.folds.markets.get(BTC) is None
+        assert again.folds.markets[ETH].mark == before[ETH].mark
+
+    play(scenario)
+
+
+def test_run__restarted__the_funding_methods_window_goes_on_and_its_estimate_is_a_gauge():
+    async def scenario():
+        rates = RatePlan(Versions.always(Ftx(every_s=1)))
+        stage = Stage(options={BTC: {"rates": rates}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(12)
+        before = stage.service.folds.markets[BTC].rates
+        assert before is not None
+        assert before.window.samples == 12
+        assert stage.desk.meter.gauges[f"keeper_funding_estimate_ratio market={BTC}"] == 0
+        assert f"keeper_funding_estimate_ratio market={ETH}" not in stage.desk.meter.gauges
+
+        again = stage.fresh()
+        async with running(again):
+            await stage.hold(3)
+        after = again.folds.markets[BTC].rates
+        assert after.span == before.span
+        assert after.window.samples == 15
+        assert again.folds.markets[ETH].rates is None
+        assert stage.desk.log.of("pricing.snapshot_refused") == []
+
+    play(scenario)
+
+
+def test_run__another_funding_method_after_a_restart__begins_anew_and_the_mark_goes_on():
+    async def scenario():
+        book_source = SourceId("perp:BTC")
+        options = {"mark": EmaBasis(), "book": book_source}
+        stage = Stage(options={BTC: {**options, "rates": RatePlan(Versions.always(Ftx()))}})
+        stage.chain()
+        async with running(stage.service):
+            stage.boards.books.put(book_source, book("100.3", at=stage.desk.clock.now()))
+            await stage.hold(1)
+        before = stage.service.folds.markets[BTC].mark
+        stage.options = {BTC: {**options, "rates": RatePlan(Versions.always(Kraken()))}}
+        again = stage.fresh()
+        async with running(again):
+            await stage.hold(0.5)
+        after = again.folds.markets[BTC]
+        assert after.rates.method == "kraken"
+        assert before.covered_ns < after.mark.covered_ns
+        (line,) = stage.desk.log.of("pricing.snapshot_refused")
+        assert "the state is of ftx" in line["error"]
 
     play(scenario)
 
@@ -295,6 +370,26 @@ def test_run__long_run__is_saved_each_five_seconds():
             assert all(5 <= later - earlier < 5.3 for earlier, later in pairwise(saved))
 
     play(scenario)
+
+
+def test_accept__level_of_two_sources__is_shown_as_the_operators_word_until_an_index_is_computed():
+    async def scenario():
+        two = replace(plan_of(BTC).spec, allow_two=True)
+        stage = Stage(options={BTC: {"spec": two}})
+        stage.chain()
+        now = stage.desk.clock.now()
+        for source, each in list(quotes_of(BTC, 100, now).items())[:2]:
+            stage.boards.quotes.put(source, each)
+        stage.service.tick(now)
+        assert isinstance(stage.boards.prices.get(BTC).index, Withheld)
+        assert stage.boards.prices.get(BTC).seen.accepted == {}
+        assert stage.service.accept(BTC)
+        stage.service.tick(now)
+        found = stage.boards.prices.get(BTC)
+        assert isinstance(found.index, IndexPrice)
+        assert found.seen.accepted == found.seen.last == {index_of(BTC): e18(100)}
+        stage.service.tick(now)
+        assert stage.boards.prices.get(BTC).seen.accepted == {}
 
 
 def test_run__index_with_a_memory__goes_on_after_a_restart_where_it_stopped():

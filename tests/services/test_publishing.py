@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -33,7 +34,7 @@ from tests.services.fakes import (
     running,
     settled,
 )
-from tests.services.markets import chain_state, plan_of, priced
+from tests.services.markets import chain_state, index_of, plan_of, priced
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Stage:
             self.decisions,
             desk.store,
             keccak,
-            PublishOptions(30, "c" * 8, "1.0", frozenset(self.held)),
+            PublishOptions(30, "1.0", frozenset(self.held)),
             desk.clock,
             desk.pulse,
             desk.meter,
@@ -449,9 +450,54 @@ def test_run__two_markets_in_a_batch__root_proves_each_leaf():
     play(scenario)
 
 
+def test_run__record__names_its_round_its_plan_and_what_the_chain_held():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        async with running(stage.service):
+            await stage.price("101", config_hash="c0ffee")
+        (report,), (record,) = stage.reports(), stage.decisions.records.values()
+        document = json.loads(record.canonical_json)
+        assert document["config"] == "c0ffee"
+        assert document["due"] == {
+            "age_ms": document["due"]["age_ms"],
+            "block": "100",
+            "deviation_bps": "100",
+            "held": {
+                "index": str(e18(100)),
+                "mark": str(e18(100)),
+                "observed_s": str(START_S - 5),
+                "round": document["due"]["held"]["round"],
+            },
+            "round": str(report.round_id),
+            "trigger": "deviation",
+        }
+        assert document["guard"]["state_before"]["passed"] == str(e18(100))
+        assert document["gate"]["doubts"] == ["confirming"]
+        assert document["accepted"] == {}
+        assert stage.decisions.roots == {record.leaf: "0x" + report.evidence.hex()}
+
+    play(scenario)
+
+
+def test_run__level_that_the_operator_vouched_for__stands_in_the_record():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        found = priced(plan_of(BTC), "101", stage.desk.clock.now(), stage.boards["states"].get(SITE))
+        accepted = {index_of(BTC): e18(101), index_of(ETH): 7}
+        async with running(stage.service):
+            stage.boards["prices"].put(BTC, replace(found, seen=found.seen._replace(accepted=accepted)))
+            await settled(0.01)
+        (record,) = stage.decisions.records.values()
+        assert json.loads(record.canonical_json)["accepted"] == {index_of(BTC): str(e18(101))}
+
+    play(scenario)
+
+
 def test_run__decisions_cannot_be_written__nothing_is_signed():
     class Full(MemoryDecisions):
-        def attach(self, records: Any) -> None:
+        def attach(self, records: Any, root: str) -> None:
             raise OSError("disk full")
 
     async def scenario():

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.registries import REGISTRIES
+from keeper.devnet.venues import DEMO_VENUES
 from keeper.domain.numbers import E18
+from keeper.domain.rates.fold import RatePlan
+from keeper.domain.rates.history import HISTORY
+from keeper.domain.rates.method import Ratio
+from keeper.domain.rates.presets import Binance, Hyperliquid, Plainly
+from keeper.domain.rates.versions import Versions
 from keeper.domain.time import SECOND
+from keeper.settings.faults import SettingsRefused
 from keeper.settings.load import admin_sockets, load
 from keeper.settings.market import MarketSettings
 from keeper.settings.reference import reference
@@ -23,7 +30,7 @@ def test_examples__in_the_repository__load_against_the_real_registries() -> None
     settings = load(ROOT / "config/keeper.yaml", REGISTRIES, {})
     assert [market.market for market in settings.markets] == ["BTC-USD", "ETH-USD", "USDT-USD"]
     assert [market.market for market in settings.perps] == ["BTC-USD", "ETH-USD"]
-    assert {source.kind for source in settings.market("BTC-USD").sources} == set(STREAM_VENUES)
+    assert {source.kind for source in settings.market("BTC-USD").sources} == set(DEMO_VENUES)
     for market in settings.markets:
         assert index_spec(market).id == market.market
 
@@ -46,6 +53,38 @@ def test_plan__of_a_market_file__carries_every_figure_into_the_domain(tmp_path: 
     assert plan.gate.max_mark_age_ns == 90 * SECOND
     assert plan.gate.confirmation == plan.guard.confirmation
     assert plan.impact_notional_e18 == 0, "a derived premium samples no book"
+
+
+def _rates(tmp_path: Path, funding: str) -> RatePlan | None:
+    path = written(tmp_path, BTC=MARKET.replace("funding: {premium: derived}", f"funding: {funding}"))
+    return market_plan(load(path, REGISTRIES, {}).market("BTC-USD")).rates
+
+
+def test_funding_method__not_named__is_none(tmp_path: Path) -> None:
+    assert _rates(tmp_path, "{premium: derived}") is None
+
+
+def test_funding_method__named__has_the_venues_constants_and_its_history(tmp_path: Path) -> None:
+    plan = _rates(tmp_path, '{premium: derived, method: binance, impact_notional: "5000"}')
+    assert plan == RatePlan(Versions.always(Binance()), 5_000 * E18)
+    plain = _rates(tmp_path, "{premium: derived, method: hyperliquid}")
+    assert plain is not None
+    assert plain.versions is HISTORY["hyperliquid"]
+    own = _rates(tmp_path, "{premium: derived, method: hyperliquid, cap: 0.01}")
+    assert own is not None
+    assert own.versions == Versions.always(Hyperliquid(cap=Ratio(E18 // 100)))
+
+
+def test_funding_method__changed_at_a_time__adds_to_what_was_before(tmp_path: Path) -> None:
+    versions = '[{from: "2026-03-01T00:00:00Z", clamp: 0.0003}, {from: "2026-04-01T02:00:00+02:00", interest: "0"}]'
+    plan = _rates(tmp_path, f"{{premium: derived, method: interest_clamp, every_s: 10, versions: {versions}}}")
+    assert plan is not None
+    third = Ratio(3 * E18 // 10_000)
+    assert plan.versions.entries == (
+        (0, Plainly(every_s=10)),
+        (1_772_323_200, Plainly(every_s=10, clamp=third)),
+        (1_775_001_600, Plainly(every_s=10, clamp=third, interest=Ratio(0))),
+    )
 
 
 @pytest.mark.parametrize("text", ["0.1", '"0.1"', "0.100000000000000000", "1e-1"])
@@ -99,6 +138,7 @@ def test_public_view__of_a_market__reads_back_as_itself(tmp_path: Path) -> None:
     market = load(written(tmp_path), REGISTRIES, {}).market("BTC-USD")
     shown = json.loads(market.model_dump_json(by_alias=True))
     shown["sources"] = tuple(shown["sources"])
+    shown["mark"], shown["funding"] = {"method": "index"}, {"premium": "derived"}
     assert MarketSettings.model_validate(shown) == market
 
 
@@ -108,3 +148,38 @@ def test_place__of_a_field__is_the_line_where_it_is_written(tmp_path: Path, monk
     settings = load(Path("keeper.yaml"), REGISTRIES, {})
     assert settings.where("chain.rpc[0]") == "keeper.yaml:1:26: chain.rpc[0]"
     assert settings.where("ops.port") == "ops.port"
+
+
+PERPS = "mark: {method: hyperliquid, max_basis_bps: 100, references: [{kind: okx, symbol: BTC-USDT-SWAP, quote: USDT, weight: 2}]}"
+
+
+def test_references__of_a_mark__are_sources_of_the_plan(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, BTC=MARKET.replace("mark: {method: index}", PERPS)), REGISTRIES, {})
+    plan = market_plan(settings.perps[0])
+    assert [(each.source, each.quote, each.weight) for each in plan.references] == [("okx:BTC-USDT-SWAP", "USDT", 2)]
+    assert plan.mark.name == "hyperliquid"
+    assert plan.mark.max_basis_bps == 100  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("written_mark", "said"),
+    [
+        (PERPS.replace("hyperliquid", "binance"), "binance does not look at other venues' perpetuals; remove them"),
+        (PERPS.replace("okx", "okex"), "mark.references[0].kind: unknown venue; did you mean okx?"),
+        (PERPS.replace("USDT,", "EUR,"), "no conversion from EUR to USD; add it to `conversions`"),
+        (PERPS.replace("okx, symbol: BTC-USDT-SWAP", "kraken, symbol: BTC/USD"), "kraken:BTC/USD is a source of the index"),
+        ("mark: {method: binanze}", "unknown method; did you mean binance?"),
+        ("mark: {method: binance, sampels: 30}", "mark.sampels: unknown option of binance; did you mean samples?"),
+        ("mark: {method: bitmex_dated}", "expires_at_s is missing"),
+        ("mark: {method: gate, mark_tick: x}", "'x' is not a plain decimal number"),
+        ("mark: {method: okx, average: median}", "mark.average: "),
+    ],
+)  # fmt: skip
+def test_mark__impossible__is_refused(tmp_path: Path, written_mark: str, said: str) -> None:
+    with pytest.raises(SettingsRefused, match=re.escape(said)):
+        load(written(tmp_path, BTC=MARKET.replace("mark: {method: index}", written_mark)), REGISTRIES, {})
+
+
+def test_mark__decimal_options__may_stand_without_quotes(tmp_path: Path) -> None:
+    text = MARKET.replace("mark: {method: index}", "mark: {method: gate, mark_tick: 0.1}")
+    assert market_plan(load(written(tmp_path, BTC=text), REGISTRIES, {}).perps[0]).mark.mark_tick == "0.1"  # type: ignore[attr-defined]

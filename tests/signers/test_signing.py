@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.adapters.encoding.addresses import checksum
-from keeper.adapters.signers import open_signer
+from keeper.adapters.signers import curve, open_signer
 from keeper.adapters.signers.curve import signing_key
 from keeper.adapters.signers.key_signer import KeySigner
 from keeper.domain.chain import Call
@@ -48,6 +48,13 @@ async def test_sign_report__any_key_and_digest__equals_eth_account_and_recovers(
     assert s <= _ORDER // 2
     recovered = LibrarySignature(vrs=(parity, library.r, s)).recover_public_key_from_msg_hash(digest)
     assert recovered.to_address() == made.signer
+    assert curve.recovered(digest, made.r, made.vs) == made.signer
+    assert curve.recovered(digest, made.r, (vs ^ 1 << 255).to_bytes(32, "big")) != made.signer
+
+
+@pytest.mark.parametrize(("r", "vs"), [(0, 0), (0, 1), (1, 0), (_ORDER, 1), (2**256 - 1, 2**256 - 1)])
+def test_recovered__no_signature__is_nobodys(r: int, vs: int) -> None:
+    assert curve.recovered(bytes(32), r.to_bytes(32, "big"), vs.to_bytes(32, "big")) is None
 
 
 @given(scalars, st.integers(1, 2**60), st.integers(0, 2**60), st.binary(max_size=200), st.integers(0, 2**100))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from keeper.adapters.bench import BenchRules
+from keeper.adapters.feeds import feed_of
 from keeper.adapters.tuning import FeedTuning
-from keeper.adapters.websocket import WebsocketFeed
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.venues.server import SocketServer
 from keeper.domain.quote import Depth, Observation, Quote, Trade
@@ -32,6 +32,7 @@ HASTY = FeedTuning(
     backoff_cap_s=0.4,
     overlap_s=3.0,
     confirm_s=0.1,
+    settle_s=0.05,
     fallback_after_s=30.0,
     fallback_every_s=0.3,
     connect_timeout_s=3.0,
@@ -90,7 +91,7 @@ async def running(
 ) -> AsyncIterator[Heard]:
     """A feed at work; it is cancelled at the end, and an error of its own surfaces here."""
     heard = Heard()
-    feed = WebsocketFeed(venue, symbols, WallClock(), random.Random(seed), tuning=tuning)
+    feed = feed_of(venue, symbols, WallClock(), random.Random(seed), tuning=tuning)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(feed.run(heard.emit, heard.notify))
         try:

@@ -14,10 +14,13 @@ from keeper.devnet.venues.server import SocketServer
 from keeper.devnet.venues.venue import VenueServer
 from keeper.domain.time import SECOND
 from keeper.errors import FeedProtocolError
+from keeper.ports.venue import EventStreamVenue
 from tests.venues.harness import HASTY, HERE, WallClock, e18, moving, running, server_until
 
 KINDS = sorted(STREAM_VENUES)
 PATIENT = dataclasses.replace(HASTY, quiet_s=30.0)
+UNKNOWN = {"hyperliquid": "@99999", "pyth_hermes": "00" * 32}
+"""A symbol that a venue does not have, where the name alone does not tell what it trades."""
 TIMED = [kind for kind in KINDS if kind not in ("binance", "bitfinex")]
 """Venues that state a time."""
 ANNOUNCING = [kind for kind in KINDS if DEVNET_VENUES[kind].farewell is not SocketServer.farewell]
@@ -48,7 +51,8 @@ def test_description__is_frozen_data__with_documented_limits_and_public_defaults
     with pytest.raises(dataclasses.FrozenInstanceError):
         venue.url = "ws://elsewhere"
     assert venue.limits.doc.startswith("https://")
-    assert all(url.startswith("wss://") for url in venue.endpoints)
+    encrypted = "https://" if isinstance(venue, EventStreamVenue) else "wss://"
+    assert all(url.startswith(encrypted) for url in venue.endpoints)
     assert venue.rest("SYMBOL").url.startswith("https://")
     assert (venue.limits.ping_every_s is None) == (venue.ping() is None)
     silence_s, ping_s = venue.limits.silence_s, venue.limits.ping_every_s
@@ -94,7 +98,7 @@ async def test_live_stream__of_all_symbols__says_what_the_venue_sent_and_nothing
 async def test_unknown_symbol__among_good_ones__is_refused_and_disturbs_nobody(kind: str) -> None:
     async with moving(HiddenMarket(WallClock())) as market, server_of(kind, market) as server:
         good = next(iter(server.listings))
-        unknown = good.replace("BTC", "NOPE").replace("btc", "nope")
+        unknown = UNKNOWN.get(kind) or good.replace("BTC", "NOPE").replace("btc", "nope")
         async with running(STREAM_VENUES[kind](**server.options()), (unknown, good)) as heard:
             await heard.until(lambda: heard.told("symbol_refused") and len(heard.quotes) > 5)
             assert heard.told("symbol_refused")[0].sources == (f"{kind}:{unknown}",)

@@ -35,16 +35,17 @@ def content(quote: Quote) -> tuple[object, ...]:
     return (quote.source, quote.observed_at, *quote.content(), quote.frame_hash)
 
 
-def written(kind: str, expected: dict[str, Any], frame: str) -> tuple[object, ...]:
+def written(kind: str, expected: dict[str, Any], frame: str | bytes) -> tuple[object, ...]:
     prices = [e18(expected.get(name)) for name in ("bid", "ask", "bid_size", "ask_size", "last")]
-    digest = hashlib.sha256(frame.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(frame if isinstance(frame, bytes) else frame.encode()).hexdigest()[:16]
     return (f"{kind}:{expected['quote']}", expected.get("observed_at"), *prices, expected.get("sequence"), digest)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_recorded_frames__played_over_a_socket__give_the_quotes_written_beside_them(kind: str) -> None:
     frames, expected = lines(folder(kind) / "frames.jsonl"), documents(folder(kind) / "expected.jsonl")
-    wanted = [written(kind, row, frames[row["line"] - 1]) for row in expected if "quote" in row]
+    packed = DEVNET_VENUES[kind].packed
+    wanted = [written(kind, row, packed(frames[row["line"] - 1])) for row in expected if "quote" in row]
     symbols = sorted({row["quote"] for row in expected if "quote" in row})
     dropped = sum("dropped" in row for row in expected)
     async with DEVNET_VENUES[kind](HiddenMarket(WallClock())) as server:
@@ -70,7 +71,9 @@ def test_control_frames__understood_alone__mean_what_is_written(kind: str) -> No
     venue = STREAM_VENUES[kind]()
     for row in documents(folder(kind) / "control.jsonl"):
         state, _ = venue.open(("A", "B"))
-        step = venue.step(state, row["frame"].encode(), WallClock().now())
+        packed = DEVNET_VENUES[kind].packed(row["frame"])
+        frame = packed.encode() if isinstance(packed, str) else packed
+        step = venue.step(state, frame, WallClock().now())
         assert [event.kind for event in step.events] == [kind for kind, *_ in row["events"]], row
         for event, (_, *symbols) in zip(step.events, row["events"], strict=True):
             assert not symbols or event.symbols == tuple(symbols)

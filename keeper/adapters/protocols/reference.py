@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from keeper.adapters.encoding.abi import decode_all
 from keeper.adapters.encoding.addresses import checked_address
 from keeper.adapters.encoding.contract import FunctionPlan
 from keeper.adapters.encoding.price_batch import PUSH_SELECTOR, batch_plan
@@ -17,9 +18,9 @@ from keeper.domain.account import Account
 from keeper.domain.chain import BlockRef, Call, Log, LogFilter, Query
 from keeper.domain.events import ProtocolEvent
 from keeper.domain.exchange import ChainState
-from keeper.domain.ids import Address
+from keeper.domain.ids import Address, DeploymentId, Hash, MarketId
 from keeper.domain.mirror import MarketTotals, Totals
-from keeper.domain.report import PriceReport, SignedReport
+from keeper.domain.report import MarketPrice, PriceReport, SeenReport, SignedReport
 from keeper.domain.transaction import Expectation
 from keeper.errors import ConfigError
 from keeper.ports.protocol import LiquidationPreview, LiquidationRequest, Revert
@@ -122,6 +123,22 @@ class ReferencePerp:
         pushed = contracts().oracle.events["BatchPushed"].topic0
         call = Call(self.oracle, data, gas_limit=gas.push(prices, len(signed.signatures)))
         return call, (Expectation(self.oracle, pushed, word_topic(signed.report.round_id)),)
+
+    def read_publish(self, data: bytes, deployment: DeploymentId, markets: Mapping[int, MarketId]) -> SeenReport | None:
+        if data[: len(PUSH_SELECTOR)] != PUSH_SELECTOR:
+            return None
+        plan = contracts().oracle.functions["pushPrices"]
+        batch, signatures = decode_all(plan.inputs, data[len(PUSH_SELECTOR) :])
+        round_id, observed_at_s, valid_until_s, epoch, evidence, prices = batch
+        entries = tuple(
+            MarketPrice(markets.get(no, MarketId(f"no. {no}")), no, index, mark, premium)
+            for no, index, mark, premium in prices
+        )
+        report = PriceReport(deployment, round_id, observed_at_s, valid_until_s, epoch, evidence, entries)
+        return SeenReport(report, tuple((r, vs) for r, vs in signatures))
+
+    def pushed_topics(self, round_id: int) -> tuple[Hash, Hash]:
+        return contracts().oracle.events["BatchPushed"].topic0, word_topic(round_id)
 
     def settle_funding(self, market_nos: Sequence[int]) -> ActAndProof:
         """Proved by one FundingSettled. One market reverts FundingNotDue, several skip what is not due."""

@@ -55,6 +55,17 @@ def signing_key(scalar: bytes) -> SigningKey | None:
         return None
 
 
+def recovered(digest: bytes, r: bytes, vs: bytes) -> Address | None:
+    """Who made a compact signature (EIP-2098); None for what is no signature."""
+    packed = int.from_bytes(vs, "big")
+    s = (packed & (1 << 255) - 1).to_bytes(SCALAR_SIZE, "big")
+    try:
+        key = coincurve.PublicKey.from_signature_and_message(r + s + bytes([packed >> 255]), digest, hasher=None)
+    except ValueError:
+        return None
+    return Address("0x" + keccak(key.format(compressed=False)[1:])[12:].hex())
+
+
 def check_backend() -> None:
     """For the start: raises ConfigError unless keccak and coincurve are there and compute what they should."""
     check_keccak()

@@ -10,9 +10,17 @@ from keeper.adapters.sources.bitfinex import Bitfinex
 from keeper.adapters.sources.bitstamp import Bitstamp
 from keeper.adapters.sources.bybit import Bybit
 from keeper.adapters.sources.coinbase import Coinbase
+from keeper.adapters.sources.cryptocom import Cryptocom
+from keeper.adapters.sources.gate import Gate
+from keeper.adapters.sources.gemini import Gemini
+from keeper.adapters.sources.htx import Htx
+from keeper.adapters.sources.hyperliquid import Hyperliquid, HyperliquidPerp
 from keeper.adapters.sources.kraken import Kraken
+from keeper.adapters.sources.kucoin import Kucoin
+from keeper.adapters.sources.mexc import Mexc
 from keeper.adapters.sources.okx import Okx
 from keeper.adapters.sources.perp import Perp
+from keeper.adapters.sources.pyth_hermes import PythHermes
 from keeper.ports.venue import StreamVenue
 
 STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
@@ -21,10 +29,19 @@ STREAM_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "bitstamp": Bitstamp,
     "bybit": Bybit,
     "coinbase": Coinbase,
+    "cryptocom": Cryptocom,
+    "gate": Gate,
+    "gemini": Gemini,
     "kraken": Kraken,
+    "kucoin": Kucoin,
+    "htx": Htx,
+    "hyperliquid": Hyperliquid,
+    "hyperliquid_perp": HyperliquidPerp,
+    "mexc": Mexc,
     "okx": Okx,
+    "pyth_hermes": PythHermes,
 }
-"""Spot venues: they yield quotes."""
+"""Venues that yield quotes: all of spot markets, but for `hyperliquid_perp`, which says so in its name."""
 
 BOOK_VENUES: Mapping[str, type[StreamVenue[Any]]] = {
     "perp": Perp,

@@ -149,7 +149,7 @@ def _symbols(channel: str) -> tuple[str, ...]:
 
 def _best(levels: msgspec.Raw) -> tuple[int | None, int | None]:
     """Price and size of the first level; none of both where the side is empty."""
-    text = str(levels, "ascii")
+    text = wire.ascii_text(levels)
     end = text.find("]")
     if text[:1] != "[" or end < 0:
         raise FeedProtocolError("a side of the book is no list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -22,6 +23,9 @@ T = TypeVar("T")
 _SCALE: tuple[int, ...] = tuple(10**power for power in range(18, -1, -1))
 _LONG = 41
 """Digits that no price has."""
+_TOO_LARGE = 10 ** (_LONG + 18)
+_LONGEST_SYMBOL = 100
+_SEQUENCES = 1 << 64
 _ISO_MICROS = len("2021-04-17T16:43:30.244075Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = 1_483_228_800 * SECOND
@@ -53,6 +57,8 @@ def _uncommon_e18(text: str) -> int:
         raise FeedProtocolError(str(error)) from error
     if value < 0:
         raise FeedProtocolError(f"{text[:40]!r} is negative")
+    if value >= _TOO_LARGE:
+        raise FeedProtocolError(f"{text[:40]!r} is larger than any price or size")
     return value
 
 
@@ -67,10 +73,18 @@ def side_e18(text: str | None) -> int | None:
 
 def number_e18(raw: msgspec.Raw) -> int | None:
     """A JSON number in its own digits: it never becomes a float. Zero and null mean none."""
-    text = str(raw, "ascii")
+    text = ascii_text(raw)
     if not text:
         raise FeedProtocolError("a number is missing")
     return None if text == "null" else (e18(text) or None)
+
+
+def ascii_text(raw: msgspec.Raw) -> str:
+    """JSON as it stands. Raises FeedProtocolError on a character that no number has."""
+    try:
+        return str(raw, "ascii")
+    except UnicodeDecodeError as error:
+        raise FeedProtocolError("a number that is not ASCII") from error
 
 
 def frame_hash(frame: Frame) -> str:
@@ -90,11 +104,13 @@ def quote(  # in the order of Quote's fields
     sequence: int | None,
     digest: str,
 ) -> Quote:
-    """A fresh quote, changed when received.
+    """A fresh quote, changed when received. Raises FeedProtocolError on a sequence that does not fit into 64 bits.
 
     Fills the slots directly: the `__init__` of a frozen dataclass pays a checked setattr for every field, which is a
     third of the time from a frame to its quote.
     """
+    if sequence is not None and not 0 <= sequence < _SEQUENCES:
+        raise FeedProtocolError(f"a sequence number of {sequence.bit_length()} bits")
     made = _new_quote(Quote)
     _set_source(made, source)
     _set_received_at(made, received_at)
@@ -136,6 +152,10 @@ def from_seconds_text(text: str) -> Timestamp:
     return _sane(_integer(text) * SECOND)
 
 
+def from_seconds(value: int) -> Timestamp:
+    return _sane(value * SECOND)
+
+
 def from_millis(value: int) -> Timestamp:
     return _sane(value * MILLISECOND)
 
@@ -146,6 +166,10 @@ def from_millis_text(text: str) -> Timestamp:
 
 def from_micros_text(text: str) -> Timestamp:
     return _sane(_integer(text) * MICROSECOND)
+
+
+def from_nanos(value: int) -> Timestamp:
+    return _sane(value)
 
 
 def from_iso(text: str) -> Timestamp:
@@ -173,6 +197,11 @@ def _minute(text: str) -> int:
         raise FeedProtocolError(f"{text!r} is not a date and a minute") from error
 
 
+def whole(text: str) -> int:
+    """A number that a venue states as text. Raises FeedProtocolError."""
+    return _integer(text)
+
+
 def _integer(text: str) -> int:
     if not (text.isdigit() and text.isascii() and len(text) < _LONG):
         raise FeedProtocolError(f"{text[:40]!r} is not a whole number")
@@ -181,7 +210,9 @@ def _integer(text: str) -> int:
 
 @lru_cache(maxsize=4096)
 def source(venue: str, symbol: str) -> SourceId:
-    """`source_id`, the same object each time."""
+    """`source_id`, the same object each time. Raises FeedProtocolError on a symbol longer than any: thousands are kept."""
+    if len(symbol) > _LONGEST_SYMBOL:
+        raise FeedProtocolError(f"a symbol longer than {_LONGEST_SYMBOL} characters: {symbol[:40]!r}")
     return source_id(venue, symbol)
 
 
@@ -203,6 +234,13 @@ def present(value: T | None, field: str) -> T:
     if value is None:
         raise FeedProtocolError(f"field {field} is missing")
     return value
+
+
+def asked(symbols: Sequence[str], number: int | str | None) -> tuple[str, ...]:
+    """The symbol that request `number` was about, where requests are numbered from 1; nothing for any other number."""
+    if isinstance(number, str):
+        number = int(number) if number.isdigit() and number.isascii() and len(number) < _LONG else None
+    return (symbols[number - 1],) if number is not None and 0 < number <= len(symbols) else ()
 
 
 def batches(symbols: tuple[str, ...], size: int) -> list[tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace, TracebackType
@@ -110,11 +110,14 @@ class PlayingSession:
             await asyncio.get_running_loop().create_future()  # nobody answers: the caller has a timeout
         return PlayingSocket(self.tape, self.clock)
 
-    def get(self, url: str, **options: Any) -> Any:
-        return self._asked(asked_key("GET", URL(url).path, options.get("params")), url)
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        return self._asked(asked_key(method, URL(url).path, options.get("params"), options.get("data")), url)
 
-    def post(self, url: str, **options: Any) -> Any:
-        return self._asked(asked_key("POST", URL(url).path, options.get("params")), url)
+    async def get(self, url: str, **options: Any) -> PlayingStream:
+        """An answer that never ends: a connection that began with these words."""
+        socket = await self.ws_connect(url)
+        await socket.send_str(asked_key("GET", URL(url).path, options.get("params")))
+        return PlayingStream(PlayingChunks(socket))
 
     @asynccontextmanager
     async def _asked(self, asked: str, url: str) -> AsyncIterator[Any]:
@@ -145,6 +148,25 @@ class _Content:
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         yield self.body
+
+
+@dataclass(frozen=True, slots=True)
+class PlayingChunks:
+    socket: PlayingSocket
+
+    async def readany(self) -> bytes:
+        return (await self.socket.receive()).data
+
+
+@dataclass(frozen=True, slots=True)
+class PlayingStream:
+    content: PlayingChunks
+    status: int = 200
+    content_type: str = "text/event-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """The tape goes on without anybody who listens."""
 
 
 @dataclass(slots=True, eq=False)

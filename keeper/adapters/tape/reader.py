@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from keeper.adapters.tape.lines import FORMAT, PROLOGUE, Line, parsed
@@ -26,6 +26,11 @@ def read(path: Path) -> Iterator[Line]:
         raise TapeUnreadable(
             f"{path}: no tape there; `keeper record` makes one, the running keeper's is in its state directory"
         )
+    yield from read_files(found)
+
+
+def read_files(found: Sequence[Path]) -> Iterator[Line]:
+    """Some that follow one another, as `read`."""
     for number, file in enumerate(found):
         yield from _file(file, first=number == 0)
 

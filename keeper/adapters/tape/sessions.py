@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from yarl import URL
 
 from keeper.adapters.tape.lines import PROLOGUE, framed, line
 from keeper.ports.clock import Clock
@@ -93,29 +94,35 @@ class RecordingSession:
             raise
         return RecordingSocket(socket, self.tape, self.tape.dialled(self.venue))
 
-    def get(self, url: str, **options: Any) -> Any:
-        return self._asked("GET", self.session.get(url, **options), options.get("params"))
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        """One answer, noted when it has been read."""
+        key = asked_key(method, URL(url).path, options.get("params"), options.get("data"))
+        return self._asked(key, self.session.request(method, url, **options))
 
-    def post(self, url: str, **options: Any) -> Any:
-        return self._asked("POST", self.session.post(url, **options), options.get("params"))
+    async def get(self, url: str, **options: Any) -> RecordingStream:
+        """An answer that never ends, noted chunk by chunk."""
+        response = await self.session.get(url, **options)
+        name = self.tape.dialled(self.venue)
+        self.tape.said(name, asked_key("GET", URL(url).path, options.get("params")))
+        return RecordingStream(response, RecordedChunks(response.content, self.tape, name))
 
     @asynccontextmanager
-    async def _asked(self, method: str, asking: Any, params: Any) -> AsyncIterator[Any]:
+    async def _asked(self, key: str, asking: Any) -> AsyncIterator[Any]:
         async with asking as response:
             content = RecordedContent(response.content)
             try:
                 yield RecordedResponse(response, content)
             finally:
                 headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
-                asked = asked_key(method, response.url.path, params)
                 body = content.body.decode("latin-1")
-                self.tape.put(line(self.tape.clock.now(), "http", self.venue, asked, response.status, headers, body))
+                self.tape.put(line(self.tape.clock.now(), "http", self.venue, key, response.status, headers, body))
 
 
-def asked_key(method: str, path: str, params: Any) -> str:
-    """What was asked, without the host: `GET /api/ticker?symbol=BTCUSDT`."""
-    words = sorted((params or {}).items())
-    return f"{method} {path}" + ("?" + "&".join(f"{name}={value}" for name, value in words) if words else "")
+def asked_key(method: str, path: str, params: Any, body: Any = None) -> str:
+    """What was asked, without host and headers: `GET /api/ticker?symbol=BTCUSDT`."""
+    pairs = params.items() if isinstance(params, Mapping) else params or ()
+    words = "&".join(f"{name}={value}" for name, value in sorted(pairs))
+    return f"{method} {path}" + (f"?{words}" if words else "") + (f" {body}" if body else "")
 
 
 @dataclass(slots=True, eq=False)
@@ -171,6 +178,32 @@ class RecordedContent:
 class RecordedResponse:
     response: aiohttp.ClientResponse
     content: RecordedContent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.response, name)
+
+
+@dataclass(slots=True, eq=False)
+class RecordedChunks:
+    content: aiohttp.StreamReader
+    tape: Heard
+    name: str
+
+    async def readany(self) -> bytes:
+        chunk = await self.content.readany()
+        if chunk:
+            self.tape.heard(self.name, chunk)
+        return chunk
+
+
+@dataclass(slots=True, eq=False)
+class RecordingStream:
+    response: aiohttp.ClientResponse
+    content: RecordedChunks
+
+    def close(self) -> None:
+        self.response.close()
+        self.content.tape.shut(self.content.name, None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.response, name)

@@ -29,7 +29,7 @@ from keeper.devnet.scenario import FUNDING_INTERVAL_S, Timeline
 from keeper.devnet.simulator import Simulator, SimulatorOptions, simulated
 from keeper.devnet.simulator.fees import MAX_CHANGE
 from keeper.devnet.traders import population
-from keeper.devnet.venues import DEVNET_VENUES
+from keeper.devnet.venues import DEMO_VENUES
 from keeper.devnet.venues.perp import PerpServer
 from keeper.devnet.venues.venue import VenueServer
 from keeper.domain.ids import address
@@ -101,7 +101,7 @@ async def build(
     deployment = await _deploy(rpc, urls[-1], keys)
     market = HiddenMarket(clock, seed=seed, annual_volatility=VOLATILITY)
     venues: dict[str, VenueServer] = {}
-    for name, kind in DEVNET_VENUES.items():
+    for name, kind in DEMO_VENUES.items():
         venues[name] = await stack.enter_async_context(kind(market, seed=seed))
     documents = market_documents(_offered(venues), PerpServer.name)
     symbols = [document["book"]["symbol"] for document in documents if "book" in document]

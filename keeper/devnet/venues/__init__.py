@@ -9,8 +9,16 @@ from keeper.devnet.venues.bitfinex import BitfinexServer
 from keeper.devnet.venues.bitstamp import BitstampServer
 from keeper.devnet.venues.bybit import BybitServer
 from keeper.devnet.venues.coinbase import CoinbaseServer
+from keeper.devnet.venues.cryptocom import CryptocomServer
+from keeper.devnet.venues.gate import GateServer
+from keeper.devnet.venues.gemini import GeminiServer
+from keeper.devnet.venues.htx import HtxServer
+from keeper.devnet.venues.hyperliquid import HyperliquidPerpServer, HyperliquidServer
 from keeper.devnet.venues.kraken import KrakenServer
+from keeper.devnet.venues.kucoin import KucoinServer
+from keeper.devnet.venues.mexc import MexcServer
 from keeper.devnet.venues.okx import OkxServer
+from keeper.devnet.venues.pyth_hermes import PythHermesServer
 from keeper.devnet.venues.venue import VenueServer
 
 DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
@@ -19,6 +27,20 @@ DEVNET_VENUES: Mapping[str, type[VenueServer]] = {
     "bitstamp": BitstampServer,
     "bybit": BybitServer,
     "coinbase": CoinbaseServer,
+    "cryptocom": CryptocomServer,
+    "gate": GateServer,
+    "gemini": GeminiServer,
     "kraken": KrakenServer,
+    "kucoin": KucoinServer,
+    "htx": HtxServer,
+    "hyperliquid": HyperliquidServer,
+    "hyperliquid_perp": HyperliquidPerpServer,
+    "mexc": MexcServer,
     "okx": OkxServer,
+    "pyth_hermes": PythHermesServer,
 }
+
+DEMO_VENUES: Mapping[str, type[VenueServer]] = {
+    name: DEVNET_VENUES[name] for name in ("binance", "bitfinex", "bitstamp", "bybit", "coinbase", "kraken", "okx")
+}
+"""Those that the demo runs: each is a server, a feed and a dozen messages a second for one process."""

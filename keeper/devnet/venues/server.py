@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import aiohttp
 from aiohttp import web
@@ -20,17 +20,29 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SEND_TIMEOUT_S = 2.0
 
 
+class Voice(Protocol):
+    """By which an exchange speaks to a client: a websocket, or an event stream."""
+
+    async def send_str(self, data: str) -> None: ...
+
+    async def send_bytes(self, data: bytes) -> None: ...
+
+    async def close(self, *, code: int) -> object: ...
+
+
 @dataclass(slots=True, eq=False)
 class Client:
-    """One websocket connection as the exchange sees it. `channels` maps symbol to what the dialect keeps for it."""
+    """One streaming connection as the exchange sees it. `channels` maps symbol to what the dialect keeps for it."""
 
-    socket: web.WebSocketResponse
+    socket: Voice
     request: web.Request
     channels: dict[str, Any] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
     serial: int = 0
     """Messages numbered so far, where the dialect numbers them."""
     parting: asyncio.Future[None] | None = None
+    told_at: float = 0.0
+    """Loop time of the last message to it."""
 
     def cut(self) -> None:
         """Ends the TCP connection without a word."""
@@ -48,6 +60,10 @@ class SocketServer(ABC):
     ws_path: ClassVar[str]
     heartbeat_every_s: float | None = None
     limited_status: ClassVar[int] = 429
+    speaks_first: ClassVar[bool] = False
+    """The dialect wants its clients to wait for a greeting; a replay then begins at once."""
+    idle_after_s: float | None = None
+    """A client that was told nothing for so long is disconnected, where the exchange does so."""
 
     def __init__(self, clock: Clock, port: int = 0, host: str = "127.0.0.1") -> None:
         self.clock = clock
@@ -56,7 +72,7 @@ class SocketServer(ABC):
         self.connects = 0
         """Handshakes asked for, including those refused."""
         self.requests: list[str] = []
-        """REST requests, by path and query."""
+        """REST requests, by path and query, and the body of a POST."""
         self.news = asyncio.Event()
         """Set on every handshake, client frame, REST request and departure, for whoever waits for one."""
         self._script: list[str] | None = None
@@ -80,6 +96,14 @@ class SocketServer(ABC):
     async def publish(self) -> None:
         """Sends data for ever."""
 
+    def post_routes(self) -> Mapping[str, Handler]:
+        """Path → handler of a POST."""
+        return {}
+
+    async def admits(self, _client: Client) -> bool:
+        """Whether this client may stay; if not, it has been told why."""
+        return True
+
     def greeting(self, _client: Client) -> Iterable[str]:
         """What the exchange says first."""
         return ()
@@ -90,6 +114,11 @@ class SocketServer(ABC):
     def farewell(self, _client: Client) -> Iterable[str]:
         """Advance notice of a planned close, where the exchange gives one."""
         return ()
+
+    @classmethod
+    def packed(cls, frame: str) -> str | bytes:
+        """The message as it travels: bytes are a binary frame."""
+        return frame
 
     def limited_body(self) -> str:
         """Body of an answer to a caller who asks too often."""
@@ -113,7 +142,9 @@ class SocketServer(ABC):
         app = web.Application()
         app.router.add_get(self.ws_path, self._serve_socket)
         for path, handler in self.rest_routes().items():
-            app.router.add_get(path, self._guarded(handler))
+            app.router.add_route("*", path, self._guarded(handler))
+        for path, handler in self.post_routes().items():
+            app.router.add_post(path, self._guarded(handler))
         app.router.add_get("/_fault", self._list_faults)
         app.router.add_post("/_fault", self._switch_fault)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -143,7 +174,7 @@ class SocketServer(ABC):
         self._script, self._script_every_s = list(frames), every_s
 
     def replay_rest(self, path_and_query: str, status: int, body: str) -> None:
-        """Fixed answer to every REST request whose path and query begin so."""
+        """Fixed answer to every REST request that, as `requests` has it, begins so."""
         self._rest_script[path_and_query] = (status, body)
 
     @property
@@ -152,14 +183,19 @@ class SocketServer(ABC):
 
     # Sending
 
-    async def say(self, client: Client, frames: Iterable[str]) -> bool:
-        """False when nothing left the exchange."""
+    async def say(self, client: Client, frames: Iterable[str | bytes]) -> bool:
+        """False when nothing left the exchange. Bytes are sent as they are."""
         if self.faults.active("half_open"):
             return False
         try:
             for frame in frames:
+                packed = self.packed(frame) if isinstance(frame, str) else frame
                 async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await client.socket.send_str(frame)
+                    if isinstance(packed, str):
+                        await client.socket.send_str(packed)
+                    else:
+                        await client.socket.send_bytes(packed)
+                client.told_at = asyncio.get_running_loop().time()
         except (ConnectionError, TimeoutError, aiohttp.ClientError):
             return False
         return True
@@ -169,6 +205,16 @@ class SocketServer(ABC):
             tasks.create_task(self.publish())
             if self.heartbeat_every_s is not None:
                 tasks.create_task(self._beat(self.heartbeat_every_s))
+            if self.idle_after_s is not None:
+                tasks.create_task(self._dismiss(self.idle_after_s))
+
+    async def _dismiss(self, idle_s: float) -> None:
+        while True:
+            await asyncio.sleep(idle_s / 10)
+            oldest = asyncio.get_running_loop().time() - idle_s
+            for client in tuple(self.clients):
+                if client.told_at < oldest:
+                    client.cut()
 
     async def _beat(self, every_s: float) -> None:
         while True:
@@ -186,33 +232,38 @@ class SocketServer(ABC):
             return limited
         socket = web.WebSocketResponse(autoping=False, compress=False)
         await socket.prepare(request)
-        client = Client(socket, request)
+        client = Client(socket, request, told_at=asyncio.get_running_loop().time())
         if self.faults.active("drop"):
             client.cut()
             return socket
+        if not await self.admits(client):
+            await socket.close()
+            return socket
         self.clients.append(client)
         try:
-            if not self.replaying:
+            if self._script is None:
                 await self.say(client, self.greeting(client))
-            await self._listen(client)
+            elif self.speaks_first:
+                await self._recite(client, self._script)
+            await self._listen(client, socket)
         finally:
             self.clients.remove(client)
             self.news.set()
         return socket
 
-    async def _listen(self, client: Client) -> None:
-        async for message in client.socket:
+    async def _listen(self, client: Client, socket: web.WebSocketResponse) -> None:
+        async for message in socket:
             if self.faults.active("half_open"):
                 continue
             if message.type is aiohttp.WSMsgType.PING:
                 with suppress(ConnectionError):
-                    await client.socket.pong(message.data)
+                    await socket.pong(message.data)
             elif message.type is aiohttp.WSMsgType.TEXT:
                 client.heard.append(message.data)
                 self.news.set()
                 if self._script is None:
                     await self.hear(client, message.data)
-                elif len(client.heard) == 1:
+                elif len(client.heard) == 1 and not self.speaks_first:
                     await self._recite(client, self._script)
 
     async def _recite(self, client: Client, script: Iterable[str]) -> None:
@@ -222,12 +273,13 @@ class SocketServer(ABC):
 
     def _guarded(self, handler: Handler) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
-            self.requests.append(request.path_qs)
+            asked = f"{request.path_qs} {await request.text()}".rstrip()
+            self.requests.append(asked)
             self.news.set()
             if (limited := self._limited()) is not None:
                 return limited
             for start, (status, body) in self._rest_script.items():
-                if request.path_qs.startswith(start):
+                if asked.startswith(start):
                     return web.Response(status=status, text=body, content_type="application/json")
             return await handler(request)
 

@@ -76,9 +76,10 @@ class VenueServer(SocketServer):
         if await self.say(client, [self._spoiled(frame, tick.symbol) for frame in self.ticker(client, tick)]):
             self.tape.record(self.clock.now(), tick, "stream")
 
-    def _spoiled(self, frame: str, symbol: str) -> str:
+    def _spoiled(self, frame: str, symbol: str) -> str | bytes:
         if self.faults.active("bad_json", symbol):
-            return frame[: len(frame) // 2]
+            packed = self.packed(frame)
+            return packed[: len(packed) // 2]
         return self.drifted(frame) if self.faults.active("schema_drift", symbol) else frame
 
 

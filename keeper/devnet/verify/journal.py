@@ -7,6 +7,7 @@ pair sorted too, and a leaf without a partner goes up unchanged.
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,11 +59,24 @@ class Batch:
 
 
 def records(path: Path) -> Iterator[Record]:
-    """Every price decision, in the order in which they were made."""
+    """Every price decision, in the order in which they were made: from the compressed files beside it, then the journal."""
+    for leaf, text in (*_archived(path.parent / "evidence"), *_journalled(path)):
+        yield Record(keccak(text.encode()), leaf, text, json.loads(text))
+
+
+def _journalled(path: Path) -> list[tuple[str, str]]:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        rows = connection.execute("SELECT leaf, json FROM decision WHERE kind = 'price' ORDER BY rowid")
-        for leaf, text in rows:
-            yield Record(keccak(text.encode()), leaf, text, json.loads(text))
+        return connection.execute("SELECT leaf, json FROM decision WHERE kind = 'price' ORDER BY rowid").fetchall()
+
+
+def _archived(directory: Path) -> Iterator[tuple[str, str]]:
+    """docs/provenance.md: JSON arrays, the leaf second and the record's text last."""
+    for file in sorted(directory.glob("evidence-*.jsonl.gz")):
+        with gzip.open(file, "rt", encoding="utf-8") as opened:
+            for line in opened:
+                _, leaf, _, kind, _, text = json.loads(line)
+                if kind == "price":
+                    yield leaf, text
 
 
 def is_canonical(record: Record) -> bool:

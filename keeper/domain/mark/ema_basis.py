@@ -9,13 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from keeper.domain.grade import Grade
 from keeper.domain.mark.basis import BasisOptions, BasisState, plus_basis, restored
 from keeper.domain.mark.method import MarkFlag, MarkInputs, MarkPrice, Plain, marked
 
 
 @dataclass(frozen=True, slots=True)
 class EmaBasis(BasisOptions):
+    """Index times 1 + basis, the basis averaged exponentially by elapsed time."""
+
     name: ClassVar[str] = "ema_basis"
+    grade: ClassVar[Grade] = Grade.REPRODUCED
+    source: ClassVar[str] = "one second of it is bit.com's recorded mark"
 
     def start(self) -> BasisState:
         return BasisState()

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from keeper.domain.grade import Grade
 from keeper.domain.mark.method import MarkInputs, MarkPrice, NoState, Plain, marked
 
 
 @dataclass(frozen=True, slots=True)
 class IndexOnly:
+    """mark = index."""
+
     name: ClassVar[str] = "index"
+    grade: ClassVar[Grade] = Grade.DOCUMENTED
+    source: ClassVar[str] = "by definition"
 
     def start(self) -> NoState:
         return NoState()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-from keeper.domain.ids import IndexId, MarketId
+from keeper.domain.grade import Grade
+from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice
 from keeper.domain.numbers import BPS, cdiv, clamp
 from keeper.domain.quote import Depth, Trade
@@ -28,9 +29,20 @@ class FundingEstimate:
     interval_s: int
 
 
+class Reference(NamedTuple):
+    """Middle of another venue's book of the same perpetual, fresh and in the market's own unit."""
+
+    source: SourceId
+    mid_e18: int
+    weight: int
+
+
 @dataclass(frozen=True, slots=True)
 class MarkInputs:
-    """`book` and `trade` are the perp's own, not a spot venue's. `funding` is the running interval's estimate."""
+    """`book` and `trade` are the perp's own, not a spot venue's. `funding` is the running interval's estimate.
+
+    `references` are other venues' perpetuals, for the few methods that look at them.
+    """
 
     market: MarketId
     index: IndexPrice
@@ -38,6 +50,7 @@ class MarkInputs:
     trade: Trade | None
     funding: FundingEstimate | None
     now: Timestamp
+    references: tuple[Reference, ...] = ()
 
 
 class MarkFlag(StrEnum):
@@ -53,6 +66,12 @@ class MarkFlag(StrEnum):
     NO_TRADE = "no_trade"
     APART = "apart"
     """Two prices were left and were too far apart to average."""
+    NO_REFERENCE = "no_reference"
+    """No other venue's perpetual to look at."""
+    CORRECTED = "corrected"
+    """One of three prices lay too far from their median and was left out."""
+    STEPPED = "stepped"
+    """It moves further than one update may; the rest follows with the next ones."""
     CLAMPED = "clamped"
 
 
@@ -70,6 +89,10 @@ class MarkPrice:
     flags: tuple[MarkFlag, ...] = ()
 
 
+Flags = tuple[MarkFlag, ...]
+Components = tuple[tuple[str, int], ...]
+
+
 class MarkState(Protocol):
     def to_plain(self) -> dict[str, Any]:
         """A JSON-able document from which `MarkMethod.restore` makes an equal state."""
@@ -80,9 +103,11 @@ S = TypeVar("S", bound=MarkState)
 
 
 class MarkMethod(Protocol[S]):
-    """A frozen dataclass whose fields are the method's options."""
+    """A frozen dataclass whose fields are the method's options. `grade` and `source`: how far it is proven, and from where."""
 
     name: ClassVar[str]
+    grade: ClassVar[Grade]
+    source: ClassVar[str]
 
     def start(self) -> S: ...
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keeper.domain.fees import FeeLimit, Fees
+from keeper.domain.funds import Shortfall, Unraised
 from keeper.domain.ids import Hash
 from keeper.domain.transaction import Attempt, IntentState, Purpose, TxRecord
 from keeper.domain.txerrors import SendAnswer
 from keeper.errors import KeeperError
 from keeper.services.outbox.desk import level
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.steps import is_expired
 from keeper.services.outbox.wallet import Wallet
 
 _BY_OPERATOR = "taken back by the operator"
@@ -25,7 +25,7 @@ class Declined(KeeperError):
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """One nonce after an order. `limit`: the fee limit forbade it, and nothing was changed."""
+    """One nonce after an order. `limit` or `short`: fee limit or funds forbade it, and nothing was changed."""
 
     nonce: int
     purpose: Purpose
@@ -34,6 +34,7 @@ class Replaced:
     tx_hash: Hash | None = None
     answer: SendAnswer | None = None
     limit: FeeLimit | None = None
+    short: Shortfall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Commands:
             tx = self._pending(nonce)
             if tx.last.purpose is Purpose.CANCEL:
                 raise Declined(f"nonce {nonce} is being cancelled already; `keeper tx bump {nonce}` raises its fees")
-            if isinstance(limit := self.sender.raised(nonce), FeeLimit):
-                return _limited(tx, Purpose.CANCEL, limit)
+            if isinstance(refused := self.sender.raised(nonce, Purpose.CANCEL, None), Unraised):
+                return _unchanged(tx, Purpose.CANCEL, refused)
             self._abandon(tx)
             return self._told(tx, Purpose.CANCEL, await self.sender.replace(nonce, Purpose.CANCEL, None))
 
@@ -75,9 +76,9 @@ class Commands:
             await asyncio.gather(*(self.sender.send(tx.nonce, each) for tx, each in found if isinstance(each, Attempt)))
         return [self._told(tx, Purpose.CANCEL, each) for tx, each in found if each is not None]
 
-    async def _offer(self, tx: TxRecord) -> Attempt | FeeLimit | None:
-        raised = self.sender.raised(tx.nonce)
-        if raised is None or isinstance(raised, FeeLimit):
+    async def _offer(self, tx: TxRecord) -> Attempt | Unraised | None:
+        raised = self.sender.raised(tx.nonce, Purpose.CANCEL, None)
+        if raised is None or isinstance(raised, Unraised):
             return raised  # None: it was mined while another one was signed
         self._abandon(tx)
         return await self.sender.offer(tx.nonce, Purpose.CANCEL, None)
@@ -98,7 +99,7 @@ class Commands:
             raise Declined("the chain has not told its fees yet; try again in a moment")
 
     def _require_wanted(self, tx: TxRecord) -> None:
-        late = is_expired(tx.intent, self.wallet.clock.now()) or self.wallet.desk.is_abandoned(tx.intent)
+        late = self.wallet.is_late(tx.intent) or self.wallet.desk.is_abandoned(tx.intent)
         if late and tx.last.purpose is not Purpose.CANCEL:
             raise Declined(f"nonce {tx.nonce} is too late or taken back: the next block brings its cancellation")
 
@@ -109,10 +110,10 @@ class Commands:
             self.wallet.desk.abandoned.add(intent.id)
             self.wallet.settle(intent, IntentState.ABANDONED, _BY_OPERATOR)
 
-    def _told(self, before: TxRecord, purpose: Purpose, found: Attempt | FeeLimit | None) -> Replaced:
+    def _told(self, before: TxRecord, purpose: Purpose, found: Attempt | Unraised | None) -> Replaced:
         """Raises Declined when nothing was signed."""
-        if isinstance(found, FeeLimit):
-            return _limited(before, purpose, found)
+        if isinstance(found, Unraised):
+            return _unchanged(before, purpose, found)
         now = self.wallet.desk.open.get(before.nonce, before)
         if found is None:
             raise Declined(
@@ -123,5 +124,7 @@ class Commands:
         return Replaced(before.nonce, purpose, level(before), newest.fees, newest.hash, newest.answer)
 
 
-def _limited(tx: TxRecord, purpose: Purpose, limit: FeeLimit) -> Replaced:
-    return Replaced(tx.nonce, purpose, level(tx), limit=limit)
+def _unchanged(tx: TxRecord, purpose: Purpose, why: Unraised) -> Replaced:
+    if isinstance(why, FeeLimit):
+        return Replaced(tx.nonce, purpose, level(tx), limit=why)
+    return Replaced(tx.nonce, purpose, level(tx), short=why)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from keeper.domain.chain import FeeMarket
 from keeper.domain.fees import Fees, highest
+from keeper.domain.funds import Balance, Shortfall, Spending
 from keeper.domain.heads import Head
 from keeper.domain.ids import Hash
 from keeper.domain.nonces import Nonces
@@ -28,6 +29,8 @@ class Desk:
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
     `missed`: how often in a row a consumed nonce had no receipt of ours. `forgotten`: nonces that a node's pool lacks.
+    `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
+    `scarce`: that this is told. `unfunded`: nonces of which is told that a replacement does not fit.
     """
 
     open: dict[int, TxRecord] = field(default_factory=dict)
@@ -44,6 +47,11 @@ class Desk:
     forgotten: set[int] = field(default_factory=set)
     abandoned: set[str] = field(default_factory=set)
     unwritten: dict[str, Outcome] = field(default_factory=dict)
+    balance: Balance | None = None
+    spending: Spending | None = None
+    short: dict[str, tuple[Intent, Shortfall]] = field(default_factory=dict)
+    scarce: bool = False
+    unfunded: set[int] = field(default_factory=set)
     paused: str = ""
     halted: str = ""
     stopped: str = ""

@@ -9,8 +9,8 @@ from keeper.domain.ids import DeploymentId
 from keeper.domain.transaction import Intent, IntentState, Lane, TxRecord, may_start
 from keeper.errors import DataError, Reverted, TransientError, WrongChain
 from keeper.runtime.board import Board
+from keeper.services.outbox.funds import Funds
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.steps import is_expired
 from keeper.services.outbox.wallet import Wallet
 
 _URGENT = frozenset({Lane.SAFETY, Lane.PRICE})
@@ -22,6 +22,7 @@ class Dispatch:
 
     wallet: Wallet
     sender: Sender
+    funds: Funds
     prices: Board[DeploymentId, Intent]
 
     def accept(self, intent: Intent) -> bool:
@@ -44,11 +45,19 @@ class Dispatch:
             if ready is None:
                 continue
             async with desk.preparing:
-                if self._next_is(intent):
-                    if await self.sender.start(ready):
-                        desk.remove(intent.id)
-                    else:
-                        desk.deferred.add(intent.id)
+                if not self._next_is(intent):
+                    continue
+                if (lack := self.funds.lack(ready)) is not None:
+                    self.funds.hold_back(ready, lack)
+                elif await self.sender.start(ready):
+                    desk.remove(intent.id)
+                else:
+                    desk.deferred.add(intent.id)
+
+    def is_waiting(self, intent: Intent) -> bool:
+        """For its first nonce, and not overtaken by a newer price."""
+        newest = self.prices.get(intent.deployment)
+        return self.wallet.desk.is_queued(intent.id) or (newest is not None and newest.id == intent.id)
 
     def newer_price(self, tx: TxRecord) -> Intent | None:
         """What should take the place of this nonce's price, if it is one and there is a newer one.
@@ -63,7 +72,7 @@ class Dispatch:
             return None
         if self.wallet.desk.is_abandoned(intent) or self.wallet.barred(newest):
             return None
-        return newest if self._is_wanted(newest) and not is_expired(newest, self.wallet.clock.now()) else None
+        return newest if self._is_wanted(newest) and not self.wallet.is_late(newest) else None
 
     def _is_followed(self, tx: TxRecord) -> bool:
         prices = (each for each in self.wallet.desk.unmined() if each.lane is Lane.PRICE and each.nonce > tx.nonce)
@@ -71,9 +80,8 @@ class Dispatch:
 
     def expire(self) -> None:
         """Drops what waited too long. What is being sent stays in the queue until a node answers, and may be done by then."""
-        now = self.wallet.clock.now()
         for _, _, intent in list(self.wallet.desk.queue):
-            if is_expired(intent, now) and self._is_wanted(intent):
+            if self.wallet.is_late(intent) and self._is_wanted(intent):
                 self._expire(intent)
 
     def _next(self) -> Intent | None:
@@ -91,7 +99,7 @@ class Dispatch:
         return found is not None and found.id == intent.id
 
     def _candidates(self) -> Iterator[Intent]:
-        desk, now = self.wallet.desk, self.wallet.clock.now()
+        desk = self.wallet.desk
         waiting = [intent for _, _, intent in sorted(desk.queue, key=lambda entry: entry[:2])]
         newest = sorted(self.prices.snapshot().values(), key=lambda intent: intent.created_at)
         for intent in sorted([*newest, *waiting], key=lambda each: each.lane):
@@ -99,10 +107,14 @@ class Dispatch:
                 continue
             if not self._is_wanted(intent):
                 continue  # a price that is mined stays on the board and does not expire any more
-            if is_expired(intent, now):
+            if self.wallet.is_late(intent):
                 self._expire(intent)
-            elif not self.wallet.barred(intent):
+            elif self.wallet.barred(intent):
+                continue
+            elif intent.id not in desk.short:
                 yield intent
+            elif desk.short[intent.id][1].passes:
+                return  # it fits when something is mined: nothing less urgent takes that place
 
     def _has_room(self, lane: Lane) -> bool:
         # A nonce that is consumed is in nobody's way, whoever hides its receipt.

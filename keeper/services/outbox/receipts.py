@@ -12,7 +12,6 @@ from keeper.domain.transaction import SETTLED, UNMINED, Attempt, Intent, IntentS
 from keeper.domain.txsteps import confirmed, displaced, effect, final, found_again, mined, missing, orphaned, taken_back
 from keeper.errors import DataError, Reverted, TransientError
 from keeper.ports.protocol import Revert
-from keeper.services.outbox.steps import is_expired
 from keeper.services.outbox.wallet import Wallet
 
 _LOOKS = 3
@@ -130,6 +129,7 @@ class Receipts:
         self.wallet.store(tx)
         desk.missed.pop(nonce, None)
         desk.limited.discard(nonce)
+        desk.unfunded.discard(nonce)
         desk.resend.discard(nonce)
 
     def _settle(self, tx: TxRecord, winner: Attempt, receipt: Receipt, revert: Revert | None) -> None:
@@ -156,7 +156,7 @@ class Receipts:
 
     def _settle_displaced(self, tx: TxRecord, other: Intent, receipt: Receipt, *, cancelled: bool) -> None:
         wallet = self.wallet
-        late = cancelled and is_expired(other, wallet.clock.now())
+        late = cancelled and wallet.is_late(other)
         ended = IntentState.EXPIRED if late else IntentState.SUPERSEDED
         if wallet.desk.is_abandoned(other):
             record, ended = wallet.history(other.id), IntentState.ABANDONED
@@ -229,7 +229,7 @@ class Receipts:
 
     def _orphan(self, tx: TxRecord) -> None:
         wallet, intent = self.wallet, tx.intent
-        late = is_expired(intent, wallet.clock.now())
+        late = wallet.is_late(intent)
         record = None if intent is None else wallet.history(intent.id)
         done = record is not None and record.state in (IntentState.MINED, IntentState.CONFIRMED)  # by another nonce
         wanted = tx.state is not TxState.VACANT and not wallet.desk.is_abandoned(intent) and not done
@@ -240,7 +240,8 @@ class Receipts:
         self._alarm("a transaction that is not ours consumed the nonce", tx.nonce)
         wallet.store(orphaned(tx))
         del wallet.desk.open[tx.nonce]
-        if intent is not None and wanted and not late and intent.lane is not Lane.PRICE:
+        # A lane that has got another wallet since: whoever wants the intent asks that one, and two must not start it.
+        if intent is not None and wanted and not late and intent.lane in wallet.lanes - {Lane.PRICE}:
             wallet.desk.push(intent)
 
     def _account(self, winner: Attempt, receipt: Receipt) -> None:

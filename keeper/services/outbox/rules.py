@@ -15,6 +15,9 @@ BUMP_BLOCKS: Mapping[Lane, int] = MappingProxyType(
     {Lane.SAFETY: 1, Lane.PRICE: 2, Lane.LIQUIDATION: 1, Lane.FUNDING: 2, Lane.HOUSEKEEPING: 10}
 )
 
+SCARCE = "balance_reserved"
+"""Of a wallet: what waits does not fit its balance beside what is under way."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxRules:
@@ -61,14 +64,22 @@ class PendingTx:
 
 @dataclass(frozen=True, slots=True)
 class WalletStatus:
-    """`paused` is why nothing new is sent, and empty when it is."""
+    """`paused` is why nothing new is sent, and empty when it is; SCARCE: why some of it is not.
+
+    `balance_wei` and `runway_s`: None while nobody knows. `reserved_wei`: what everything under way may cost.
+    """
 
     name: str
+    role: str
+    lanes: frozenset[Lane]
     address: Address
     mined_nonce: int
     next_nonce: int
     in_flight: int
     queued: int
     paused: str
+    balance_wei: int | None
+    reserved_wei: int
+    runway_s: int | None
     pending: tuple[PendingTx, ...]
     counts: Mapping[tuple[Lane, IntentState], int]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from keeper.domain.chain import Call
 from keeper.domain.fees import TRANSFER_GAS, FeeLimit, Fees, bump, opening
+from keeper.domain.funds import Shortfall, Unraised
 from keeper.domain.ids import Hash
 from keeper.domain.nonces import given_back, taken
 from keeper.domain.transaction import UNMINED, Attempt, Intent, IntentState, Purpose, TxRecord, TxState
@@ -15,6 +16,7 @@ from keeper.domain.txsteps import sent, signed
 from keeper.errors import RpcError, SignerRefused, SignerUnavailable, TransientError
 from keeper.ports.signer import UnsignedTransaction
 from keeper.services.outbox.desk import level
+from keeper.services.outbox.funds import Funds, gas_of
 from keeper.services.outbox.steps import is_unpaid
 from keeper.services.outbox.wallet import Wallet
 
@@ -24,6 +26,7 @@ class Sender:
     """`start`, `replace` and `fill` are called under `desk.preparing`: one preparer per wallet."""
 
     wallet: Wallet
+    funds: Funds
 
     async def start(self, intent: Intent) -> bool:
         """A new nonce for an intent. False when nothing was signed: it may be tried again."""
@@ -50,12 +53,12 @@ class Sender:
             desk.nonces = taken(desk.nonces, nonce)
             await self.send(nonce, attempt)
 
-    async def replace(self, nonce: int, purpose: Purpose, intent: Intent | None) -> Attempt | FeeLimit | None:
-        """Another attempt at the same nonce; the same bytes again when the limit forbids it. None: nothing was signed."""
+    async def replace(self, nonce: int, purpose: Purpose, intent: Intent | None) -> Attempt | Unraised | None:
+        """Another attempt at the same nonce; the same bytes again when limit or funds forbid it. None: nothing was signed."""
         newest: Attempt | None = None
         for _ in range(2):  # a pool may hold a dearer one than we know of: once more at once, then with the next head
             found = await self.offer(nonce, purpose, intent)
-            if isinstance(found, FeeLimit):
+            if isinstance(found, Unraised):
                 await self.send(nonce, self.wallet.desk.open[nonce].best)
             if not isinstance(found, Attempt):
                 return newest or found
@@ -64,15 +67,18 @@ class Sender:
                 break
         return newest
 
-    async def offer(self, nonce: int, purpose: Purpose, intent: Intent | None) -> Attempt | FeeLimit | None:
+    async def offer(self, nonce: int, purpose: Purpose, intent: Intent | None) -> Attempt | Unraised | None:
         """Signs and journals a replacement for at least the pool's threshold. Sends nothing."""
         wallet, desk = self.wallet, self.wallet.desk
         tx = desk.open.get(nonce)
-        fees = self.raised(nonce)
+        fees = self.raised(nonce, purpose, intent)
         if tx is None or fees is None:
             return None
         if isinstance(fees, FeeLimit):
             self._tell_limit(tx, fees)
+            return fees
+        if isinstance(fees, Shortfall):
+            self.funds.tell_unraised(tx, fees)
             return fees
         attempt = await self._prepare(tx, purpose, intent, fees)
         if attempt is not None:
@@ -80,13 +86,14 @@ class Sender:
             wallet.log.info("tx.bumped", wallet=wallet.name, nonce=nonce, purpose=str(purpose), tx_hash=attempt.hash)
         return attempt
 
-    def raised(self, nonce: int) -> Fees | FeeLimit | None:
+    def raised(self, nonce: int, purpose: Purpose, intent: Intent | None) -> Fees | Unraised | None:
         """What a replacement at this nonce would offer now. None: it is not pending, or the market is not known yet."""
         desk = self.wallet.desk
         tx = desk.open.get(nonce)
         if tx is None or tx.state not in UNMINED or desk.market is None:
             return None
-        return bump(level(tx), desk.market, self.wallet.rules.fees)
+        fees = bump(level(tx), desk.market, self.wallet.rules.fees)
+        return fees if isinstance(fees, FeeLimit) else self.funds.lack_raised(tx, purpose, intent, fees) or fees
 
     async def send(self, nonce: int, attempt: Attempt) -> SendAnswer | None:
         """Hands signed bytes to the node, once. None when sending is forbidden now, or these are on their way."""
@@ -134,7 +141,10 @@ class Sender:
             signed_at=wallet.clock.now(),
             signed_block=desk.block,
         )
-        return self._journal(desk.open.get(tx.nonce, tx), attempt)
+        tx = desk.open.get(tx.nonce, tx)
+        if purpose is not Purpose.CANCEL and self.funds.lack_raised(tx, purpose, intent, fees) is not None:
+            return None  # the balance fell while the signer took its time; nobody has these bytes
+        return self._journal(tx, attempt)
 
     def _journal(self, tx: TxRecord, attempt: Attempt) -> Attempt | None:
         """`tx` as it is after the signer's answer: it may have been mined meanwhile."""
@@ -167,10 +177,9 @@ class Sender:
         return attempt
 
     def _payload(self, tx: TxRecord, purpose: Purpose, intent: Intent | None) -> tuple[Call, int]:
-        if purpose is Purpose.CANCEL or intent is None:
-            return Call(self.wallet.address, b"", 0, TRANSFER_GAS), TRANSFER_GAS
-        gas_limit = intent.call.gas_limit or max((each.gas_limit for each in tx.attempts), default=0)
-        return intent.call, gas_limit
+        empty = purpose is Purpose.CANCEL or intent is None
+        call = Call(self.wallet.address, b"", 0, TRANSFER_GAS) if empty or intent is None else intent.call
+        return call, gas_of(tx, purpose, intent)
 
     async def _broadcast(self, attempt: Attempt) -> tuple[SendAnswer, str]:
         try:
@@ -219,7 +228,7 @@ class Sender:
         elif desk.paused and not reason:
             wallet.log.info("wallet.resumed", wallet=wallet.name, reason=desk.paused)
         desk.paused = reason
-        wallet.meter.gauge("keeper_wallet_paused", float(bool(reason or desk.stopped)), signer=wallet.name)
+        wallet.show_paused()
 
     def _judge_halt(self) -> None:
         """Tells when the kill switch is seen on, and when off. A dry run has told so at its start."""
@@ -263,7 +272,7 @@ _BEHIND = "chain_behind_journal"
 _FUND = "send funds to the wallet; sending goes on by itself"
 _ADVICE = {
     _BEHIND: "the chain has consumed fewer nonces than the wallet used: the node lags, transactions of another program are"
-    " pending, or the chain was set up anew; in the last case move the journal away",
+    " pending, or the chain was set up anew; in the last case move the state directory away",
     SendAnswer.ALREADY_RESERVED: "the wallet has transactions of another kind (blobs, EIP-7702): give the keeper its own key",
 }
 

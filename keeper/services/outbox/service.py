@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from keeper.domain.funds import Shortfall
 from keeper.domain.heads import Head
 from keeper.domain.ids import DeploymentId
 from keeper.domain.nonces import opening
@@ -18,8 +19,9 @@ from keeper.runtime.board import Board, first_change
 from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.pulse import Pulse
 from keeper.services.outbox.dispatch import Dispatch
+from keeper.services.outbox.funds import Funds
 from keeper.services.outbox.receipts import Receipts
-from keeper.services.outbox.rules import PendingTx, WalletStatus
+from keeper.services.outbox.rules import SCARCE, PendingTx, WalletStatus
 from keeper.services.outbox.sender import Sender
 from keeper.services.outbox.steps import Step, is_older, is_unpaid, next_step, restrained
 from keeper.services.outbox.wallet import Wallet
@@ -43,14 +45,17 @@ class Outbox:
     inbox: Mailbox[Intent]
     heads: Board[str, Head]
     pulse: Pulse
+    funds: Funds = field(init=False)
     sender: Sender = field(init=False)
     dispatch: Dispatch = field(init=False)
     receipts: Receipts = field(init=False)
 
     def __post_init__(self) -> None:
-        sender = Sender(self.wallet)
+        funds = Funds(self.wallet)
+        sender = Sender(self.wallet, funds)
+        object.__setattr__(self, "funds", funds)
         object.__setattr__(self, "sender", sender)
-        object.__setattr__(self, "dispatch", Dispatch(self.wallet, sender, self.prices))
+        object.__setattr__(self, "dispatch", Dispatch(self.wallet, sender, funds, self.prices))
         object.__setattr__(self, "receipts", Receipts(self.wallet))
 
     @property
@@ -86,12 +91,17 @@ class Outbox:
         desk = self.wallet.desk
         return WalletStatus(
             name=self.wallet.name,
+            role=self.wallet.role,
+            lanes=self.wallet.lanes,
             address=self.wallet.address,
             mined_nonce=0 if desk.nonces is None else desk.nonces.mined,
             next_nonce=0 if desk.nonces is None else desk.nonces.next,
             in_flight=len(desk.unmined()),
             queued=len(desk.queue) + self.inbox.depth,
-            paused=desk.stopped or desk.paused or self.wallet.forbidden(),
+            paused=desk.stopped or desk.paused or self.wallet.forbidden() or (SCARCE if desk.scarce else ""),
+            balance_wei=None if desk.balance is None else desk.balance.wei,
+            reserved_wei=self.funds.reserved(),
+            runway_s=None if desk.spending is None else desk.spending.runway_s(self.wallet.clock.now()),
             pending=tuple(_pending(tx) for _, tx in sorted(desk.open.items()) if tx.state is not TxState.CONFIRMED),
             counts=dict(desk.counts),
         )
@@ -161,15 +171,19 @@ class Outbox:
         except WrongChain:
             raise
         except TransientError as error:
+            desk.missed.clear()  # looks on both sides of a silence are not in a row
             wallet.log.warning("outbox.unread", wallet=wallet.name, error=str(error))
         except DataError as error:
+            desk.missed.clear()
             self._unreadable(error)
         else:
             await self._push()
         wallet.write_outcomes()
         self.sender.judge_pause()
         self.dispatch.expire()
+        self.funds.reconsider(self.dispatch.is_waiting)
         await self.dispatch.pump()
+        self.funds.judge()
         await self._close_gaps()
         wallet.meter.gauge("keeper_tx_pending", len(desk.unmined()), signer=wallet.name)
 
@@ -183,10 +197,11 @@ class Outbox:
 
     async def _learn(self) -> None:
         wallet, desk = self.wallet, self.wallet.desk
-        mined, market, _ = await asyncio.gather(
+        mined, market, *_ = await asyncio.gather(
             wallet.ask(wallet.chain.nonce(wallet.address, "latest")),
             wallet.ask(wallet.chain.fees()),
             self._ask_pool(),
+            self.funds.look(),
         )
         desk.market = market
         self.receipts.observe(mined)
@@ -230,8 +245,10 @@ class Outbox:
     def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
         wallet, desk = self.wallet, self.wallet.desk
-        newer, abandoned = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent)
-        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, abandoned=abandoned)
+        newer, late = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent)
+        if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
+            newer = None  # what cannot be paid takes nobody's place
+        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, late=late)
         payload = tx.last.intent
         if newer is None and payload is not None and wallet.barred(payload):
             return restrained(step, followed=any(each.nonce > tx.nonce for each in desk.unmined())), None

@@ -24,15 +24,15 @@ class Step(StrEnum):
 
 
 def next_step(
-    tx: TxRecord, newer: Intent | None, now: Timestamp, block: int, rules: OutboxRules, *, abandoned: bool = False
+    tx: TxRecord, newer: Intent | None, now: Timestamp, block: int, rules: OutboxRules, *, late: bool = False
 ) -> Step:
     """`newer`: what should take the place of this nonce's payload, if anything. A stale price is not bumped: its nonce
-    carries the newer one. `abandoned`: the operator took the payload back.
+    carries the newer one. `late`: the chain has come to the payload's deadline, or the operator took it back.
     """
     last = tx.last
     replace = Step.BUMP if newer is None else Step.SUPERSEDE
     age = block - last.signed_block
-    if (abandoned or is_expired(tx.intent, now)) and last.purpose is not Purpose.CANCEL:
+    if late and last.purpose is not Purpose.CANCEL:
         return Step.SUPERSEDE if newer is not None else Step.CANCEL
     due = age >= rules.bump_blocks.get(tx.lane, 1) if last.answer not in _TOO_CHEAP else age >= 1
     if is_unpaid(tx):
@@ -51,8 +51,8 @@ def restrained(step: Step, *, followed: bool) -> Step:
     return Step.WAIT
 
 
-def is_expired(intent: Intent | None, now: Timestamp) -> bool:
-    return intent is not None and intent.deadline is not None and now >= intent.deadline
+def is_expired(intent: Intent | None, chain_now: Timestamp) -> bool:
+    return intent is not None and intent.deadline is not None and chain_now >= intent.deadline
 
 
 def is_unpaid(tx: TxRecord) -> bool:
@@ -72,4 +72,4 @@ def _is_due_again(tx: TxRecord, now: Timestamp, rules: OutboxRules) -> bool:
     best = tx.best
     if best.sent_at is None or best.answer in _AGAIN:
         return True
-    return now - best.sent_at >= rules.resend_after_s * SECOND
+    return not 0 <= now - best.sent_at < rules.resend_after_s * SECOND  # sent in the future: our clock was set back

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from keeper.domain.chain import Receipt
+from keeper.domain.heads import chain_time
 from keeper.domain.ids import Address, Hash
-from keeper.domain.transaction import OPEN_INTENTS, Intent, IntentRecord, IntentState, Outcome, TxRecord
+from keeper.domain.time import nanos
+from keeper.domain.transaction import OPEN_INTENTS, Intent, IntentRecord, IntentState, Lane, Outcome, TxRecord
 from keeper.errors import RpcUnavailable, TransientError
 from keeper.ports.chain import ChainReader, ChainWriter
 from keeper.ports.clock import Clock
@@ -22,6 +24,7 @@ from keeper.runtime.board import Board
 from keeper.services.outbox.desk import Desk
 from keeper.services.outbox.outcomes import OutcomeBoard
 from keeper.services.outbox.rules import OutboxRules
+from keeper.services.outbox.steps import is_expired
 
 T = TypeVar("T")
 
@@ -41,7 +44,8 @@ def never_barred(_intent: Intent) -> str:
 @dataclass(frozen=True, slots=True)
 class Wallet:
     """`explain` understands revert data for an intent's protocol. `halted` is the kill switch: the reason, or "".
-    `barred` is why the contracts would refuse an intent now, whatever it says: they are paused.
+    `barred` is why the contracts would refuse an intent now, whatever it says: they are paused. `role` is its name in
+    the settings, `lanes` what it sends; what it finds under way at the start may be of another lane.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Wallet:
     clock: Clock
     log: EventLog
     meter: Meter
+    role: str = "sender"
+    lanes: frozenset[Lane] = frozenset(Lane)
     halted: Callable[[], str] = never_halted
     barred: Callable[[Intent], str] = never_barred
     rules: OutboxRules = field(default_factory=OutboxRules)
@@ -70,6 +76,11 @@ class Wallet:
     def forbids(self, intent: Intent | None) -> str:
         """Why this payload may not be sent now; the one gate in front of every broadcast. None is an empty transfer."""
         return self.forbidden() or ("" if intent is None else self.barred(intent))
+
+    def is_late(self, intent: Intent | None) -> bool:
+        """Whether the chain has come to the intent's deadline. Before the first head nothing is late, and nothing is sent."""
+        head = self.desk.head
+        return head is not None and is_expired(intent, chain_time(head, nanos(asyncio.get_running_loop().time())))
 
     async def ask(self, answer: Awaitable[T]) -> T:
         """A read of the chain that ends. Raises RpcUnavailable also when it takes too long."""
@@ -147,6 +158,12 @@ class Wallet:
         self.meter.count("keeper_tx_total", purpose=intent.lane.name.lower(), outcome=IntentState.WITHHELD)
         outcome = Outcome(intent.id, intent.lane, intent.key, IntentState.WITHHELD, self.clock.now(), reason="dry_run")
         self.outcomes.put(intent.id, outcome)
+
+    def show_paused(self) -> None:
+        desk = self.desk
+        self.meter.gauge(
+            "keeper_wallet_paused", float(bool(desk.paused or desk.stopped or desk.scarce)), signer=self.name
+        )
 
     def unwritable(self, error: TransientError) -> None:
         self.log.error(

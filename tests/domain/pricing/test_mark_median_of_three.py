@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pytest
 
-from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.basis import BasisState
 from keeper.domain.mark.median_of_three import MedianOfThree
 from keeper.domain.mark.method import FundingEstimate, MarkFlag
@@ -101,4 +100,3 @@ def test_median3__components__name_what_it_chose_from() -> None:
         "basis": 10**15,
         "index_plus_basis": e18("100.1"),
     }
-    assert set(MARK_METHODS) == {"index", "funding_fair", "ema_basis", "median3"}

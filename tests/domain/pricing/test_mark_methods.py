@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.domain.evidence import canonical_json
+from keeper.domain.grade import Grade
 from keeper.domain.index import IndexPrice
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.basis import Basis, BasisOptions, BasisState, plus_basis
@@ -188,6 +189,14 @@ def test_funding_fair_options__impossible__are_refused() -> None:
         FundingFair(max_basis_bps=10_000)
 
 
+def made(name: str) -> Any:
+    """The method with its defaults, and a future's expiry in an hour."""
+    dated = name in ("dated_basis", "bitmex_dated")
+    return MARK_METHODS[name](**({"expires_at_s": NOW // SECOND + 3600} if dated else {}))
+
+
+EACH = settings(LAW, max_examples=12)
+"""Of laws that run for every method: venues share the forms."""
 PRICES = st.integers(10**6, 2**96 - 1)
 FRACTIONS = st.integers(5_000, 20_000)
 
@@ -214,10 +223,10 @@ def _level_book(mid: int, at: int) -> Depth:
 
 
 @pytest.mark.parametrize("name", sorted(MARK_METHODS))
-@LAW
+@EACH
 @given(world=worlds())
 def test_every_method__never_leaves_its_band_around_the_index(name: str, world: list[Any]) -> None:
-    method = MARK_METHODS[name]()
+    method = made(name)
     limit = getattr(method, "max_basis_bps", 0)
     state = method.start()
     for spot, own, last, funding, now in world:
@@ -228,11 +237,11 @@ def test_every_method__never_leaves_its_band_around_the_index(name: str, world: 
 
 
 @pytest.mark.parametrize("name", sorted(MARK_METHODS))
-@LAW
+@EACH
 @given(world=worlds())
 def test_every_method__state_written_down_and_read_back__goes_on_the_same(name: str, world: list[Any]) -> None:
     """Through JSON as stored, and through canonical JSON, where numbers are texts, as in evidence."""
-    method = MARK_METHODS[name]()
+    method = made(name)
     state = method.start()
     for spot, own, last, funding, now in world:
         stored = method.restore(json.loads(json.dumps(state.to_plain())))
@@ -242,8 +251,68 @@ def test_every_method__state_written_down_and_read_back__goes_on_the_same(name: 
 
 
 @pytest.mark.parametrize("name", sorted(MARK_METHODS))
+@EACH
+@given(world=worlds(), cut=st.integers(0, 4))
+def test_every_method__restarted_on_the_way__gives_the_marks_of_an_uninterrupted_run(
+    name: str, world: list[Any], cut: int
+) -> None:
+    method = made(name)
+    one, other = method.start(), method.start()
+    for number, (spot, own, last, funding, now) in enumerate(world):
+        if number == cut:
+            other = made(name).restore(json.loads(json.dumps(other.to_plain())))
+        inputs = mark_inputs(spot, own, last, funding, now)
+        one, expected = method.step(one, inputs)
+        other, mark = method.step(other, inputs)
+        assert mark == expected
+
+
+SCALED = sorted(set(MARK_METHODS) - {"blend", "btse_old", "gate"})
+"""Whose options name no size and no tick of the price."""
+
+
+@pytest.mark.parametrize("name", SCALED)
+@EACH
+@given(world=worlds(), factor=st.integers(2, 10**6))
+def test_every_method__all_prices_times_a_factor__is_the_mark_times_it(
+    name: str, world: list[Any], factor: int
+) -> None:
+    """But for roundings of the last digits. The book's size shrinks with the price, so that its depth in money is the same."""
+    method = made(name)
+    one, other = method.start(), method.start()
+    for spot, own, last, funding, now in world:
+        one, mark = method.step(one, mark_inputs(spot, own, last, funding, now))
+        grown = IndexPrice(BTC, spot.price_e18 * factor, spot.as_of, ())
+        deeper = None if own is None else _times(own, factor)
+        dearer = None if last is None else Trade(OWN, last.received_at, None, last.price_e18 * factor, 1)
+        other, scaled = method.step(other, mark_inputs(grown, deeper, dearer, funding, now))
+        if scaled.flags == mark.flags:
+            slack = factor * 1000 + mark.price_e18 * factor // 10**13
+            assert abs(scaled.price_e18 - mark.price_e18 * factor) <= slack
+
+
+def _times(own: Depth, factor: int) -> Depth:
+    bids, asks = (
+        tuple(Level(level.price_e18 * factor, level.size_e18 // factor) for level in side)
+        for side in (own.bids, own.asks)
+    )
+    return Depth(own.source, own.received_at, own.observed_at, bids, asks)
+
+
+@pytest.mark.parametrize("name", sorted(MARK_METHODS))
+def test_every_method__says_how_far_it_is_proven(name: str) -> None:
+    method = MARK_METHODS[name]
+    assert isinstance(method.grade, Grade)
+    assert method.source
+    assert "\n" not in method.source
+    assert method.__doc__
+    assert not method.__doc__.startswith(method.__name__)
+    assert method.name == name
+
+
+@pytest.mark.parametrize("name", sorted(MARK_METHODS))
 def test_every_method__index_held_from_before__is_flagged(name: str) -> None:
-    method = MARK_METHODS[name]()
+    method = made(name)
     _, fresh = method.step(method.start(), mark_inputs(index(100), at=after(1)))
     _, held = method.step(method.start(), mark_inputs(index(100), at=after(1.001)))
     assert MarkFlag.STALE_INDEX not in fresh.flags

@@ -48,7 +48,7 @@ class Market:
         indices = price_component((plan.spec,), quotes, {}, now)
         chain = chain_state({1: 100, 2: 100})
         own_book = None if own is None else book(own, at=now)
-        seen = Seen(quotes, indices, {}, own_book, None, chain, False, (), self.sequencer)
+        seen = Seen(quotes, indices, {}, own_book, None, chain, False, sequencer=self.sequencer)
         self.fold, priced = step(plan, self.fold or MarketFold(plan.mark.start()), seen, now)
         return priced
 

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keeper.domain.confirmation import ConfirmationState
 from keeper.domain.evidence import canonical_json
+from keeper.domain.gate import Doubt, Open, Shut
+from keeper.domain.guard import GuardState, Held, HeldReason, Pass
 from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, SourceSpec
 from keeper.domain.index_methods import ClampedWeightedMean
@@ -18,7 +21,8 @@ from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.method import FundingEstimate, MarkInputs
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of
 from keeper.domain.pricing import price_component
-from keeper.domain.provenance import Decision, canonical_record
+from keeper.domain.provenance import Decision, Occasion, canonical_record
+from keeper.domain.publishing import OnChain
 from keeper.domain.quote import Depth, Quote, Trade
 from keeper.domain.recall import Recalled, recall
 from keeper.domain.report import MarketPrice
@@ -39,6 +43,9 @@ COIN = IndexSpec(
 )
 MARK = MARK_METHODS["median3"]()
 NOTIONAL = e18(1000)
+GUARDED = GuardState(
+    e18(19_990), e18(19_980), after(-2), after(-1), ConfirmationState(1, 2 * SECOND, after(-1), -1, after(4))
+)
 
 
 def decide(
@@ -171,7 +178,16 @@ def full() -> Decision:
     del told[SourceId("usdt0")]
     decision = decide(told, MARK.start(), book(20_010), trade(20_005), FundingEstimate(10**14, 1_700_003_600, 3600))
     assert decision is not None
-    return replace(decision, notes={"trigger": "deviation", "guard": {"jump_bps": 12}})
+    return replace(
+        decision,
+        notes={"trigger": "deviation"},
+        guard_before=GUARDED,
+        guard=Pass(e18(20_000), 12, confirmed=True),
+        gate=Shut((Doubt.SOURCES, Doubt.STALE_MARK), after(-3)),
+        due=Occasion(
+            1_700_000_000_123, "deviation", 11, 2_500, 77, OnChain(e18(19_980), e18(19_981), 1_699_999_998, 9)
+        ),
+    )
 
 
 def test_record__shape() -> None:
@@ -181,7 +197,20 @@ def test_record__shape() -> None:
     assert document["code"] == "1.2.3"
     assert document["market"] == "BTC-USD"
     assert document["now"] == str(NOW)
-    assert document["notes"] == {"guard": {"jump_bps": "12"}, "trigger": "deviation"}
+    assert document["notes"] == {"trigger": "deviation"}
+    assert document["accepted"] == {}
+    assert document["guard"]["jump_bps"] == "12"
+    assert (document["guard"]["confirmed"], document["guard"]["held"]) == (True, None)
+    assert document["guard"]["state_before"]["anchor"] == str(e18(19_980))
+    assert document["gate"] == {"doubts": ["sources", "stale_mark"], "since": str(after(-3))}
+    assert document["due"] == {
+        "age_ms": "2500",
+        "block": "77",
+        "deviation_bps": "11",
+        "held": {"index": str(e18(19_980)), "mark": str(e18(19_981)), "observed_s": "1699999998", "round": "9"},
+        "round": "1700000000123",
+        "trigger": "deviation",
+    }
     assert document["funding"] == {"boundary": "1700003600", "interval": "3600", "rate": str(10**14)}
     assert document["carried"] == {"sampled": str(after(-5)), "value": "7"}
     assert document["impact"] == {"ask": str(e18("20010.5")), "bid": str(e18("20009.5"))}
@@ -209,7 +238,7 @@ def test_record__every_number_is_a_text() -> None:
             return [found for item in value.values() for found in numbers(item)]
         if isinstance(value, list):
             return [found for item in value for found in numbers(item)]
-        return [value] if isinstance(value, int | float) else []
+        return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
     assert numbers(json.loads(canonical_record(full()))) == []
 
@@ -224,6 +253,11 @@ def test_record__every_number_is_a_text() -> None:
         {"carried": CarriedPremium()},
         {"last": {}},
         {"notes": {}},
+        {"accepted": {BTC: 1}},
+        {"guard_before": GuardState()},
+        {"guard": Held(HeldReason.BACKING, NOW, "", 1, 12)},
+        {"gate": Open(NOW)},
+        {"due": None},
         {"entry": MarketPrice(MarketId("BTC-USD"), 2, 1, 1, 1)},
     ],
     ids=lambda change: next(iter(change)),
@@ -257,6 +291,17 @@ def test_recall__another_format__is_refused() -> None:
         recall(document | {"format": "1"})
     with pytest.raises(KeyError):
         recall({"format": "2"})
+
+
+def test_record__of_anything__is_in_its_one_spelling() -> None:
+    for change in ({}, {"guard": None}, {"gate": Open(NOW)}, {"accepted": {BTC: e18(1), USDT: 2}}, {"due": None}):
+        written = canonical_record(replace(full(), **change))
+        assert canonical_json(json.loads(written)) == written
+
+
+def test_recall__guard__is_its_state_before() -> None:
+    assert recall(json.loads(canonical_record(full()))).guard_before == GUARDED
+    assert recall(json.loads(canonical_record(replace(full(), guard=None)))).guard_before is None
 
 
 def test_recall__last_indices__are_those_given() -> None:

@@ -14,7 +14,7 @@ from keeper.domain.transaction import Attempt, Intent, Lane, Purpose, TxRecord
 from keeper.domain.txerrors import SendAnswer
 from keeper.domain.txsteps import sent, signed
 from keeper.services.outbox.rules import OutboxRules
-from keeper.services.outbox.steps import Step, is_unpaid, next_step
+from keeper.services.outbox.steps import Step, is_expired, is_unpaid, next_step
 
 WALLET = address("0x" + "11" * 20)
 RULES = OutboxRules(resend_after_s=12.0, max_attempts=4)
@@ -38,7 +38,8 @@ def pending(answer: SendAnswer, *more: Purpose) -> TxRecord:
 
 
 def step(tx: TxRecord, newer: Intent | None = None, after_s: float = 0, block: int = 10) -> Step:
-    return next_step(tx, newer, Timestamp(NOW + int(after_s * SECOND)), block, RULES)
+    now = Timestamp(NOW + int(after_s * SECOND))
+    return next_step(tx, newer, now, block, RULES, late=is_expired(tx.intent, now))
 
 
 ACCEPTED = pending(SendAnswer.ACCEPTED)
@@ -48,6 +49,10 @@ def test_taken__young__waits_and_is_told_again_after_a_while() -> None:
     assert step(ACCEPTED) is Step.WAIT
     assert step(ACCEPTED, after_s=11.9) is Step.WAIT
     assert step(ACCEPTED, after_s=12) is Step.RESEND
+
+
+def test_taken__our_clock_was_set_back__is_told_again_rather_than_an_hour_later() -> None:
+    assert step(ACCEPTED, after_s=-1) is Step.RESEND
 
 
 def test_taken__old_in_blocks__is_bumped_or_gives_its_nonce_to_the_newer() -> None:

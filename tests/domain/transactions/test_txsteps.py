@@ -186,6 +186,7 @@ def test_may_start__once__and_after_a_failure_with_growing_pauses() -> None:
     for failures, pause_s in ((1, 2), (2, 4), (30, 300)):
         assert not may_start(record(IntentState.REVERTED, failures), Timestamp(NOW + pause_s * SECOND - 1))
         assert may_start(record(IntentState.REVERTED, failures), Timestamp(NOW + pause_s * SECOND))
+    assert may_start(record(IntentState.REVERTED, 1), Timestamp(NOW - 1)), "our clock was set back"
 
 
 @pytest.mark.parametrize("state", [IntentState.LOST_RACE, IntentState.EXPIRED])

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tests.validation.checks import (
+    binance_marks,
+    bitmex,
+    deribit_family,
+    funding_examples,
+    funding_recorded,
     index_compositions,
     index_golden,
     margin_prices,
     margin_tiers,
+    other_marks,
 )
 from tests.validation.row import Row
 
 CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
     index_compositions.rows,
-    index_golden.rows,
     margin_tiers.rows,
     margin_prices.rows,
+    bitmex.rows,
+    binance_marks.rows,
+    deribit_family.rows,
+    other_marks.rows,
+    funding_recorded.rows,
+    funding_examples.rows,
+    index_golden.rows,
 )

@@ -1,0 +1,95 @@
+"""A published price computed again from its record alone, by the code that computed it, down to the last digit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from keeper.domain.evidence import canonical_json
+from keeper.domain.guard import Held
+from keeper.domain.ids import IndexId
+from keeper.domain.index import IndexPrice, IndexSpec, Withheld
+from keeper.domain.mark.method import MarkInputs
+from keeper.domain.market import MarketPlan, own_mid
+from keeper.domain.off_hours import restored_session, session_turn
+from keeper.domain.premium import impact_prices, premium_of
+from keeper.domain.pricing import price_component
+from keeper.domain.provenance import session_record
+from keeper.domain.recall import Recalled
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """Scaled 1e18. `index` carries votes and refusals; mark and premium are None when it is withheld.
+
+    `held` is the guard's reason to hold it back: nothing that it held was published by our rules. `session`: what the record
+    says of hours and book otherwise than calendar and book do.
+    """
+
+    index: IndexPrice | Withheld
+    mark_e18: int | None
+    premium_e18: int | None
+    held: str = ""
+    session: tuple[str, ...] = ()
+
+    def differences(self, given: Recalled) -> tuple[str, ...]:
+        """What the record's entry says otherwise."""
+        if isinstance(self.index, Withheld):
+            return (*self.session, f"the index is withheld ({self.index.reason.value}: {self.index.detail})")
+        pairs = (
+            ("index", given.index_e18, self.index.price_e18),
+            ("mark", given.mark_e18, self.mark_e18),
+            ("premium", given.premium_e18, self.premium_e18),
+        )
+        found = [f"{name} {told}, its inputs give {made}" for name, told, made in pairs if told != made]
+        return (*self.session, *found, *([f"the guard holds it: {self.held}"] if self.held else ()))
+
+
+def recompute(given: Recalled, plan: MarketPlan, specs: Sequence[IndexSpec]) -> Recomputed:
+    """`specs` are those of the record's indices, rates before their users.
+
+    Raises ValueError, KeyError or TypeError for a state that the mark's method did not write.
+    """
+    index, faults = _in_session(given, plan, _indices(given, specs)[plan.spec.id])
+    if isinstance(index, Withheld):
+        return Recomputed(index, None, None, session=faults)
+    inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now, given.references)
+    _, mark = plan.mark.step(plan.mark.restore(given.mark_state), inputs)
+    return Recomputed(index, mark.price_e18, _premium(given, plan, index), _held(given, plan, index), faults)
+
+
+def _indices(given: Recalled, specs: Sequence[IndexSpec]) -> Mapping[IndexId, IndexPrice | Withheld]:
+    """Every fold that an index has is given its state before the step here."""
+    return price_component(specs, given.quotes, given.last, given.now, given.states, given.traded)
+
+
+def _in_session(
+    given: Recalled, plan: MarketPlan, index: IndexPrice | Withheld
+) -> tuple[IndexPrice | Withheld, tuple[str, ...]]:
+    """What the session made of the index, by the plan's own calendar and from the recorded state.
+
+    Hours and the middle of the own book are found anew: what the record says of them has to be the same.
+    """
+    told = given.session
+    if plan.session is None or told is None:
+        return index, () if plan.session is None and told is None else (
+            "a session in only one of record and configuration",
+        )
+    before = restored_session(told["state_before"])
+    turn = session_turn(plan.session, before, index, own_mid(plan, given.book, given.now), given.now)
+    made = canonical_json(session_record(plan.session, turn))
+    return turn.priced, () if made == canonical_json(told) else (f"session {canonical_json(told)}, found is {made}",)
+
+
+def _premium(given: Recalled, plan: MarketPlan, index: IndexPrice) -> int:
+    book, notional = given.book, plan.impact_notional_e18
+    impact = impact_prices(book, notional) if book is not None and notional else None
+    sample = None if impact is None else premium_of(impact, index.price_e18)
+    return given.carried.step(sample, given.now, plan.premium_carry_ns)[1]
+
+
+def _held(given: Recalled, plan: MarketPlan, index: IndexPrice) -> str:
+    if given.guard_before is None:
+        return ""
+    _, verdict = plan.guard.step(given.guard_before, index, given.now)
+    return f"{verdict.reason.value}: {verdict.detail}" if isinstance(verdict, Held) else ""

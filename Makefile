@@ -23,6 +23,7 @@ BLOCKS ?= 10000
 BIN := .venv/bin
 VENV := .venv/installed
 NODE := keeper/devnet/node_modules/.installed
+OTHERS := tests/onchain/node_modules/.installed
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
@@ -35,7 +36,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 demo: $(VENV) $(NODE)
 	$(BIN)/python -m keeper demo $(ARGS)
 
-test: $(VENV) $(NODE)
+test: $(VENV) $(NODE) $(OTHERS)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(VENV) $(NODE)
@@ -86,7 +87,7 @@ lock: $(VENV)
 	echo 'setuptools>=77' | $(COMPILE) --constraint requirements-dev.lock --output-file requirements-build.lock -
 
 clean:
-	rm -rf .venv keeper/devnet/node_modules build dist *.egg-info .run .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv keeper/devnet/node_modules tests/onchain/node_modules build dist *.egg-info .run .hypothesis .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV): requirements-dev.lock pyproject.toml
@@ -98,4 +99,8 @@ $(VENV): requirements-dev.lock pyproject.toml
 
 $(NODE): keeper/devnet/package-lock.json keeper/devnet/package.json
 	npm ci --prefix keeper/devnet --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(OTHERS): tests/onchain/package-lock.json tests/onchain/package.json
+	npm ci --prefix tests/onchain --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@

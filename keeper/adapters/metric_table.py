@@ -116,6 +116,11 @@ TABLE: tuple[Metric, ...] = (
     _metric("gauge", "wallet_reserved_wei", "signer", "What everything under way may cost at most."),
     _metric("gauge", "wallet_runway_seconds", "signer", "For how long the balance lasts at the pace of the last day."),
     _metric("gauge", "signer_balance_wei", "signer", "What the sending key can pay with."),
+    _metric(
+        "gauge", "market_open", "market", "1 in a session of the market's calendar, 0 while it opens or is closed."
+    ),
+    _metric("gauge", "calendar_days_left", "market", "Days until the market's calendar ends."),
+    _metric("gauge", "sequencer_up", "", "1 while the rollup's sequencer is up and its grace is over."),
     _metric("gauge", "chain_head_block", "chain", "Newest block seen."),
     _metric("gauge", "chain_head_timestamp_seconds", "chain", "Time of the newest block."),
     _metric("counter", "chain_reorgs_total", "chain", "Reorganisations seen."),

@@ -22,7 +22,7 @@ from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Q
 from keeper.domain.endpoints import median_fees
 from keeper.domain.ids import Address, Hash
 from keeper.domain.time import to_seconds
-from keeper.errors import ChainInconsistent, RpcUnavailable
+from keeper.errors import ChainInconsistent, Reverted, RpcUnavailable
 from keeper.ports.clock import Clock
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
@@ -138,6 +138,15 @@ class RpcChain:
         for start in range(0, len(requests), self._batch_limit):
             answers += await self._pool.read_many(requests[start : start + self._batch_limit], codec.payload)
         return query.decode(answers)
+
+    async def ask_each(self, calls: Sequence[Call], at: At) -> tuple[bytes | Reverted, ...]:
+        """One round trip; a call that its contract refuses is its Reverted, so that it does not hide the others."""
+        where = codec.block_param(at, self._pin_by_hash)
+        requests: list[Request] = [("eth_call", (codec.call_param(call), where)) for call in calls]
+        answers: list[bytes | Reverted] = []
+        for start in range(0, len(requests), self._batch_limit):
+            answers += await self._pool.read_each(requests[start : start + self._batch_limit])
+        return tuple(answers)
 
     async def logs(self, where: LogFilter, first: int, last: int) -> tuple[Log, ...]:
         found = await self._read("eth_getLogs", (codec.log_param(where, first, last),), codec.logs)

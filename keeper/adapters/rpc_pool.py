@@ -84,6 +84,10 @@ class EndpointPool:
         await asyncio.gather(*(self._greet(endpoint) for endpoint in self._endpoints))
         self._usable()
 
+    async def read_each(self, calls: Sequence[Request]) -> list[bytes | Reverted]:
+        """What each call returns, or its contract's refusal: one that reverts does not hide the others."""
+        return await self.read_many(calls, returned_or_refused)
+
     async def read_many(self, requests: Sequence[Request], decode: Callable[[object], T]) -> list[T]:
         """From the first endpoint that answers. Raises what was refused, or RpcUnavailable when nobody answers.
 
@@ -244,6 +248,11 @@ class EndpointPool:
         return usable
 
 
+def returned_or_refused(value: object) -> bytes | Reverted:
+    """Decodes a call whose revert is an answer."""
+    return value if isinstance(value, Reverted) else codec.payload(value)
+
+
 async def _ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """None is left behind; of those that are done nothing is lost."""
     for task in tasks:
@@ -257,7 +266,10 @@ def _now_s() -> float:
 
 def _value(endpoint: HttpEndpoint, method: str, reply: Reply, decode: Callable[[object], T]) -> T:
     if isinstance(error := reply.get("error"), dict):
-        raise refusal(method, {**error, "message": endpoint.scrub(str(error.get("message", "")))}, endpoint.label)
+        refused = refusal(method, {**error, "message": endpoint.scrub(str(error.get("message", "")))}, endpoint.label)
+        if decode is not returned_or_refused or not isinstance(refused, Reverted):
+            raise refused
+        return decode(refused)
     try:
         return decode(reply["result"])
     except codec.Malformed as malformed:

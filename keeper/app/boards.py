@@ -15,6 +15,7 @@ from keeper.domain.index import IndexPrice, Withheld
 from keeper.domain.market import PricedMarket
 from keeper.domain.quote import Depth, Quote, Trade
 from keeper.domain.scorecard import ScoreState
+from keeper.domain.sequencer import Sequencer
 from keeper.domain.transaction import Intent, Outcome
 from keeper.runtime.board import Board
 from keeper.services.funding import FundingStatus
@@ -36,7 +37,7 @@ class DeploymentBoards:
 class Boards:
     """Writers: quotes, books, trades, feeds: QuoteService · indices, prices, scores: PricingService · heads, blocks: HeadService · announced: HeadStream ·
     states: ChainStateService · holdings: AccountIndexService · slot, underway, pushes: PublishingService · funding: FundingService ·
-    liquidations: LiquidationService · outcomes: the outboxes · paused: the admin socket.
+    liquidations: LiquidationService · outcomes: the outboxes · paused: the admin socket · sequencer: SequencerService.
     """
 
     quotes: Board[SourceId, Quote] = field(default_factory=Board)
@@ -58,3 +59,4 @@ class Boards:
     liquidations: Board[DeploymentId, LiquidationStatus] = field(default_factory=Board)
     outcomes: Board[str, Outcome] = field(default_factory=OutcomeBoard)
     paused: Board[MarketId, str] = field(default_factory=Board)
+    sequencer: Board[str, Sequencer] = field(default_factory=Board)

@@ -20,6 +20,7 @@ from keeper.app.halt import HALT_FILE, Halt, Switches
 from keeper.app.intake import chain_services, feeds, pricing_services
 from keeper.app.sending import inboxes_of, outboxes_of
 from keeper.app.serve import deployment_of, serve
+from keeper.app.sessions import plans_of
 from keeper.app.taping import Taping
 from keeper.app.world import App, Keys, World
 from keeper.domain.time import SECOND
@@ -30,7 +31,6 @@ from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
 from keeper.services.balance import BalanceService
 from keeper.settings.models import Settings, SignerSettings, sender_place
-from keeper.settings.specs import market_plans
 
 _LOW_BALANCE_WEI = 10**16
 
@@ -71,7 +71,7 @@ def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
     """Raises ConfigError for settings that no build of this program can serve."""
     boards, coordinator = Boards(), AlwaysLeader()
     deployments = tuple(deployment_of(settings, name) for name in sorted(settings.deployments))
-    plans = market_plans(settings)
+    plans = plans_of(settings, world.clock.now())
     inboxes = inboxes_of(keys)
     halt = Halt(settings.state_dir / HALT_FILE, world.journal.snapshots, world.clock, world.log)
     switches = Switches(halt, dry_run, boards)

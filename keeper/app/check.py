@@ -8,10 +8,13 @@ from collections.abc import Mapping
 
 import aiohttp
 
+from keeper.adapters.clock import SystemClock
 from keeper.app.check_chain import check_chain
 from keeper.app.check_files import check_files, open_signers
+from keeper.app.check_references import check_references
 from keeper.app.check_venues import check_venues
 from keeper.app.findings import Finding
+from keeper.app.sessions import check_sessions
 from keeper.settings.models import Settings
 
 
@@ -19,7 +22,7 @@ def check(settings: Settings, *, offline: bool, environ: Mapping[str, str] | Non
     """Files first; then, unless `offline`, chain and venues. Blocks; changes nothing anywhere."""
     environ = os.environ if environ is None else environ
     signers, findings = open_signers(settings, environ)
-    findings = [*check_files(settings, environ), *findings]
+    findings = [*check_files(settings, environ), *findings, *check_sessions(settings, SystemClock().now())]
     if offline:
         return findings
     return findings + asyncio.run(
@@ -29,7 +32,9 @@ def check(settings: Settings, *, offline: bool, environ: Mapping[str, str] | Non
 
 async def _online(settings: Settings, addresses: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
     async with aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        chain, venues = await asyncio.gather(
-            check_chain(settings, addresses, environ), check_venues(settings, session, environ)
+        chain, venues, references = await asyncio.gather(
+            check_chain(settings, addresses, environ),
+            check_venues(settings, session, environ),
+            check_references(settings, session),
         )
-    return [*chain, *venues]
+    return [*chain, *venues, *references]

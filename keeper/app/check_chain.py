@@ -14,6 +14,7 @@ from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_dialogue import Ended
 from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.adapters.rpc_stream import StreamEndpoint, greet
+from keeper.app.check_onchain import check_onchain
 from keeper.app.endpoints import rpc_endpoints, stream_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
 from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
@@ -54,6 +55,7 @@ async def check_chain(settings: Settings, addresses: Mapping[str, str], environ:
             findings += await _senders(settings, chain, addresses, head)
             for name in settings.deployments:
                 findings += await _Deployment(settings, name, chain, head).findings(addresses)
+            findings += await check_onchain(settings, chain, head)
         except KeeperError as error:
             findings.append(failed_by("chain", "reads", error))
     return findings

@@ -13,6 +13,7 @@ from keeper.adapters.budget import Budget
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.intake import Intake
 from keeper.adapters.polling import RestClient
+from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.findings import Finding, fail, misconfigured, ok, warn
 from keeper.app.venues import venue_of
 from keeper.domain.numbers import E18, text_of
@@ -49,8 +50,8 @@ def _kinds(settings: Settings) -> list[str]:
 
 def _sources(settings: Settings) -> list[SourceSettings | BookSettings]:
     books = [market.book for market in settings.markets if market.book]
-    sources = (source for market in settings.markets for source in (*market.sources, *market.references))
-    return [*sources, *books]
+    wanted = [source for market in settings.markets for source in (*market.sources, *market.references)]
+    return [*(source for source in wanted if source.kind in STREAM_VENUES), *books]
 
 
 async def _opened(
@@ -82,11 +83,13 @@ async def _ticker(rest: RestClient, symbol: str) -> Answer:
 
 
 def _market(market: MarketSettings, answers: Mapping[str, Answer]) -> list[Finding]:
-    prices = {source.id: price for source in market.sources if (price := _price_e18(answers[source.id], source))}
+    prices = {source.id: price for source in market.sources if (price := _price_e18(answers.get(source.id), source))}
     middle = round(statistics.median(prices.values())) if prices else 0
-    prices |= {source.id: price for source in market.references if (price := _price_e18(answers[source.id], source))}
-    every = (*market.sources, *market.references)
-    found = [_source(market, source.id, answers[source.id], prices.get(source.id), middle) for source in every]
+    prices |= {
+        source.id: price for source in market.references if (price := _price_e18(answers.get(source.id), source))
+    }
+    asked = [source.id for source in (*market.sources, *market.references) if source.id in answers]
+    found = [_source(market, source, answers[source], prices.get(source), middle) for source in asked]
     if market.book:
         found.append(_source(market, market.book.id, answers[market.book.id], None, 0))
     return found

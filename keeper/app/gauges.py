@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from keeper.app.boards import Boards
 from keeper.app.halt import CAUSES
+from keeper.app.sessions import days_left
 from keeper.domain.ids import MarketId
 from keeper.domain.market import MarketPlan
 from keeper.domain.numbers import decimal_of
@@ -43,6 +44,11 @@ class Gauges:
         for plan in self.plans().values():
             self._oracle(plan)
 
+    def _calendar(self, plan: MarketPlan) -> None:
+        if plan.session is not None:
+            left = days_left(plan.session.calendar, self.clock.now())
+            self.meter.gauge("keeper_calendar_days_left", left, market=plan.market)
+
     def _funds(self, status: WalletStatus) -> None:
         self.meter.gauge("keeper_wallet_reserved_wei", status.reserved_wei, signer=status.address)
         if status.runway_s is not None:
@@ -50,6 +56,7 @@ class Gauges:
 
     def _oracle(self, plan: MarketPlan) -> None:
         """What the chain holds, how old it is and how far from our mark; nothing before the first price."""
+        self._calendar(plan)
         state = self.boards.states.get(plan.deployment)
         feed = state.feeds.get(plan.market_no) if state is not None else None
         if feed is None or not feed.round_id:

@@ -6,20 +6,27 @@ import os
 from collections.abc import Mapping
 
 from keeper.adapters.feeds import feed_of
+from keeper.adapters.onchain import ONCHAIN_SOURCES
+from keeper.adapters.onchain.sequencer import sequencer_query, uptime_feed
+from keeper.adapters.references import REFERENCES
 from keeper.adapters.rpc_stream import HeadStream
 from keeper.app.boards import Boards
 from keeper.app.endpoints import stream_endpoints
+from keeper.app.published import onchain, references
 from keeper.app.venues import venue_of
 from keeper.app.world import World
 from keeper.domain.ids import MarketId
 from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.market import MarketPlan, by_component
 from keeper.domain.pricing import components
+from keeper.domain.sequencer import UNREAD
 from keeper.runtime.supervisor import Service
 from keeper.services import pricing
 from keeper.services.heads import HeadService, Pace
 from keeper.services.pricing import PricingService
 from keeper.services.quotes import QuoteService
+from keeper.services.sequencer import KEY as SEQUENCER
+from keeper.services.sequencer import SequencerService
 from keeper.settings.models import Settings
 from keeper.settings.specs import index_spec
 
@@ -32,6 +39,8 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
         for source in market.sources if INDEX_METHODS[market.index.method].by_volume else ():
             traded.setdefault(source.kind, set()).add(source.symbol)
         for source in (*market.sources, *market.references):
+            if source.kind in ONCHAIN_SOURCES or source.kind in REFERENCES:
+                continue
             wanted.setdefault(source.kind, {})[source.symbol] = None
         if market.book is not None:
             wanted.setdefault(market.book.kind, {})[market.book.symbol] = None
@@ -42,7 +51,7 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
         feed = feed_of(venue, chosen, world.clock, world.draws(kind), world.sessions(kind))
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service
-    return services
+    return {**services, **onchain(settings, world, boards), **references(settings, world, boards)}
 
 
 def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
@@ -60,7 +69,7 @@ def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str
         streams=boards.announced,
     )
     services: list[Service] = [heads, world.chain, *_streams(settings, world, boards)]
-    return {service.name: service for service in services}
+    return {**{service.name: service for service in services}, **_sequencer(settings, world, boards)}
 
 
 def _streams(settings: Settings, world: World, boards: Boards) -> list[Service]:
@@ -69,6 +78,22 @@ def _streams(settings: Settings, world: World, boards: Boards) -> list[Service]:
         HeadStream(endpoint, settings.chain.id, boards.announced, meter=world.meter, log=world.log, draw=draw)
         for endpoint in stream_endpoints(settings, os.environ)
     ]
+
+
+def _sequencer(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+    if settings.chain.sequencer_feed is None:
+        return {}
+    feed, grace_s = uptime_feed(settings.chain.sequencer_feed), round(settings.chain.sequencer_grace_s)
+    boards.sequencer.put(SEQUENCER, UNREAD)
+    service = SequencerService(
+        lambda head: sequencer_query(feed, head, grace_s),
+        world.chain,
+        boards.blocks,
+        boards.sequencer,
+        world.meter,
+        world.log,
+    )
+    return {service.name: service}
 
 
 def pricing_services(
@@ -85,6 +110,7 @@ def pricing_services(
         boards.indices,
         boards.prices,
         boards.scores,
+        boards.sequencer,
     )
     services: dict[str, Service] = {}
     for specs, priced in by_component(groups, tuple(plans.values())):

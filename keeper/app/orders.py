@@ -11,6 +11,7 @@ from keeper.app.admin import Verb
 from keeper.app.intake import feeds, pricing_services
 from keeper.app.rates import traced_rate
 from keeper.app.registries import REGISTRIES
+from keeper.app.sessions import plans_of
 from keeper.app.status import StatusPage
 from keeper.app.txorders import TxOrders
 from keeper.app.world import App
@@ -24,7 +25,6 @@ from keeper.runtime.supervisor import Supervisor
 from keeper.services.pricing import PricingService
 from keeper.settings.load import load
 from keeper.settings.models import Settings
-from keeper.settings.specs import market_plans
 
 _PAUSED = "paused"
 _LONGEST_REASON = 200
@@ -108,7 +108,7 @@ class Orders:
         after = load(before.file, REGISTRIES)
         if fixed := _needs_restart(before, after):
             raise ConfigError(f"a restart is needed for: {', '.join(fixed)}")
-        plans = market_plans(after)
+        plans = plans_of(after, self.app.world.clock.now())
         if self.app.world.evidence is not None:
             self.app.world.evidence.configured(after.decisive)
         prices = pricing_services(after, self.app.world, self.app.boards, plans)
@@ -148,7 +148,7 @@ class Orders:
         self.app.world.journal.snapshots.save(_PAUSED, json.dumps(dict(sorted(paused.items()))))
 
 
-_RELOADABLE = frozenset({"markets", "venues", "log"})
+_RELOADABLE = frozenset({"markets", "venues", "onchain", "log"})
 
 
 def _needs_restart(before: Settings, after: Settings) -> list[str]:

@@ -12,6 +12,7 @@ from keeper.app.condition import condition_ready, shown_condition, shown_record
 from keeper.app.halt import Switches
 from keeper.app.ops import Readiness
 from keeper.app.rates import shown_rate
+from keeper.app.sessions import hours_page
 from keeper.domain.exchange import ChainState, FeedState
 from keeper.domain.gate import Open
 from keeper.domain.guard import Held, Pass
@@ -22,6 +23,7 @@ from keeper.domain.margin import bankruptcy_price, terms_of
 from keeper.domain.market import MarketPlan, PricedMarket
 from keeper.domain.numbers import deviation_bps, text_of
 from keeper.domain.risk import WATCH_BPS, at_risk
+from keeper.domain.sequencer import Sequencer
 from keeper.domain.time import MILLISECOND, SECOND, Timestamp, age_ms, to_millis
 from keeper.domain.transaction import IntentState, Lane
 from keeper.ports.clock import Clock
@@ -59,6 +61,7 @@ class StatusPage:
             "streams": dict(sorted(self.boards.announced.snapshot().items())),
             "markets": {market: self._market(plan, now) for market, plan in sorted(self.plans.items())},
             "indices": {index: self._index(index, now) for index in self.indices},
+            "sequencer": _sequencer(self.boards.sequencer.get("sequencer")),
             "forbidden": dict(self.switches.causes()),
             "transactions": self._transactions(now),
             "wallets": [_wallet(wallet.status()) for wallet in self.wallets],
@@ -106,6 +109,9 @@ class StatusPage:
         state = self.boards.states.get(plan.deployment)
         feed = state.feeds.get(plan.market_no) if state is not None else None
         fix = "nothing of ours has landed: see report.* and tx.* events in the log"
+        priced = self.boards.prices.get(plan.market)
+        if priced is not None and priced.closed and priced.marked is None:
+            return Readiness("published", True, "closed: nothing is due", fix)
         if state is None or feed is None or not feed.round_id:
             return Readiness("published", False, "the chain holds no price", fix)
         age_s = max(0, self.clock.now() // SECOND - feed.observed_at_s)
@@ -135,6 +141,7 @@ class StatusPage:
             **({"funding_method": shown_rate(marked)} if plan.rates is not None else {}),
             "pushes": dict(pushed.pushes),
             "paused": self.boards.paused.get(plan.market),
+            "session": hours_page(self.plans, plan.market, now),
             **self._accounts(plan, state, holdings),
         }
 
@@ -299,6 +306,11 @@ def _wallet(status: WalletStatus) -> dict[str, Any]:
     }
 
 
+def _sequencer(word: Sequencer | None) -> dict[str, Any] | None:
+    """None where the chain is no rollup."""
+    return None if word is None else {"state": word.state.value, "detail": word.detail, "until_s": word.until_s}
+
+
 def _withheld(index: IndexPrice | Withheld | None) -> dict[str, str] | None:
     return {"reason": index.reason.value, "detail": index.detail} if isinstance(index, Withheld) else None
 
@@ -346,6 +358,8 @@ def _funding(status: FundingStatus | None, state: ChainState | None, now: Timest
 
 def _index_ready(priced: PricedMarket | None, now: Timestamp) -> Readiness:
     fix = "see /status: each source with the reason of its refusal"
+    if priced is not None and priced.closed and isinstance(priced.index, Withheld):
+        return Readiness("index", True, priced.index.detail, fix)
     if priced is None or now - priced.as_of > 5 * SECOND:
         return Readiness("index", False, "no price computed yet", fix)
     if isinstance(priced.index, Withheld):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keeper import __version__
+from keeper.adapters.onchain import ONCHAIN_SOURCES
 from keeper.adapters.tape.documents import document
 from keeper.adapters.tape.lines import FORMAT, PROLOGUE, line
 from keeper.adapters.tape.sessions import Heard, RecordingSession
@@ -15,7 +16,9 @@ from keeper.adapters.websocket import SessionFactory, open_session
 from keeper.app.boards import Boards
 from keeper.domain.ahead import UnderWay
 from keeper.domain.exchange import ChainState
-from keeper.domain.ids import Address, DeploymentId, MarketId
+from keeper.domain.ids import Address, DeploymentId, MarketId, SourceId
+from keeper.domain.operators import venue_of
+from keeper.domain.quote import Quote
 from keeper.ports.clock import Clock
 from keeper.ports.journal import StateStore
 from keeper.ports.log import EventLog
@@ -53,12 +56,19 @@ class Taping:
         boards.states.follow(self._state)
         boards.underway.follow(self._said)
         boards.paused.follow(lambda market, why: self._put("paused", market, why))
+        boards.quotes.follow(self._held)
+        boards.sequencer.follow(lambda _key, word: self._put("sequencer", document(word)))
 
     def _put(self, kind: str, *words: Any) -> None:
         self.service.put(line(self._clock.now(), kind, *words))
 
     def _state(self, deployment: DeploymentId, state: ChainState) -> None:
         self._put("state", deployment, document(state))
+
+    def _held(self, source: SourceId, quote: Quote) -> None:
+        """What a contract holds came over no venue's connection."""
+        if venue_of(source) in ONCHAIN_SOURCES:
+            self._put("held", document(quote))
 
     def _said(self, deployment: DeploymentId, way: UnderWay) -> None:
         prices = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -85,7 +86,8 @@ def _markets(status: Status) -> RenderableType:
     """A column a market: it fits a narrow terminal."""
     markets = _columns(status)
     table = Table("", *markets, box=box.SIMPLE, padding=(0, 1), expand=True)
-    for label, cell in _ROWS:
+    closing = any(_at(market, "session") for market in markets.values())
+    for label, cell in _ROWS if closing else [row for row in _ROWS if row[0] != "session"]:
         table.add_row(Text(label, style=_DIM), *(cell(market) for market in markets.values()))
     return table
 
@@ -170,6 +172,22 @@ def _counted(counts: Mapping[str, Any]) -> str:
     return " ".join(f"{name} {number}" for name, number in sorted(counts.items())) or NONE
 
 
+_FAR_S = 10**11
+
+
+def _session(session: Mapping[str, Any]) -> str:
+    """Of a market that closes: its calendar, the phase and the next change."""
+    if not session:
+        return NONE
+    until_s = session.get("until_s")
+    until = (
+        f" until {datetime.fromtimestamp(until_s, UTC):%a %H:%M} UTC"
+        if isinstance(until_s, int) and 0 < until_s < _FAR_S
+        else ""
+    )
+    return f"{session.get('calendar')} {session.get('phase')}{until}"
+
+
 _ROWS: tuple[tuple[str, Callable[[Status], RenderableType]], ...] = (
     ("index", _index),
     ("mark", lambda market: price_text(_at(market, "mark"))),
@@ -178,6 +196,7 @@ _ROWS: tuple[tuple[str, Callable[[Status], RenderableType]], ...] = (
     ("condition", lambda market: _condition(_mapping(_at(market, "condition")))),
     ("guard", lambda market: _state(_at(market, "guard", "state"), _at(market, "guard", "reason"))),
     ("gate", lambda market: _gate(_mapping(_at(market, "gate")))),
+    ("session", lambda market: _session(_mapping(_at(market, "session")))),
     ("funding", _funding),
     ("accounts", _accounts),
     ("pushes", lambda market: _counted(_mapping(_at(market, "pushes")))),

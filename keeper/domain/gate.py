@@ -39,6 +39,12 @@ class Doubt(StrEnum):
     """The mark on chain is too old, or there is none."""
     MOVED = "moved"
     """The index moved too far within a minute, and the move is not confirmed yet."""
+    SEQUENCER = "sequencer"
+    """The rollup's sequencer is down, or not up for long enough: nobody could have saved a position."""
+    CLOSED = "closed"
+    """The underlying's market is closed, or its calendar does not say."""
+    OPENING = "opening"
+    """It has just opened, and its prices are thin."""
     CONFIRMING = "confirming"
     """Nothing is wrong any more; the confirmation runs."""
 

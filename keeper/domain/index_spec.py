@@ -13,6 +13,7 @@ from keeper.domain.ladder import Ladder
 from keeper.domain.numbers import BPS, E18
 from keeper.domain.operators import operator_of
 from keeper.domain.outlier_rules import OutlierRule
+from keeper.domain.reference import ReferenceBand
 from keeper.domain.rounding import Rounding
 from keeper.domain.scorecard import ScoreRules
 from keeper.domain.source_spec import SourceSpec
@@ -76,6 +77,7 @@ class IndexSpec:
     agree within `pair_bps` and each lies within `pair_last_bps` of the last index.
     `frozen_after_ns`: a source unchanged for longer, while most of the others changed, is refused; None switches this off.
     `ladder` says what fewer than `min_sources` may do, `caps` bound the shares of the weight, `rounding` comes last.
+    `reference` is a published rate that the result is held against.
     `own_venue` is the market's own exchange: neither it nor another venue of its operator may be a source.
     `scorecard` says which record takes a source its vote; None: none does.
     """
@@ -103,6 +105,9 @@ class IndexSpec:
     cross_check: CrossCheck | None = None
     own_venue: str | None = None
     scorecard: ScoreRules | None = None
+    reference: ReferenceBand | None = None
+    falls_back: bool = field(init=False, repr=False, compare=False, default=False)
+    """Some source votes only for want of others."""
     composed: bool = field(init=False, repr=False, compare=False, default=False)
     """Some choice asks for more than the plain way: screening, band, quorum, method."""
 
@@ -110,6 +115,7 @@ class IndexSpec:
         if problem := self._problem():
             raise ValueError(f"{self.id}: {problem}")
         object.__setattr__(self, "composed", self._is_composed())
+        object.__setattr__(self, "falls_back", any(source.fallback for source in self.sources))
 
     @property
     def remembers(self) -> bool:
@@ -138,7 +144,16 @@ class IndexSpec:
             or self._ladder_problem()
             or self._method_problem()
             or self._owner_problem()
+            or self._last_resort_problem()
         )
+
+    def _last_resort_problem(self) -> str | None:
+        if self.reference is not None and any(
+            s.source == self.reference.source and not s.fallback for s in self.sources
+        ):
+            return "reference: an index cannot be held against one of its own votes"
+        others = sum(not source.fallback for source in self.sources)
+        return None if others >= 2 else "fallback sources need at least two others to stand in for"
 
     def _quorum_problem(self, sources: int, groups: int) -> str | None:
         if self.min_sources < (2 if self.allow_two else 3):

@@ -19,12 +19,15 @@ from keeper.domain.index_spec import SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
 from keeper.domain.mark.references import references_of
 from keeper.domain.numbers import deviation_bps
+from keeper.domain.off_hours import SessionFold, SessionTurn, session_turn
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.quote import Depth, Quotes, Trade
 from keeper.domain.rates.fold import Rated, RatePlan, RateState
 from keeper.domain.rates.method import RateInputs
 from keeper.domain.report import MarketPrice
+from keeper.domain.sequencer import Sequencer
+from keeper.domain.session import OffHours, Phase, SessionRules
 from keeper.domain.time import SECOND, Timestamp, to_seconds
 
 
@@ -60,6 +63,8 @@ class MarketPlan:
     config_hash: str = ""
     """Of the configuration that this was chosen in: what a decision's record names."""
     condition: ConditionRules = field(default_factory=ConditionRules)
+    session: SessionRules | None = None
+    """Of an underlying that does not trade at all times."""
 
 
 class Prediction(NamedTuple):
@@ -82,6 +87,7 @@ class MarketFold(NamedTuple):
     funding: Prediction | None = None
     rates: RateState | None = None
     condition: ConditionState = START
+    session: SessionFold = SessionFold()
 
 
 class Seen(NamedTuple):
@@ -98,6 +104,8 @@ class Seen(NamedTuple):
     """The indices that convert for the market's, directly or through one another."""
     accepted: Mapping[IndexId, int] = MappingProxyType({})
     """Those of `last` that are the operator's word and no index."""
+    sequencer: Sequencer | None = None
+    """Of the rollup, where there is one."""
 
 
 class Marked(NamedTuple):
@@ -127,6 +135,17 @@ class PricedMarket:
     guard_before: GuardState | None = None
     condition: ConditionState = START
     condition_before: ConditionState = START
+    session: SessionTurn | None = None
+
+    @property
+    def heartbeat_only(self) -> bool:
+        """A price that is held while its underlying does not trade: the chain needs to see that it is alive, no more."""
+        return self.closed and self.plan.session is not None and self.plan.session.off_hours is OffHours.HOLD
+
+    @property
+    def closed(self) -> bool:
+        """Its underlying's calendar says so."""
+        return self.session is not None and self.session.hours.phase is Phase.CLOSED
 
     @property
     def publishable(self) -> Marked | None:
@@ -148,7 +167,7 @@ class PricedMarket:
 
 def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tuple[MarketFold, PricedMarket]:
     """Guard, mark, premium, condition and gate of one market at `now`."""
-    index = seen.indices[plan.spec.id]
+    index, turn, fold = _in_session(plan, fold, seen, now)
     guard_before = fold.guard or _guard_start(plan, seen.chain)
     guard_state, verdict = _guarded(plan, guard_before, index, now)
     mark_state, premium, funding, marked, rates = fold.mark, fold.premium, fold.funding, None, fold.rates
@@ -158,18 +177,60 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
         if plan.rates is not None:
             rated = _rated(plan.rates, rates, marked)
             rates, marked = rated.after, marked._replace(rated=rated)
-    condition = plan.condition.step(
-        fold.condition, reading_of(index, verdict, None if marked is None else marked.mark.price_e18), now
-    )
-    further = _doubts(plan.condition, condition, now)
+    mark_e18 = None if marked is None else marked.mark.price_e18
+    reading = reading_of(index, verdict, mark_e18, turn, seen.sequencer)
+    condition = plan.condition.step(fold.condition, reading, now)
+    further = (*_doubts(plan.condition, condition, now), *_further_doubts(turn, seen.sequencer))
     inputs = GateInputs(index, _observed_at_s(plan, seen.chain), isinstance(verdict, Held), seen.paused, further)
     gate_state, gate = plan.gate.step(fold.gate, inputs, now)
-    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, rates, condition)
+    session = _session_after(turn, fold, verdict, now)
+    after = MarketFold(mark_state, guard_state, premium, gate_state, funding, rates, condition, session)
     shut_ns = gate_state.shut_ns
     priced = PricedMarket(
-        plan, now, index, marked, verdict, gate, shut_ns, seen, guard_before, condition, fold.condition
+        plan, now, index, marked, verdict, gate, shut_ns, seen, guard_before, condition, fold.condition, turn
     )
     return after, priced
+
+
+def _in_session(
+    plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp
+) -> tuple[IndexPrice | Withheld, SessionTurn | None, MarketFold]:
+    """The market's index, what its session made of it, and the state to measure it by."""
+    index = seen.indices[plan.spec.id]
+    if plan.session is None:
+        return index, None, fold
+    turn = session_turn(plan.session, fold.session, index, own_mid(plan, seen.book, now), now)
+    return turn.priced, turn, _reopened(turn, fold)
+
+
+def _session_after(
+    turn: SessionTurn | None, fold: MarketFold, verdict: Pass | Held | None, now: Timestamp
+) -> SessionFold:
+    if turn is None:
+        return fold.session
+    return turn.passed(verdict.price_e18, now) if isinstance(verdict, Pass) else turn.after
+
+
+def _reopened(turn: SessionTurn, fold: MarketFold) -> MarketFold:
+    """A gap is measured from the last close, whatever was published since."""
+    if not turn.reopened or turn.before.close is None:
+        return fold
+    return fold._replace(guard=GuardState(turn.before.close.price_e18))
+
+
+def own_mid(plan: MarketPlan, book: Depth | None, now: Timestamp) -> int | None:
+    """Of the own book's impact prices, or of its best ones where the market has no notional; None without a usable book."""
+    if book is None or not readable(book, now, plan.book_max_age_ns):
+        return None
+    if not plan.impact_notional_e18:
+        return (book.bids[0].price_e18 + book.asks[0].price_e18) // 2
+    impact = impact_prices(book, plan.impact_notional_e18)
+    return None if impact is None else impact.mid_e18()
+
+
+def _further_doubts(turn: SessionTurn | None, sequencer: Sequencer | None) -> tuple[Doubt, ...]:
+    found = () if turn is None else turn.doubts
+    return found if sequencer is None or sequencer.trusted else (*found, Doubt.SEQUENCER)
 
 
 def _guard_start(plan: MarketPlan, chain: ChainState | None) -> GuardState | None:
@@ -180,13 +241,22 @@ def _guard_start(plan: MarketPlan, chain: ChainState | None) -> GuardState | Non
     return plan.guard.start(feed.index_e18 if feed is not None else None)
 
 
-def reading_of(index: IndexPrice | Withheld, verdict: Pass | Held | None, mark_e18: int | None) -> Reading:
+def reading_of(
+    index: IndexPrice | Withheld,
+    verdict: Pass | Held | None,
+    mark_e18: int | None,
+    turn: SessionTurn | None,
+    sequencer: Sequencer | None,
+) -> Reading:
     """What this tick says of the market's condition. A held index is no new one."""
+    closed = turn is not None and turn.hours.phase is Phase.CLOSED
+    down = sequencer is not None and not sequencer.trusted
+    sources = len(index.inputs)
     if isinstance(index, Withheld):
-        return Reading(len(index.inputs), False)
+        return Reading(sources, False, closed=closed, sequencer_down=down)
     apart = None if mark_e18 is None else deviation_bps(mark_e18, index.price_e18)
     flagged = bool(index.flags) and index.degraded
-    return Reading(len(index.inputs), not _is_held(index), flagged, isinstance(verdict, Held), divergence_bps=apart)
+    return Reading(sources, not _is_held(index), flagged, isinstance(verdict, Held), closed, down, apart)
 
 
 def _is_held(index: IndexPrice | Withheld) -> bool:

@@ -25,6 +25,8 @@ OPERATORS: Mapping[str, str] = {
     "okcoin": "okx",
     "bitstamp": "robinhood",
     "robinhood": "robinhood",
+    "pyth": "pyth",
+    "pyth_hermes": "pyth",
 }
 
 

@@ -23,6 +23,7 @@ from keeper.domain.index import (
 from keeper.domain.index_state import START, IndexState, Traded
 from keeper.domain.quote import Quotes
 from keeper.domain.screening import Rates
+from keeper.domain.second_look import looked_at
 from keeper.domain.time import Timestamp
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
@@ -66,6 +67,8 @@ def price_component(
             found = index_price(spec, quotes, rates, level, now, before=inputs)
         if telling and isinstance(found, IndexPrice):
             found = replace(found, flags=(*found.flags, *rate_flags(spec, priced, found)))
+        if spec.falls_back or spec.reference is not None:
+            found = looked_at(spec, found, quotes, now)
         priced[spec.id] = found
     return priced
 

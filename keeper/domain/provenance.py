@@ -20,11 +20,13 @@ from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, PricedQuote, Rejection, Withheld
 from keeper.domain.index_state import IndexFold
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkPrice, Plain, Reference
+from keeper.domain.off_hours import SessionTurn
 from keeper.domain.premium import CarriedPremium, ImpactPrices
 from keeper.domain.publishing import OnChain
 from keeper.domain.quote import Depth, Level, Quote, Quotes, Trade
 from keeper.domain.rates.fold import Rated
 from keeper.domain.report import MarketPrice
+from keeper.domain.session import SessionRules
 
 FORMAT = 2
 
@@ -73,6 +75,8 @@ class Decision:
     due: Occasion | None = None
     rated: Rated | None = None
     condition_before: ConditionState | None = None
+    session: Mapping[str, Any] | None = None
+    """Of a market with sessions: what made its index of what its sources said (`session_record`)."""
 
 
 _IDLE = ConfirmationState()
@@ -97,8 +101,30 @@ def canonical_record(decision: Decision, spelled: Spelled | None = None) -> str:
         f'"impact":{_impact(decision.impact)},"indices":[{indices}],"mark":{_mark(decision.mark, decision.mark_state)},'
         f'"market":{_text(entry.market)},"notes":{canonical_json(decision.notes)},"now":"{inputs.now}",'
         f'{_rated(decision.rated)}"references":[{",".join([_reference(each, decision.quotes) for each in inputs.references])}],'
-        f'"trade":{_trade(inputs.trade)}}}'
+        f'{_session(decision.session)}"trade":{_trade(inputs.trade)}}}'
     )
+
+
+def session_record(rules: SessionRules | None, turn: SessionTurn | None) -> Mapping[str, Any] | None:
+    """Hours, rules and the state before the step: with the quotes enough to compute the market's index again."""
+    if rules is None or turn is None:
+        return None
+    return {
+        "calendar": rules.calendar.name,
+        "phase": turn.hours.phase.value,
+        "since": turn.hours.since,
+        "until": turn.hours.until,
+        "off_hours": rules.off_hours.value,
+        "half_life": rules.drift_half_life_ns,
+        "band_bps": rules.drift_band_bps,
+        "own_mid": turn.own_mid_e18,
+        "state_before": turn.before.to_plain(),
+    }
+
+
+def _session(session: Mapping[str, Any] | None) -> str:
+    """Left out where there is none, so that the other records keep their spelling."""
+    return "" if session is None else f'"session":{canonical_json(session)},'
 
 
 def _text(text: str | None) -> str:

@@ -31,8 +31,11 @@ class HoldReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """`heartbeat_only`: a move is no reason to push, as of a price that is held while its underlying does not trade."""
+
     index_e18: int
     mark_e18: int
+    heartbeat_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class PublishPolicy:
         return Publish(trigger, moved, age_ns // MILLISECOND)
 
     def _trigger(self, candidate: Candidate, before: OnChain, age_ns: int, company: bool) -> Trigger | None:
-        if _moved(candidate, before, self.deviation_bps):
+        if not candidate.heartbeat_only and _moved(candidate, before, self.deviation_bps):
             return Trigger.DEVIATION
         if age_ns >= self.heartbeat_ns:
             return Trigger.HEARTBEAT
@@ -122,7 +125,11 @@ class PublishPolicy:
         return None
 
     def _worth_a_ride(self, candidate: Candidate, before: OnChain, age_ns: int) -> bool:
-        if self.ride_along_bps is not None and _moved(candidate, before, self.ride_along_bps):
+        if (
+            self.ride_along_bps is not None
+            and not candidate.heartbeat_only
+            and _moved(candidate, before, self.ride_along_bps)
+        ):
             return True
         percent = self.ride_along_heartbeat_pct
         return percent is not None and age_ns * 100 >= percent * self.heartbeat_ns

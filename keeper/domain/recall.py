@@ -51,6 +51,8 @@ class Recalled:
     """Of each index that has such: its sources that were to sit out."""
     condition_before: ConditionState | None = None
     """None in a record that tells nothing of it."""
+    session: Mapping[str, Any] | None = None
+    """Of a market with sessions: hours, rules and state that made its index of what its sources said."""
 
 
 def recall(document: Mapping[str, Any]) -> Recalled:
@@ -90,6 +92,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
         _guard_of(document["guard"]),
         {IndexId(index["id"]): frozenset(map(SourceId, index["benched"])) for index in indices if index.get("benched")},
         None if condition is None else restored_condition(condition["state_before"]),
+        document.get("session"),
     )
 
 

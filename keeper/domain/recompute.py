@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from keeper.domain.evidence import canonical_json
 from keeper.domain.guard import Held
 from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld
 from keeper.domain.mark.method import MarkInputs
-from keeper.domain.market import MarketPlan, reading_of
+from keeper.domain.market import MarketPlan, own_mid, reading_of
+from keeper.domain.off_hours import SessionTurn, restored_session, session_turn
 from keeper.domain.premium import impact_prices, premium_of
 from keeper.domain.pricing import price_component
+from keeper.domain.provenance import session_record
 from keeper.domain.recall import Recalled
 
 
@@ -19,25 +22,27 @@ from keeper.domain.recall import Recalled
 class Recomputed:
     """Scaled 1e18. `index` carries votes and refusals; mark and premium are None when it is withheld.
 
-    `held` says why guard or condition hold it back: nothing that they held was published by our rules.
+    `held` says why guard or condition hold it back: nothing that they held was published by our rules. `session`: what the
+    record says of hours and book otherwise than calendar and book do.
     """
 
     index: IndexPrice | Withheld
     mark_e18: int | None
     premium_e18: int | None
     held: str = ""
+    session: tuple[str, ...] = ()
 
     def differences(self, given: Recalled) -> tuple[str, ...]:
         """What the record's entry says otherwise."""
         if isinstance(self.index, Withheld):
-            return (f"the index is withheld ({self.index.reason.value}: {self.index.detail})",)
+            return (*self.session, f"the index is withheld ({self.index.reason.value}: {self.index.detail})")
         pairs = (
             ("index", given.index_e18, self.index.price_e18),
             ("mark", given.mark_e18, self.mark_e18),
             ("premium", given.premium_e18, self.premium_e18),
         )
         found = [f"{name} {told}, its inputs give {made}" for name, told, made in pairs if told != made]
-        return (*found, *([self.held] if self.held else ()))
+        return (*self.session, *found, *([self.held] if self.held else ()))
 
 
 def recompute(given: Recalled, plan: MarketPlan, specs: Sequence[IndexSpec]) -> Recomputed:
@@ -45,19 +50,37 @@ def recompute(given: Recalled, plan: MarketPlan, specs: Sequence[IndexSpec]) -> 
 
     Raises ValueError, KeyError or TypeError for a state that the mark's method did not write.
     """
-    indices = _indices(given, specs)
-    index = indices[plan.spec.id]
+    index, turn, faults = _in_session(given, plan, _indices(given, specs)[plan.spec.id])
     if isinstance(index, Withheld):
-        return Recomputed(index, None, None)
+        return Recomputed(index, None, None, session=faults)
     inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now, given.references)
     _, mark = plan.mark.step(plan.mark.restore(given.mark_state), inputs)
-    held = _held(given, plan, index, mark.price_e18)
-    return Recomputed(index, mark.price_e18, _premium(given, plan, index), held)
+    held = _held(given, plan, index, mark.price_e18, turn)
+    return Recomputed(index, mark.price_e18, _premium(given, plan, index), held, faults)
 
 
 def _indices(given: Recalled, specs: Sequence[IndexSpec]) -> Mapping[IndexId, IndexPrice | Withheld]:
     """Every fold that an index has is given its state before the step here."""
     return price_component(specs, given.quotes, given.last, given.now, given.states, given.traded, given.benched)
+
+
+def _in_session(
+    given: Recalled, plan: MarketPlan, index: IndexPrice | Withheld
+) -> tuple[IndexPrice | Withheld, SessionTurn | None, tuple[str, ...]]:
+    """What the session made of the index, by the plan's own calendar and from the recorded state.
+
+    Hours and the middle of the own book are found anew: what the record says of them has to be the same.
+    """
+    told = given.session
+    if plan.session is None and told is None:
+        return index, None, ()
+    if plan.session is None or told is None:
+        return index, None, ("a session in only one of record and configuration",)
+    before = restored_session(told["state_before"])
+    turn = session_turn(plan.session, before, index, own_mid(plan, given.book, given.now), given.now)
+    made = canonical_json(session_record(plan.session, turn))
+    same = made == canonical_json(told)
+    return turn.priced, turn, () if same else (f"session {canonical_json(told)}, found is {made}",)
 
 
 def _premium(given: Recalled, plan: MarketPlan, index: IndexPrice) -> int:
@@ -67,12 +90,14 @@ def _premium(given: Recalled, plan: MarketPlan, index: IndexPrice) -> int:
     return given.carried.step(sample, given.now, plan.premium_carry_ns)[1]
 
 
-def _held(given: Recalled, plan: MarketPlan, index: IndexPrice, mark_e18: int) -> str:
+def _held(given: Recalled, plan: MarketPlan, index: IndexPrice, mark_e18: int, turn: SessionTurn | None) -> str:
     verdict = None if given.guard_before is None else plan.guard.step(given.guard_before, index, given.now)[1]
     if isinstance(verdict, Held):
         return f"the guard holds it: {verdict.reason.value}: {verdict.detail}"
     if given.condition_before is None:
         return ""
-    state = plan.condition.step(given.condition_before, reading_of(index, verdict, mark_e18), given.now)
+    # A sequencer that is down stops no price, so that the record need not tell of it.
+    reading = reading_of(index, verdict, mark_e18, turn, None)
+    state = plan.condition.step(given.condition_before, reading, given.now)
     causes = ", ".join(cause.value for cause in state.causes)
     return "" if state.publishes else f"the market's condition holds it: {state.condition.name}, {causes}"

@@ -34,6 +34,10 @@ class Rejected(StrEnum):
     QUARANTINED = "quarantined"
     """Nothing is wrong with the quote; its source sits out for its record."""
     OUTLIER = "outlier"
+    SPARE = "spare"
+    """A fallback, while enough others vote."""
+    REFERENCE = "reference"
+    """Not a vote: what the index is held against."""
 
 
 class Refusal(NamedTuple):
@@ -173,6 +177,8 @@ def screen(
         accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
     if benched:
         accepted = _without_benched(accepted, rejected, benched)
+    if spec.falls_back:
+        accepted = _without_spares(accepted, rejected, spec.min_sources)
     return accepted, rejected
 
 
@@ -229,6 +235,16 @@ def _without_benched(
         Rejection(vote.source, Rejected.QUARANTINED, "sits out for its record", vote.price_e18) for vote in out
     ]
     return [vote for vote in votes if vote.source not in benched]
+
+
+def _without_spares(votes: list[PricedQuote], rejected: list[Rejection], enough: int) -> list[PricedQuote]:
+    """Drops the fallbacks while the others suffice."""
+    regular = [vote for vote in votes if not vote.spec.fallback]
+    if len(regular) < enough:
+        return votes
+    spare = [vote for vote in votes if vote.spec.fallback]
+    rejected.extend(Rejection(vote.source, Rejected.SPARE, "enough others vote", vote.price_e18) for vote in spare)
+    return regular
 
 
 def _without_frozen(

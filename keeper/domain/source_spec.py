@@ -18,6 +18,7 @@ class SourceSpec:
     venue's price × `multiplier_e18` / 1e18: 10**15 for a symbol that quotes 1000 units.
     A quote counts while it is at most `max_age_ns` old; one without a venue time that is merely repeated counts for
     `quiet_max_ns` since its content last changed. `operator` None: as the table of operators says.
+    `fallback`: it votes only while fewer of the others are left than the index needs.
     """
 
     source: SourceId
@@ -27,6 +28,7 @@ class SourceSpec:
     quiet_max_ns: int = 300 * SECOND
     multiplier_e18: int = E18
     operator: str | None = None
+    fallback: bool = False
 
     def __post_init__(self) -> None:
         for name in ("weight", "max_age_ns", "quiet_max_ns", "multiplier_e18"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Query, Receipt
 from keeper.domain.ids import Address, Hash
+from keeper.errors import Reverted
 
 T = TypeVar("T")
 
@@ -22,6 +23,10 @@ class ChainReader(Protocol):
 
     async def ask(self, query: Query[T], at: At) -> T:
         """One round trip: a JSON-RPC batch of eth_call where there are several calls. Raises AbiMismatch."""
+        ...
+
+    async def ask_each(self, calls: Sequence[Call], at: At) -> tuple[bytes | Reverted, ...]:
+        """One round trip, in the order of `calls`; one that its contract refuses is its Reverted."""
         ...
 
     async def logs(self, where: LogFilter, first: int, last: int) -> tuple[Log, ...]:

@@ -22,6 +22,7 @@ NoticeKind = Literal[
     "rate_limited",
     "future_refused",
     "probed",
+    "reading_refused",
 ]
 
 

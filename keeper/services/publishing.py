@@ -17,7 +17,7 @@ from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address, DeploymentId, MarketId
 from keeper.domain.market import Marked, PricedMarket
 from keeper.domain.numbers import decimal_of, text_of
-from keeper.domain.provenance import Decision, Occasion, Spelled, canonical_record
+from keeper.domain.provenance import Decision, Occasion, Spelled, canonical_record, session_record
 from keeper.domain.publishing import Candidate, Due, Hold, OnChain, Publish, decide_batch, newest
 from keeper.domain.quorum import signatures_for, signatures_needed
 from keeper.domain.report import PriceReport
@@ -180,6 +180,8 @@ class PublishingService:
             return "oracle_paused" if state.oracle.paused else "paused"
         if priced is None or now - priced.as_of > _FRESH_NS:
             return "no_price"
+        if priced.seen.sequencer is not None and not priced.seen.sequencer.trusted:
+            return "sequencer"
         if priced.publishable is None:
             return _unpublishable(priced)
         feed = state.feeds.get(priced.plan.market_no)
@@ -190,7 +192,7 @@ class PublishingService:
     def _due(self, priced: PricedMarket, marked: Marked, state: ChainState) -> Due:
         feed = state.feeds[priced.plan.market_no]
         chain = OnChain(feed.index_e18, feed.mark_e18, feed.observed_at_s, feed.round_id) if feed.round_id else None
-        candidate = Candidate(marked.entry.index_e18, marked.entry.mark_e18)
+        candidate = Candidate(marked.entry.index_e18, marked.entry.mark_e18, priced.heartbeat_only)
         return Due(priced.plan.policy, candidate, chain, self.flight.prices.get(priced.plan.market))
 
     async def _push(
@@ -278,6 +280,7 @@ class PublishingService:
             due=due,
             rated=marked.rated,
             condition_before=priced.condition_before,
+            session=session_record(priced.plan.session, priced.session),
         )
         text = canonical_record(decision, spelled)
         leaf = "0x" + leaf_of(text, self.keccak).hex()

@@ -26,6 +26,7 @@ _EVENTS = {
     "rate_limited": "feed.rate_limited",
     "future_refused": "feed.future_refused",
     "probed": "feed.probed",
+    "reading_refused": "feed.reading_refused",
 }
 _ASKED_TO_WAIT = frozenset({"http_429", "http_418"})
 _ADVICE = {
@@ -99,6 +100,7 @@ class QuoteService:
             "disconnected": "disconnected",
             "benched": "benched",
             "symbol_refused": "refused",
+            "reading_refused": "refused",
             "rate_limited": "rate_limited",
         }
         state = states.get(notice.kind, old.state)

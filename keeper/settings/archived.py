@@ -21,13 +21,17 @@ from keeper.settings.specs import index_spec, market_plan
 
 @dataclass(frozen=True, slots=True)
 class ArchivedConfig:
-    """`specs` are all indices, rates before their users; `chain_id` and `deployments` (as written) what was published to."""
+    """`specs` are all indices, rates before their users; `chain_id` and `deployments` (as written) what was published to.
+
+    `plans` are without their sessions, whose calendars are found by name in `markets`.
+    """
 
     hash: str
     plans: Mapping[MarketId, MarketPlan]
     specs: tuple[IndexSpec, ...]
     chain_id: int
     deployments: Mapping[str, Mapping[str, Any]]
+    markets: Mapping[MarketId, MarketSettings]
 
     def specs_of(self, indices: Sequence[IndexId]) -> tuple[IndexSpec, ...]:
         return tuple(spec for spec in self.specs if spec.id in indices)
@@ -45,7 +49,8 @@ def archived_config(text: str) -> ArchivedConfig:
         }
         specs = tuple(spec for group in groups for spec in group)
         deployments = {name: _written(chosen) for name, chosen in document["deployments"].items()}
-        return ArchivedConfig(named, plans, specs, int(document["chain"]["id"]), deployments)
+        by_name = {market.id: market for market in markets}
+        return ArchivedConfig(named, plans, specs, int(document["chain"]["id"]), deployments, by_name)
     except (ValueError, KeyError, TypeError, ValidationError, ConfigError) as error:
         raise ConfigError(f"configuration {named[:12]} cannot be read by this version: {error}") from None
 

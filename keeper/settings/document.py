@@ -149,8 +149,8 @@ class _Builder:
 
 
 def _may_be_public(path: Path) -> bool:
-    """Pyth names its price feeds by 32 bytes: a source's symbol, and nothing else, may be so."""
-    return len(path) == 3 and path[0] == "sources" and path[2] == "symbol"
+    """Pyth names its price feeds by 32 bytes: a source's symbol and `onchain.NAME.feed`, and nothing else, may be so."""
+    return len(path) == 3 and (path[0], path[2]) in {("sources", "symbol"), ("onchain", "feed")}
 
 
 def plain(text: str) -> str | int | Decimal | bool | None:

@@ -12,8 +12,9 @@ from keeper.domain.outlier_rules import OUTLIER_RULES
 from keeper.errors import ConfigError
 from keeper.settings.explain import written_names
 from keeper.settings.faults import Key, suggestion
+from keeper.settings.index_settings import OutlierSettings
 from keeper.settings.index_specs import BAND, index_spec, ladder
-from keeper.settings.market import MarketSettings, OutlierSettings
+from keeper.settings.market import MarketSettings
 from keeper.settings.options import Complaint, examine
 
 

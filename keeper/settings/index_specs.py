@@ -12,16 +12,17 @@ from keeper.domain.index_spec import CrossCheck, IndexSpec, PegSpec, SourceSpec
 from keeper.domain.ladder import LADDERS, Ladder
 from keeper.domain.numbers import E18
 from keeper.domain.outlier_rules import OUTLIER_RULES, OutlierRule
+from keeper.domain.reference import ReferenceBand
 from keeper.domain.rounding import Rounding
 from keeper.domain.time import nanos
-from keeper.settings.market import (
+from keeper.settings.index_settings import (
     ConversionSettings,
     IndexSettings,
     LadderSettings,
-    MarketSettings,
     OutlierSettings,
-    SourceSettings,
+    ReferenceSettings,
 )
+from keeper.settings.market import MarketSettings, SourceSettings
 from keeper.settings.options import build
 from keeper.settings.safeguard_specs import score_rules
 
@@ -64,6 +65,7 @@ def _choices(rules: IndexSettings, where: str) -> dict[str, Any]:
         "ladder": ladder(rules.ladder),
         "rounding": None if rounding is None else Rounding(rounding.mode, rounding.tick_e18),
         "caps": None if caps is None else Caps(caps.venue_bps, caps.operator_bps, caps.quote_group_bps),
+        "reference": None if rules.reference is None else _reference(rules.reference),
         "cross_check": None if check is None else CrossCheck(check.max_bps, check.then == "withhold"),
     }
 
@@ -103,4 +105,9 @@ def source_spec(source: SourceSettings, max_age_s: float) -> SourceSpec:
         quiet_max_ns=nanos(source.quiet_max_s),
         multiplier_e18=source.multiplier_e18,
         operator=source.operator,
+        fallback=source.fallback,
     )
+
+
+def _reference(found: ReferenceSettings) -> ReferenceBand:
+    return ReferenceBand(found.id, found.max_bps, found.then == "withhold", nanos(found.max_age_s))

@@ -22,6 +22,7 @@ from keeper.settings.explain import faults_of
 from keeper.settings.faults import Fault, SettingsRefused, field_path
 from keeper.settings.market import MarketSettings
 from keeper.settings.models import CommonSettings, GlobalFile, Settings
+from keeper.settings.onchain_rules import onchain_sources, polled_sources
 from keeper.settings.options import Registries
 from keeper.settings.rules import common_rules, conversion_rules, market_kinds, market_rules
 
@@ -83,6 +84,7 @@ class _Loader:
                 )
             read[market.market] = own, market
             found = [*market_rules(market, common), *market_kinds(market, self.known)]
+            found += [*onchain_sources(market, common, self.known), *polled_sources(market, self.known)]
             self.faults += [own.fault(complaint.keys, complaint.message) for complaint in found]
         self.faults += _across(read, complete=not self.faults)
         return tuple(market for _, (_, market) in sorted(read.items()))

@@ -13,7 +13,7 @@ from pydantic import Field
 from keeper.domain.ids import ChainId, DeploymentId, MarketId
 from keeper.domain.transaction import Lane
 from keeper.settings.base import Chosen, Model
-from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, StreamEndpoint, StreamUrl
+from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, StreamEndpoint, StreamUrl, Symbol
 from keeper.settings.market import MarketSettings
 
 
@@ -53,6 +53,15 @@ class ChainSettings(Model):
     )
     bump_blocks: Count = Field(
         default=3, le=1000, description="Blocks that a transaction may wait before it is replaced."
+    )
+
+    sequencer_feed: str | None = Field(
+        default=None,
+        pattern=r"^0x[0-9a-fA-F]{40}$",
+        description="On a rollup: Chainlink's uptime feed of its sequencer. While it is down nothing is priced or liquidated.",
+    )
+    sequencer_grace_s: Seconds = Field(
+        default=3600.0, description="And for so long after it is up again: users must have had time to act."
     )
 
     @property
@@ -162,6 +171,12 @@ class VenueSettings(Model):
         return self.model_copy(update={"key_file": _located(base, "key_file", self.key_file)})
 
 
+class OnchainSettings(Chosen):
+    """A price that a contract on our chain holds. Every other key is an option of the kind."""
+
+    kind: Name = Field(description="`chainlink`, `pyth` or `uniswap_v3`.")
+
+
 class OpsSettings(Model):
     """Where /livez, /readyz, /metrics and /status are served."""
 
@@ -211,6 +226,9 @@ class CommonSettings(Model):
     signers: SignersSettings = Field(default_factory=SignersSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
     venues: Mapping[Name, VenueSettings] = Field(default_factory=dict)
+    onchain: Mapping[Symbol, OnchainSettings] = Field(
+        default_factory=dict, description="By name: what a market takes as a source of that kind with this `symbol`."
+    )
     ops: OpsSettings = Field(default_factory=OpsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)
     log: LogSettings = Field(default_factory=LogSettings)

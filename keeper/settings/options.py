@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -34,6 +34,12 @@ class Registries:
     """Spot venues: what a source may be."""
     books: Mapping[str, Any] | None = None
     """Perp exchanges: what a market's own book may be."""
+    onchain: Kinds | None = None
+    """Kinds of contract that hold a price."""
+    polled: Mapping[str, Any] | None = None
+    """References that are asked for now and then."""
+    calendar: Callable[[str], None] | None = None
+    """Raises ConfigError for a calendar, by name or schedule, that does not exist."""
     protocols: Kinds | None = None
     signers: Kinds | None = None
 

@@ -12,6 +12,8 @@ from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.three_markets import ThreeMarkets
 from keeper.domain.operators import operator_of
 from keeper.domain.rates import FUNDING_METHODS
+from keeper.domain.session import OffHours
+from keeper.errors import ConfigError
 from keeper.settings.closed_venues import unknown_venue
 from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
@@ -19,6 +21,7 @@ from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
 from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
 from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, VenueSettings, sender_place
+from keeper.settings.onchain_rules import onchain_kinds
 from keeper.settings.options import Complaint, Registries, examine
 from keeper.settings.safeguard_specs import condition_rules, score_rules
 from keeper.settings.specs import gate, guard, publish_policy, rate_plan
@@ -31,7 +34,7 @@ def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Com
     found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market), *index_kinds(market)]
     yield from found or _domain_rules(market)
     if market.is_index_only:
-        for key in ("market_no", "book", "mark", "funding", "publish", "liquidation", "condition"):
+        for key in ("market_no", "book", "mark", "funding", "publish", "liquidation", "condition", "session"):
             if getattr(market, key) is not None:
                 yield Complaint(
                     (key,), "an index without `deployment` has no such part; name the deployment or remove it"
@@ -148,6 +151,7 @@ def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]
         yield Complaint(
             ("index", "max_age_s"), "quotes must grow stale before a report expires: max_age_s < report.ttl_s"
         )
+    yield from _session(market)
     if market.funding and market.funding.premium != "derived" and market.book is None:
         yield Complaint(("funding", "premium"), "a premium from the own book needs `book`")
 
@@ -165,9 +169,10 @@ def _trading(known: Registries) -> list[str]:
 def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
     """Names that must stand in a registry."""
     if known.venues is not None:
+        every = [*known.venues, *(known.onchain or ()), *(known.polled or ())]
         for number, source in enumerate(market.sources):
-            if source.kind not in known.venues:
-                yield Complaint(("sources", number, "kind"), unknown_venue(source.kind, known.venues))
+            if source.kind not in every:
+                yield Complaint(("sources", number, "kind"), unknown_venue(source.kind, every))
             elif _wants_trades(market) and source.kind not in _trading(known):
                 yield Complaint(
                     ("sources", number, "kind"),
@@ -177,9 +182,36 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
         for number, source in enumerate(market.references):
             if source.kind not in known.venues:
                 yield Complaint(("mark", "references", number, "kind"), unknown_venue(source.kind, known.venues))
+    yield from _calendar(market, known)
+    if known.venues is not None:
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), unknown_venue(market.book.kind, books))
+
+
+def _calendar(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
+    chosen = market.session
+    if chosen is None or known.calendar is None:
+        return
+    try:
+        known.calendar(chosen.calendar)
+    except ConfigError as error:
+        yield Complaint(("session", "calendar"), str(error))
+
+
+def _session(market: MarketSettings) -> Iterator[Complaint]:
+    chosen = market.session
+    if chosen is None:
+        return
+    if chosen.off_hours is OffHours.OWN_BOOK and market.book is None:
+        yield Complaint(("session", "off_hours"), "own_book needs `book`")
+    if chosen.opening_sources > len(market.sources):
+        yield Complaint(
+            ("session", "opening_sources"), f"asks for {chosen.opening_sources} sources of the {len(market.sources)}"
+        )
+    for key in ("drift_half_life_s", "drift_band_bps"):
+        if key in chosen.model_fields_set and chosen.off_hours is not OffHours.OWN_BOOK:
+            yield Complaint(("session", key), "is of off_hours: own_book")
 
 
 def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
@@ -192,6 +224,7 @@ def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complain
     yield from _venues(common, known)
     yield from _deployments(common, known)
     yield from _signers(common, known)
+    yield from onchain_kinds(common, known)
     yield from _lanes(common.signers)
 
 
@@ -207,7 +240,7 @@ def _plain_endpoints(common: CommonSettings) -> Iterator[Complaint]:
 
 def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     for name, venue in common.venues.items():
-        every = {**(known.venues or {}), **(known.books or {})}
+        every = {**(known.venues or {}), **(known.books or {}), **(known.polled or {})}
         if known.venues is not None and name not in every:
             yield Complaint(("venues", name), unknown_venue(name, every))
         for key in ("url", "rest_url"):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from keeper.adapters.onchain import ONCHAIN_SOURCES
 from keeper.adapters.signers import SIGNERS
 from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.registries import REGISTRIES
@@ -58,6 +59,11 @@ def test_outlier_rule__in_the_registry__is_tested(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(LADDERS))
 def test_ladder__in_the_registry__is_tested(kind: str) -> None:
     assert re.search(rf"\b({kind})\b", _tests_under("tests/domain"))
+
+
+@pytest.mark.parametrize("kind", sorted(ONCHAIN_SOURCES))
+def test_onchain_source__in_the_registry__is_tested_against_a_contract(kind: str) -> None:
+    assert re.search(rf"\b{ONCHAIN_SOURCES[kind].__name__}\(", _tests_under("tests/onchain"))
 
 
 @pytest.mark.parametrize("kind", sorted(SIGNERS))

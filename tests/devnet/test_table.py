@@ -100,6 +100,14 @@ def test_table__full_status__is_this_text() -> None:
     assert shown(FULL, trades=5).strip() == SNAPSHOT.strip()
 
 
+def test_table__a_market_that_closes__shows_phase_and_next_change() -> None:
+    session = {"calendar": "XNYS", "phase": "closed", "until_s": 1_800_022_200}
+    markets = {**FULL["markets"], "BTC-USD": {**FULL["markets"]["BTC-USD"], "session": session}}
+    assert "XNYS closed until Fri 14:10 UTC" in shown({**FULL, "markets": markets})
+    session["until_s"] = 10**30
+    assert "XNYS closed" in shown({**FULL, "markets": markets})
+
+
 def test_table__nothing_heard_yet__says_so() -> None:
     assert "waiting for the keeper's first words" in shown({})
 

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from keeper.app.registries import REGISTRIES
+from keeper.app.sessions import plans_of, session_rules
 from keeper.domain.ids import IndexId
+from keeper.domain.session import OffHours
+from keeper.domain.time import SECOND, Timestamp
 from keeper.errors import ConfigError
 from keeper.settings.archived import archived_config
 from keeper.settings.load import load
+from keeper.settings.market import SessionSettings
 from keeper.settings.specs import index_spec, market_plans
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "keeper.yaml"
@@ -30,6 +34,21 @@ def test_archived__the_example__gives_the_plans_and_indices_that_the_files_give(
     assert order == ["USDT-USD", "BTC-USD"]
     assert found.chain_id == settings.chain.id
     assert found.deployments["main"]["oracle"] == settings.deployments["main"].options["oracle"]
+
+
+def test_archived__with_a_session__gives_back_its_rules() -> None:
+    settings = load(EXAMPLE, REGISTRIES)
+    chosen = SessionSettings(calendar="XNYS", off_hours=OffHours.OWN_BOOK, drift_band_bps=300)
+    perp = settings.perps[0]
+    others = tuple(market for market in settings.markets if market.id != perp.id)
+    settings = settings.model_copy(update={"markets": (perp.model_copy(update={"session": chosen}), *others)})
+    now = Timestamp(1_795_000_000 * SECOND)
+    found = archived_config(settings.decisive)
+    assert found.plans[perp.id].session is None
+    rules = session_rules(found.markets[perp.id], now)
+    assert rules is not None
+    assert rules == plans_of(settings, now)[perp.id].session
+    assert plans_of(settings, now)[perp.id].config_hash == found.hash
 
 
 def test_archived__of_another_version__one_sentence() -> None:

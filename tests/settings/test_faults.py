@@ -558,6 +558,154 @@ def test_load__mistakes_in_every_file__are_all_reported_at_once(tmp_path: Path) 
     ]
 
 
+ONCHAIN = """\
+onchain:
+  BTC-USD: {kind: chainlink, address: "0x4444444444444444444444444444444444444444", heartbeat_s: 3600}
+  BTC: {kind: pyth, address: "0x5555555555555555555555555555555555555555", feed: "0xe62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43"}
+  WBTC: {kind: uniswap_v3, address: "0x6666666666666666666666666666666666666666", base: "0x7777777777777777777777777777777777777777", min_liquidity: 1000000}
+"""
+REFERENCE = "method: clamped_weighted_mean, reference: {kind: ecb, symbol: EUR/USD}"
+CONTRACTS = """\
+  - {kind: chainlink, symbol: BTC-USD, max_age_s: 3660}
+  - {kind: pyth, symbol: BTC, max_age_s: 60}
+  - {kind: uniswap_v3, symbol: WBTC, quote: USDT}
+conversions:"""
+OPEN = "publish: {deviation_bps: 10"
+HOURS = "session: {calendar: XNYS, opening_sources: 3}\npublish: {deviation_bps: 10"
+
+CHOICES: list[tuple[str, str, str, str, str]] = [
+    (
+        "kind of contract",
+        KEEPER,
+        "kind: chainlink",
+        "kind: chainlnk",
+        "2:13: onchain.BTC-USD.kind: unknown kind; did you mean chainlink?",
+    ),
+    (
+        "option of a contract",
+        KEEPER,
+        "heartbeat_s",
+        "heart_s",
+        "2:85: onchain.BTC-USD.heart_s: unknown option of chainlink; did you mean heartbeat_s?",
+    ),
+    (
+        "short window",
+        KEEPER,
+        "min_liquidity: 1000000",
+        "min_liquidity: 1, window_s: 300",
+        "4:3: onchain.WBTC: window_s must lie in 600…604800: a short mean is cheap to move",
+    ),
+    (
+        "feed that is none",
+        KEEPER,
+        "0xe62df6c8",
+        "0xe6",
+        "3:3: onchain.BTC: feed is 0x and 64 hexadecimal digits, in quotes",
+    ),
+    (
+        "mistyped address",
+        KEEPER,
+        "0x7777777777777777777777777777777777777777",
+        "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756cc2",
+        "4:3: onchain.WBTC: base: 0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756cc2 has a wrong EIP-55 checksum: a digit is mistyped",
+    ),
+    (
+        "contract that is not there",
+        BTC,
+        "symbol: WBTC",
+        "symbol: WBTD",
+        "10:24: sources[5].symbol: not under `onchain` in keeper.yaml; did you mean WBTC?",
+    ),
+    (
+        "another kind",
+        BTC,
+        "kind: pyth, symbol: BTC",
+        "kind: pyth, symbol: WBTC",
+        "9:6: sources[4].kind: WBTC is of kind uniswap_v3 in keeper.yaml",
+    ),
+    (
+        "younger than its heartbeat",
+        BTC,
+        "max_age_s: 3660",
+        "max_age_s: 3600",
+        "8:40: sources[3].max_age_s: BTC-USD may properly be 3660 s old: allow this source at least that",
+    ),
+    (
+        "reference",
+        BTC,
+        "kind: ecb, symbol: EUR/USD}",
+        "kind: ecv, symbol: EUR/USD}",
+        "12:52: index.reference.kind: unknown kind; did you mean ecb?",
+    ),
+    (
+        "fix among prices of now",
+        BTC,
+        "kind: uniswap_v3, symbol: WBTC, quote: USDT",
+        "kind: ecb, symbol: EUR/USD, max_age_s: 468000",
+        "10:5: sources[5]: ecb fixes once a day: let it vote with fallback: true, or hold the index against it with index.reference",
+    ),
+    (
+        "calendar",
+        BTC,
+        "calendar: XNYS",
+        "calendar: XNY",
+        "15:11: session.calendar: no calendar 'XNY'; there are ENERGY, FX, METALS, XETR, XHKG, XKRX, XLON, XNYS, XTKS, or write a schedule",
+    ),
+    (
+        "schedule",
+        BTC,
+        "calendar: XNYS",
+        'calendar: "America/New_York;0930-1600,O,O,O,O,C"',
+        "15:11: session.calendar: a schedule names seven days from Monday on, this one 6",
+    ),
+    (
+        "own book without one",
+        BTC,
+        "XNYS,",
+        "XNYS, off_hours: own_book,",
+        "15:27: session.off_hours: own_book needs `book`",
+    ),
+    (
+        "drift of nothing",
+        BTC,
+        "XNYS,",
+        "XNYS, drift_band_bps: 100,",
+        "15:27: session.drift_band_bps: is of off_hours: own_book",
+    ),
+    (
+        "sources of the opening",
+        BTC,
+        "opening_sources: 3",
+        "opening_sources: 9",
+        "15:27: session.opening_sources: asks for 9 sources of the 6",
+    ),
+]
+
+
+def _with_choices() -> dict[str, str]:
+    market = MARKET.replace("conversions:", CONTRACTS).replace(OPEN, HOURS)
+    market = market.replace("method: clamped_weighted_mean", REFERENCE)
+    return {KEEPER: ONCHAIN + GLOBAL, BTC: market, USDT: INDEX}
+
+
+def test_load__contracts_and_sessions__are_accepted_as_they_stand(tmp_path: Path) -> None:
+    texts = _with_choices()
+    settings = load(written(tmp_path, keeper=texts[KEEPER], BTC=texts[BTC]), REGISTRIES, {})
+    assert set(settings.onchain) == {"BTC-USD", "BTC", "WBTC"}
+
+
+@pytest.mark.parametrize(("file", "old", "new", "said"), [row[1:] for row in CHOICES], ids=[row[0] for row in CHOICES])
+def test_load__one_mistake_about_contracts_or_sessions__names_place_field_and_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = _with_choices()
+    assert texts[file].count(old) == 1, "the mistake is made in one place"
+    texts[file] = texts[file].replace(old, new)
+    written(tmp_path, keeper=texts[KEEPER], BTC=texts[BTC], USDT=texts[USDT])
+    assert f"{file}:{said}" in [str(fault) for fault in _refused(Path("keeper.yaml")).faults]
+
+
 def test_load__conversions_in_a_circle__are_refused_with_the_way(tmp_path: Path) -> None:
     circle = INDEX.replace("kind: kraken, symbol: USDT/USD", "kind: kraken, symbol: USDT/BTC, quote: BTC")
     path = written(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from keeper.settings.index_settings import IndexSettings
 from keeper.settings.market import (
     GuardSettings,
-    IndexSettings,
     LiquidationSettings,
     MarketSettings,
     PublishSettings,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from keeper.adapters.onchain import ONCHAIN_SOURCES
 from keeper.app.registries import REGISTRIES
 from keeper.settings.load import load
 from keeper.settings.specs import index_spec
-from tests.settings.examples import MARKET, written
+from tests.settings.examples import GLOBAL, INDEX, MARKET, written
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "index-prices.md"
 RECIPES = re.findall(r"```yaml\n(index:.*?)```", DOCUMENT.read_text(), re.DOTALL)
@@ -28,3 +29,35 @@ def test_recipe__in_a_market_file__is_accepted(recipe: str, tmp_path: Path) -> N
     market = "\n".join([*lines, recipe.replace("max_age_s: 120", "max_age_s: 19")])
     found = load(written(tmp_path, BTC=market), REGISTRIES, {}).market("BTC-USD")
     assert index_spec(found).method.name in recipe
+
+
+DOCS = DOCUMENT.parent
+SESSIONS = re.findall(r"```yaml\n(session:.*?)```", (DOCS / "sessions.md").read_text(), re.DOTALL)
+SHARED, OF_A_MARKET = re.findall(r"```yaml\n# [^\n]*\n(.*?)```", (DOCS / "onchain.md").read_text(), re.DOTALL)
+CHAIN = re.findall(r"```yaml\n(chain:.*?)```", (DOCS / "onchain.md").read_text(), re.DOTALL)[0]
+
+
+@pytest.mark.parametrize("recipe", SESSIONS)
+def test_session__of_the_document__is_accepted(recipe: str, tmp_path: Path) -> None:
+    found = load(written(tmp_path, BTC=MARKET + recipe), REGISTRIES, {}).market("BTC-USD")
+    assert found.session is not None
+
+
+def test_contracts__of_the_document__are_accepted(tmp_path: Path) -> None:
+    """Market and conversion are called as the examples are."""
+    keeper = SHARED + CHAIN + "\n".join(GLOBAL.splitlines()[1:])
+    head, _, rest = MARKET.partition("sources:\n")
+    rest = rest.partition("conversions:")[2].partition("\n")[2].replace("min_quote_groups: 2", "min_quote_groups: 1")
+    market = head + OF_A_MARKET.replace("USDC", "USDT").replace("WETH-USDT", "WETH-USDC") + rest
+    settings = load(written(tmp_path, keeper=keeper, BTC=market), REGISTRIES, {})
+    assert {source.kind for source in settings.market("BTC-USD").sources} == set(ONCHAIN_SOURCES)
+
+
+def test_reference__of_the_document__is_accepted(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n((?:index|sources):.*?)```", (DOCS / "sessions.md").read_text(), re.DOTALL)
+    index, source = blocks[0], blocks[1].partition("sources:\n")[2]
+    text = INDEX.replace("index: {method: median}\n", index).replace("guard:", "guard:", 1)
+    text = text.replace("index:", f"{source}index:", 1)
+    found = load(written(tmp_path, USDT=text), REGISTRIES, {}).market("USDT-USD")
+    assert found.index.reference is not None
+    assert found.sources[-1].fallback

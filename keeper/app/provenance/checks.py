@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from keeper import __version__
@@ -11,6 +11,7 @@ from keeper.adapters.encoding.keccak import keccak
 from keeper.adapters.signers.curve import recovered
 from keeper.app.provenance.batches import Batch
 from keeper.app.provenance.chainside import ChainFacts
+from keeper.app.sessions import session_rules
 from keeper.domain.events import BatchPushed, PriceSkipped, PriceUpdated
 from keeper.domain.evidence import canonical_json, leaf_of, merkle_root
 from keeper.domain.feed import PREMIUM_REPORTED
@@ -247,4 +248,5 @@ def _recomputed(document: Mapping[str, Any], config: ArchivedConfig) -> Sequence
     if plan is None:
         return ["its configuration has no such market"]
     specs = config.specs_of([IndexId(index["id"]) for index in document["indices"]])
+    plan = replace(plan, session=session_rules(config.markets[given.market], given.now))
     return recompute(given, plan, specs).differences(given)

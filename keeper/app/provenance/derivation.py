@@ -111,6 +111,7 @@ def _market(document: Mapping[str, Any], batch: Batch, frames: Mapping[Any, Seen
         "guard": _guard(document.get("guard")),
         "gate": document.get("gate") and {"shut_by": document["gate"]["doubts"]},
         "due": _due(document.get("due"), plan),
+        "session": _session(document.get("session")),
         "config": document["config"],
         "code": document["code"],
         "by_this_version": document["code"] == __version__,
@@ -214,6 +215,20 @@ def _guard(guard: Mapping[str, Any] | None) -> Node | None:
         "confirmed": guard["confirmed"],
         "anchor": _price(before["anchor"]),
         "passed_before": _price(before["passed"]),
+    }
+
+
+def _session(session: Mapping[str, Any] | None) -> Node | None:
+    if session is None:
+        return None
+    close = session["state_before"]["close"]
+    return {
+        "calendar": session["calendar"],
+        "phase": session["phase"],
+        "off_hours": session["off_hours"],
+        "until": None if session["until"] is None else moment(Timestamp(int(session["until"]))),
+        "close": None if close is None else _price(close[0]),
+        "own_mid": _price(session["own_mid"]),
     }
 
 

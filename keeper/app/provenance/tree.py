@@ -54,6 +54,7 @@ def _market(above: Tree, market: Node) -> None:
     node.add(_line(told, _DIM if market["by_this_version"] else _YELLOW))
     if market["index"] is not None:
         _index(node, market["index"], "index")
+    _session(node, market["session"])
     _mark(node, market)
     _premium(node, market)
     _guard(node, market)
@@ -68,6 +69,16 @@ def _index(above: Tree, index: Node, word: str) -> None:
         _source(node, source)
     for quote, rate in index["conversions"].items():
         _index(node, rate, f"{quote} by")
+
+
+def _session(above: Tree, session: Node | None) -> None:
+    if session is None:
+        return
+    until = f" until {session['until']}" if session["until"] else ""
+    close = f", last close {session['close']}" if session["close"] else ""
+    book = f", own book {session['own_mid']}" if session["own_mid"] else ""
+    off_hours = f", off hours {session['off_hours']}"
+    above.add(_line(f"session {session['calendar']}: {session['phase']}{until}{off_hours}{close}{book}"))
 
 
 def _source(above: Tree, source: Node) -> None:

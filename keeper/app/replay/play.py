@@ -15,6 +15,7 @@ from pathlib import Path
 from keeper.adapters.attestor import NobodySigns
 from keeper.adapters.coordinator import AlwaysLeader
 from keeper.adapters.journal import Journal
+from keeper.adapters.onchain.feed import ONCHAIN
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.adapters.tape.lines import Line
@@ -26,6 +27,7 @@ from keeper.app.intake import feeds, pricing_services
 from keeper.app.replay.series import Said, Series
 from keeper.app.replay.stage import Acts, ChainPlayer, CountingLog
 from keeper.app.serve import deployment_of, publishing, settling
+from keeper.app.sessions import plans_of
 from keeper.app.world import World
 from keeper.domain.ids import Address
 from keeper.domain.time import SECOND, Timestamp
@@ -35,7 +37,6 @@ from keeper.runtime.pulse import Pulse
 from keeper.runtime.supervisor import Service, Supervisor
 from keeper.runtime.virtual import VirtualClock, run_virtual
 from keeper.settings.models import Settings
-from keeper.settings.specs import market_plans
 
 _INBOX = 256
 _NOBODY = RpcEndpoint("http://127.0.0.1:9", "nobody")
@@ -111,12 +112,13 @@ def _services(
     acts: dict[str, tuple[int, Intent]],
     lines: Sequence[Line],
 ) -> list[Service]:
-    plans = market_plans(settings)
+    plans = plans_of(settings, world.clock.now())
     inbox: Mailbox[Intent] = Mailbox("intents:replay", _INBOX)
     taker, leader = Acts(inbox, world.clock, acts), AlwaysLeader()
     boards.slot.follow(lambda _deployment, intent: taker.note(intent))
     found: list[Service] = [ChainPlayer(lines, boards, world.clock), taker]
-    found += feeds(settings, world, boards).values()
+    # What contracts held is on the tape as it was read: there is no chain to ask.
+    found += [feed for name, feed in feeds(settings, world, boards).items() if name != f"quotes:{ONCHAIN}"]
     found += pricing_services(settings, world, boards, plans).values()
     for name in sorted(settings.deployments):
         deployment = deployment_of(settings, name)

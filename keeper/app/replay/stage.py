@@ -13,12 +13,15 @@ from keeper.adapters.tape.lines import Line
 from keeper.app.boards import Boards
 from keeper.domain.exchange import ChainState
 from keeper.domain.ids import DeploymentId, MarketId
+from keeper.domain.quote import Quote
+from keeper.domain.sequencer import Sequencer
 from keeper.domain.time import SECOND
 from keeper.domain.transaction import Intent
 from keeper.ports.clock import Clock
 from keeper.runtime.mailbox import Mailbox
+from keeper.services.sequencer import KEY as SEQUENCER
 
-_PLAYED = frozenset({"state", "paused"})
+_PLAYED = frozenset({"state", "paused", "held", "sequencer"})
 
 
 @dataclass(slots=True)
@@ -48,11 +51,19 @@ class ChainPlayer:
                 continue
             if (left := found.at - self.clock.now()) > 0:
                 await asyncio.sleep(left / SECOND)
-            if found.kind == "state":
-                self.boards.states.put(DeploymentId(found.words[0]), restored(found.words[1], ChainState))
-            else:
-                self.boards.paused.put(MarketId(found.words[0]), str(found.words[1]))
+            self._put(found)
         await asyncio.get_running_loop().create_future()
+
+    def _put(self, found: Line) -> None:
+        if found.kind == "state":
+            self.boards.states.put(DeploymentId(found.words[0]), restored(found.words[1], ChainState))
+        elif found.kind == "held":
+            quote = restored(found.words[0], Quote)
+            self.boards.quotes.put(quote.source, quote)
+        elif found.kind == "sequencer":
+            self.boards.sequencer.put(SEQUENCER, restored(found.words[0], Sequencer))
+        else:
+            self.boards.paused.put(MarketId(found.words[0]), str(found.words[1]))
 
 
 @dataclass(frozen=True, slots=True)

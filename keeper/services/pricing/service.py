@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
-from keeper.domain.condition import Condition, restored_condition
+from keeper.domain.condition import Condition
 from keeper.domain.exchange import ChainState
 from keeper.domain.guard import Held, Pass
 from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld, WithheldReason
-from keeper.domain.index_state import IndexState, restored_state
+from keeper.domain.index_state import IndexState
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.numbers import decimal_of, text_of
 from keeper.domain.pricing import price_component, rates_behind, users_of
+from keeper.domain.pricing_snapshot import UNREADABLE, Remembered, remembered, snapshot
 from keeper.domain.quote import Depth, Quote, Trade
-from keeper.domain.rates.fold import RateState
 from keeper.domain.scorecard import ScoreState
+from keeper.domain.sequencer import Sequencer
 from keeper.domain.tape import Tapes
-from keeper.domain.time import SECOND, Timestamp, to_seconds
+from keeper.domain.time import SECOND, Timestamp
 from keeper.ports.clock import Clock
 from keeper.ports.journal import StateStore
 from keeper.ports.log import EventLog
@@ -78,6 +77,8 @@ class Boards:
     indices: Board[IndexId, IndexPrice | Withheld]
     prices: Board[MarketId, PricedMarket]
     scores: Board[IndexId, ScoreState] = field(default_factory=Board)
+    sequencer: Board[str, Sequencer] = field(default_factory=Board)
+    """Empty where the chain is no rollup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,8 @@ class PricingService:
         trade = self.boards.trades.get(plan.book) if plan.book is not None else None
         chain = self.boards.states.get(plan.deployment)
         paused = self.boards.paused.get(plan.market) is not None
-        return Seen(quotes, indices, last, book, trade, chain, paused, self.folds.rates[plan.spec.id])
+        rates, sequencer = self.folds.rates[plan.spec.id], self.boards.sequencer.get("sequencer")
+        return Seen(quotes, indices, last, book, trade, chain, paused, rates, sequencer=sequencer)
 
     def _market(self, plan: MarketPlan, seen: Seen, now: Timestamp) -> None:
         """The fence of one market: its failure halts it and nothing else."""
@@ -253,6 +255,7 @@ class PricingService:
         self.folds.markets[plan.market] = after
         self.boards.prices.put(plan.market, priced)
         self._tell_market(priced)
+        self.teller.session(priced)
         if self.teller.condition(priced):
             self.folds.saved_at = 0  # a halt must outlive whatever comes next
 
@@ -300,78 +303,26 @@ class PricingService:
     def _save(self, now: Timestamp) -> None:
         """The moving states, so that a restart goes on where this process stopped."""
         self.folds.saved_at = now
-        marks = {market: fold.mark.to_plain() for market, fold in sorted(self.folds.markets.items())}
-        states = {index: state.to_plain() for index, state in sorted(self.folds.states.items())}
-        rates = {name: fold.rates.to_plain() for name, fold in sorted(self.folds.markets.items()) if fold.rates}
-        methods = {plan.market: plan.mark.name for plan in self.plans if plan.market in marks}
-        document = {
-            "at_s": to_seconds(now),
-            "conditions": {name: fold.condition.to_plain() for name, fold in sorted(self.folds.markets.items())},
-            "last": self.folds.last,
-            "marks": marks,
-            "methods": methods,
-            "rates": rates,
-            "scores": self.folds.scores.to_plain(),
-            "states": states,
-        }
-        self.store.save(self.name, json.dumps(document, sort_keys=True))
+        found = Remembered(self.folds.markets, self.folds.states, self.folds.last, self.folds.scores.to_plain())
+        self.store.save(self.name, snapshot(found, self.plans, now))
 
     def _restore(self) -> None:
         text = self.store.load(self.name)
         if text is None:
             return
         try:
-            document = json.loads(text)
-            methods = document.get("methods", {})
-            for plan in self.plans:
-                if plan.market in document["marks"] and methods.get(plan.market, plan.mark.name) == plan.mark.name:
-                    state = plan.mark.restore(document["marks"][plan.market])
-                    rates = self._restored_rates(plan, document)
-                    self.folds.markets[plan.market] = MarketFold(state, rates=rates)
-            known = {spec.id for spec in self.specs}
-            self.folds.states.update(
-                {
-                    IndexId(name): restored_state(plain)
-                    for name, plain in document.get("states", {}).items()
-                    if name in known
-                }
-            )
-            self.folds.last.update(
-                {IndexId(name): int(last) for name, last in document["last"].items() if name in known}
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._refused(error)
-            self.folds.markets.clear()
-            self.folds.states.clear()
+            found = remembered(text, self.plans, {spec.id for spec in self.specs})
+        except UNREADABLE as error:
+            self._refused(repr(error))
             return
-        self._restore_safeguards(document)
-
-    def _restore_safeguards(self, document: Mapping[str, Any]) -> None:
-        """Their own fences: a condition that cannot be read takes no average with it, nor another market's."""
-        self.folds.scores.restore(document.get("scores", {}), self._refused)
+        for why in found.refused:
+            self._refused(why)
+        self.folds.markets.update(found.markets)
+        self.folds.states.update(found.states)
+        self.folds.last.update(found.last)
+        self.folds.scores.restore(found.scores, lambda error: self._refused(repr(error)))
         for index, state in self.folds.scores.states.items():
             self.boards.scores.put(index, state)
-        conditions = document.get("conditions", {})
-        for plan in self.plans:
-            if plan.market in conditions:
-                fold = self.folds.markets.get(plan.market) or MarketFold(plan.mark.start())
-                try:
-                    condition = restored_condition(conditions[plan.market])
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    self._refused(error)
-                    continue
-                self.folds.markets[plan.market] = fold._replace(condition=condition)
 
-    def _refused(self, error: Exception) -> None:
-        self.log.warning("pricing.snapshot_refused", service=self.name, error=repr(error))
-
-    def _restored_rates(self, plan: MarketPlan, document: Mapping[str, Any]) -> RateState | None:
-        """Its own fence: another funding method begins anew and leaves the mark's average alone."""
-        found = document.get("rates", {}).get(plan.market)
-        if plan.rates is None or found is None:
-            return None
-        try:
-            return plan.rates.restore(found)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._refused(error)
-            return None
+    def _refused(self, why: str) -> None:
+        self.log.warning("pricing.snapshot_refused", service=self.name, error=why)

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keeper.domain.condition import Cause, Condition
-from keeper.domain.ids import IndexId, SourceId
+from keeper.domain.ids import IndexId, MarketId, SourceId
 from keeper.domain.index import IndexFlag, IndexPrice, Withheld
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
 from keeper.domain.scorecard import Record
+from keeper.domain.session import Phase
+from keeper.domain.time import to_seconds
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
 from keeper.services.pricing.scores import Turn
@@ -26,6 +28,7 @@ class Teller:
     flags: dict[IndexId, tuple[IndexFlag, ...]] = field(default_factory=dict)
     refused: dict[tuple[IndexId, SourceId], str] = field(default_factory=dict)
     """Sources that an index does without, by the reason."""
+    phases: dict[MarketId, Phase] = field(default_factory=dict)
 
     def indices(self, indices: Mapping[IndexId, IndexPrice | Withheld]) -> None:
         """Changes between computed and withheld, and of each refusal's reason."""
@@ -80,6 +83,25 @@ class Teller:
         else:
             self.log.warning("condition.changed", market=market, before=before.name, now=after.name, causes=causes)
         return Condition.HALT in (before, after)
+
+    def session(self, priced: PricedMarket) -> None:
+        """The underlying's trading hours, and a calendar that is about to end."""
+        market, turn, rules = priced.plan.market, priced.session, priced.plan.session
+        if turn is None or rules is None or turn.hours.phase is self.phases.get(market):
+            return
+        phase = self.phases[market] = turn.hours.phase
+        self.meter.gauge("keeper_market_open", 1 if phase is Phase.OPEN else 0, market=market)
+        if phase is Phase.UNKNOWN:
+            self.log.error(
+                "session.unknown",
+                market=market,
+                advice="its calendar has ended and nothing is published: renew the calendars, or write a schedule",
+            )
+            return
+        until_s = None if turn.hours.until is None else to_seconds(turn.hours.until)
+        self.log.info("session.changed", market=market, phase=phase.value, until_s=until_s)
+        if rules.ending(priced.as_of):
+            self.log.warning("session.calendar_ending", market=market, calendar=rules.calendar.name)
 
     def scores(self, turns: Sequence[Turn]) -> None:
         """Who sits out from now on, who is back, and the record that says so."""

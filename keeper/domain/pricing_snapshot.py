@@ -1,0 +1,90 @@
+"""What pricing remembers from tick to tick as text, for the process after this one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from keeper.domain.condition import restored_condition
+from keeper.domain.ids import IndexId, MarketId
+from keeper.domain.index_state import IndexState, restored_state
+from keeper.domain.market import MarketFold, MarketPlan
+from keeper.domain.off_hours import SessionFold, restored_session
+from keeper.domain.rates.fold import RateState
+from keeper.domain.time import Timestamp, to_seconds
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading a foreign document may raise."""
+
+
+class Remembered(NamedTuple):
+    """`scores` as their own class writes them. `refused`: why a part of it is left out; the others go on."""
+
+    markets: Mapping[MarketId, MarketFold]
+    states: Mapping[IndexId, IndexState]
+    last: Mapping[IndexId, int]
+    scores: Mapping[str, Any] = MappingProxyType({})
+    refused: tuple[str, ...] = ()
+
+
+def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> str:
+    """Each mark stands beside the method that it is a state of."""
+    markets = sorted(found.markets.items())
+    document = {
+        "at_s": to_seconds(now),
+        "conditions": {market: fold.condition.to_plain() for market, fold in markets},
+        "last": found.last,
+        "marks": {market: fold.mark.to_plain() for market, fold in markets},
+        "methods": {plan.market: plan.mark.name for plan in plans if plan.market in found.markets},
+        "rates": {market: fold.rates.to_plain() for market, fold in markets if fold.rates},
+        "scores": found.scores,
+        "sessions": {market: fold.session.to_plain() for market, fold in markets if fold.session.phase},
+        "states": {index: state.to_plain() for index, state in sorted(found.states.items())},
+    }
+    return json.dumps(document, sort_keys=True)
+
+
+def remembered(text: str, plans: Sequence[MarketPlan], known: Collection[IndexId]) -> Remembered:
+    """What still is of use: another mark method, or an index that is not `known`, begins anew. Raises one of UNREADABLE."""
+    document, refused = json.loads(text), []
+    markets: dict[MarketId, MarketFold] = {}
+    methods, sessions = document.get("methods", {}), document.get("sessions", {})
+    for plan in plans:
+        name = plan.market
+        if name not in document["marks"] or methods.get(name, plan.mark.name) != plan.mark.name:
+            continue
+        rates, why = _rates(plan, document.get("rates", {}).get(name))
+        refused += why
+        session = restored_session(sessions[name]) if name in sessions else SessionFold()
+        markets[name] = MarketFold(plan.mark.restore(document["marks"][name]), rates=rates, session=session)
+    refused += _conditions(plans, document.get("conditions", {}), markets)
+    states = {
+        IndexId(each): restored_state(plain) for each, plain in document.get("states", {}).items() if each in known
+    }
+    last = {IndexId(each): int(price) for each, price in document["last"].items() if each in known}
+    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused))
+
+
+def _conditions(plans: Sequence[MarketPlan], plain: Any, markets: dict[MarketId, MarketFold]) -> list[str]:
+    """Their own fences: a condition that cannot be read takes no average with it, nor another market's."""
+    refused = []
+    for plan in plans:
+        if plan.market in plain:
+            fold = markets.get(plan.market) or MarketFold(plan.mark.start())
+            try:
+                markets[plan.market] = fold._replace(condition=restored_condition(plain[plan.market]))
+            except UNREADABLE as error:
+                refused.append(repr(error))
+    return refused
+
+
+def _rates(plan: MarketPlan, plain: Any) -> tuple[RateState | None, list[str]]:
+    """Its own fence: another funding method begins anew and leaves the mark's average alone."""
+    if plan.rates is None or plain is None:
+        return None, []
+    try:
+        return plan.rates.restore(plain), []
+    except UNREADABLE as error:
+        return None, [repr(error)]

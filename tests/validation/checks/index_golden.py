@@ -12,11 +12,20 @@ from keeper.domain.index_methods import ClampedWeightedMean, WeightedMean, Weigh
 from keeper.domain.ladder import Ladder, Rung
 from keeper.domain.numbers import BPS
 from keeper.domain.outlier_rules import Exclude, KeepAll
+from keeper.domain.rounding import Rounding, RoundingMode
 from tests.validation.data import golden
 from tests.validation.indices import priced, spec_of
 from tests.validation.row import Row, relative
 
 _DATA = "golden_vectors"
+
+
+_PUBLISHED = {
+    "okx_BTC-USDT": ("OKX", RoundingMode.HALF_UP, 10),
+    "bybit_1000BTTUSDT": ("Bybit", RoundingMode.HALF_UP, 7),
+    "okx_SOPH-USDT": ("OKX", RoundingMode.TRUNCATE, 6),
+}
+"""Venue and rounding of each published composition, by decimals of the price."""
 
 
 def rows() -> Sequence[Row]:
@@ -31,11 +40,23 @@ def rows() -> Sequence[Row]:
             [_bitmex(found["bitmex_exclusion"])],
             "the rule is its own; the prices of the example are not",
         ),
+        *(_composition(found[f"index_{name}"], *choice) for name, choice in _PUBLISHED.items()),
     )
 
 
 def _row(venue: str, formula: str, errors: list[Decimal], note: str) -> Row:
     return Row(venue, _DATA, formula, errors, Decimal(0), grade=Grade.DOCUMENTED, note=note)
+
+
+def _composition(vector: dict[str, Any], venue: str, mode: RoundingMode, decimals: int) -> Row:
+    parts = vector["inputs"]["components"]
+    rounding = Rounding(mode, 10 ** (18 - decimals))
+    spec = replace(
+        spec_of([part["weight"] for part in parts]), method=WeightedMean(), outliers=KeepAll(), rounding=rounding
+    )
+    error = relative(priced(spec, [part["price"] for part in parts]), Decimal(vector["published"]))
+    words = "truncated" if mode is RoundingMode.TRUNCATE else "rounded"
+    return _row(venue, f"index, weighted mean {words} to {decimals} decimals", [error], "a published composition")
 
 
 def _weighted_median(vector: dict[str, Any]) -> Decimal:

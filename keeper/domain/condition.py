@@ -47,7 +47,7 @@ class Cause(StrEnum):
     CLOSED = "closed"
     """The underlying does not trade now: nobody is liquidated, and a price that is missing is not missed."""
     SEQUENCER = "sequencer"
-    """The chain's sequencer is down, or has just come back: prices go out as soon as they can, nobody is liquidated."""
+    """The chain's sequencer is down, or has just come back: publishing waits for it by itself, nobody is liquidated."""
     TOO_LONG = "too_long"
     """There has been no price for so long that somebody must look."""
     FAR_APART = "far_apart"

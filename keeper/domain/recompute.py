@@ -96,7 +96,7 @@ def _held(given: Recalled, plan: MarketPlan, index: IndexPrice, mark_e18: int, t
         return f"the guard holds it: {verdict.reason.value}: {verdict.detail}"
     if given.condition_before is None:
         return ""
-    # A sequencer that is down stops no price, so that the record need not tell of it.
+    # A sequencer that is down holds publishing back by itself, so that a record is never made while it is.
     reading = reading_of(index, verdict, mark_e18, turn, None)
     state = plan.condition.step(given.condition_before, reading, given.now)
     causes = ", ".join(cause.value for cause in state.causes)

@@ -20,7 +20,7 @@ from keeper.domain.ids import Hash
 from keeper.domain.transaction import Attempt, Intent, IntentState, Outcome, TxRecord
 from keeper.domain.txsteps import mined, signed
 from keeper.errors import StateCorrupt, StateTooNew
-from tests.chain.test_journal import CHAIN, WALLET, Clock, attempt, decision, intent, receipt
+from tests.chain.test_journal import CHAIN, ROOT, WALLET, Clock, attempt, decision, intent, receipt
 
 PAGE = 4096
 COUNT = 60
@@ -49,7 +49,7 @@ def filled(directory: Path, clock: Clock, last: int = COUNT) -> list[TxRecord]:
         journal.snapshots.save("halted", '{"reason": "by hand"}')
         journal.snapshots.save("mirror:d:1:0x", "x" * 9000)
         for nonce in range(1, last + 1):
-            journal.decisions.attach([decision(f"leaf{nonce}", "y" * 900)])
+            journal.decisions.attach([decision(f"leaf{nonce}", "y" * 900)], ROOT)
             outcome = Outcome(f"old{nonce}", wanted(nonce).lane, "k", IntentState.CONFIRMED, clock.now())
             saved.append(transaction(nonce))
             journal.ledger.save(saved[-1], [outcome])

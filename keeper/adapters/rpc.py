@@ -208,9 +208,16 @@ class RpcChain:
         return await self._read(method, asked, decode)
 
     async def broadcast(self, raw: bytes) -> Hash:
-        """One request to every endpoint at once; returns as soon as one has taken it, else the best answer is raised."""
+        """One request to every endpoint at once; returns as soon as one has taken it, else the best answer is raised.
+
+        Those that have just failed are only asked when it comes to that.
+        """
         requests: list[Request] = [("eth_sendRawTransaction", ("0x" + raw.hex(),))]
-        return await self._fan_out.send([self._sent(endpoint, requests) for endpoint in self._pool.writers()])
+        well, resting = self._pool.writers()
+        return await self._fan_out.send(
+            [self._sent(endpoint, requests) for endpoint in well],
+            lambda: [self._sent(endpoint, requests) for endpoint in resting],
+        )
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
         """Any method, its result unchecked: for diagnosis and for libraries that sit on this transport."""

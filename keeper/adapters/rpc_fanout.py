@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from keeper.domain.ids import Hash
+from keeper.domain.transaction import NEVER_POOLED
 from keeper.domain.txerrors import SendAnswer, classify, rank
 from keeper.errors import RpcError
 
@@ -19,10 +20,24 @@ class FanOut:
     def __init__(self) -> None:
         self._late: set[asyncio.Task[Hash]] = set()
 
-    async def send(self, sends: Sequence[Send]) -> Hash:
-        """The hash as soon as one node names it; else raises what the best answer was (`txerrors.rank`)."""
-        if len(sends) == 1:
-            return await sends[0]
+    async def send(self, sends: Sequence[Send], resting: Callable[[], Sequence[Send]] = tuple) -> Hash:
+        """The hash as soon as one node names it; else raises what the best answer was (`txerrors.rank`).
+
+        `resting` nodes are asked too before a word counts that pauses the wallet or frees the nonce: the one node that is
+        well may be the one that lies.
+        """
+        failures = await self._failures(sends)
+        if isinstance(failures, str):
+            return failures
+        if _answer(min(failures, key=_rank)) in NEVER_POOLED and (others := resting()):
+            more = await self._failures(others)
+            if isinstance(more, str):
+                return more
+            failures += more
+        raise min(failures, key=_rank)
+
+    async def _failures(self, sends: Sequence[Send]) -> Hash | list[Exception]:
+        """Why none has taken it, or the hash."""
         tasks = [asyncio.ensure_future(each) for each in sends]
         self._late.update(tasks)
         for task in tasks:
@@ -33,7 +48,7 @@ class FanOut:
                 return await soonest
             except Exception as error:  # noqa: BLE001 - the best of them is raised
                 failures.append(error)
-        raise min(failures, key=_rank)
+        return failures
 
     async def close(self) -> None:
         late = list(self._late)
@@ -48,5 +63,9 @@ class FanOut:
 
 
 def _rank(error: Exception) -> int:
+    return rank(_answer(error))
+
+
+def _answer(error: Exception) -> SendAnswer:
     """No answer, or one that is none, leaves the outcome open."""
-    return rank(classify(str(error)) if isinstance(error, RpcError) else SendAnswer.UNKNOWN)
+    return classify(str(error)) if isinstance(error, RpcError) else SendAnswer.UNKNOWN

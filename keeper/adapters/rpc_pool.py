@@ -138,10 +138,11 @@ class EndpointPool:
             await _ended(tasks)
         return {each: task.result()[0] for task, each in tasks.items() if not task.cancelled() and not task.exception()}
 
-    def writers(self) -> list[HttpEndpoint]:
-        """All that may be sent to: those that have just failed only if there are no others."""
+    def writers(self) -> tuple[list[HttpEndpoint], list[HttpEndpoint]]:
+        """All that may be sent to, and apart from them those that have just failed. The first are never empty."""
         usable, now_s = self._usable(), _now_s()
-        return [each for each in usable if not each.benched(now_s)] or usable[:1]
+        well = [each for each in usable if not each.benched(now_s)] or usable[:1]
+        return well, [each for each in usable if each not in well]
 
     async def attempt(
         self, endpoint: HttpEndpoint, requests: Sequence[Request], decode: Callable[[object], T]

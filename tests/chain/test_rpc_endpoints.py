@@ -277,6 +277,36 @@ async def test_send__one_refuses_for_good_and_one_is_dead__the_outcome_is_open()
             await chain.broadcast(b"\x02")
 
 
+@pytest.mark.parametrize(
+    ("word", "asked"),
+    [("insufficient funds for gas * price + value: balance 0", 1), ("intrinsic gas too low", 1), ("already known", 0)],
+)
+async def test_send__refused_by_all_but_one_that_failed_a_moment_ago__that_one_is_asked_too(
+    word: str, asked: int
+) -> None:
+    async with AsyncExitStack() as stack:
+        lying, honest = Fake(sends=refused(word)), Fake()
+        found = await several(stack, lying, honest)
+        await found.chain.verify()
+        endpoint = found.chain._pool._endpoints[1]
+        endpoint.failed(RpcUnavailable("hung"), asyncio.get_running_loop().time())
+        if asked:
+            assert await found.chain.broadcast(b"\x02") == HASH
+        else:
+            with pytest.raises(RpcError, match=word):
+                await found.chain.broadcast(b"\x02")
+        assert honest.asked["eth_sendRawTransaction"] == asked
+
+
+async def test_send__refused_by_all_and_then_by_one_that_is_back__the_best_word_counts() -> None:
+    async with AsyncExitStack() as stack:
+        found = await several(stack, Fake(sends=refused("intrinsic gas too low")), Fake(sends=refused("nonce too low")))
+        await found.chain.verify()
+        found.chain._pool._endpoints[1].failed(RpcUnavailable("hung"), asyncio.get_running_loop().time())
+        with pytest.raises(RpcError, match="nonce too low"):
+            await found.chain.broadcast(b"\x02")
+
+
 async def sent_to(*fakes: Fake) -> bool:
     return all(each.asked["eth_sendRawTransaction"] for each in fakes)
 

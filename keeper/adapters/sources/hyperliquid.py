@@ -276,8 +276,7 @@ def _book(venue: str, symbol: str, status: int, body: bytes, received_at: Timest
     book = wire.decode(_BOOK, body)
     if book is None:
         return VenueEvent("symbol_refused", (symbol,), "no such coin")
-    if book.coin != symbol:
-        raise FeedProtocolError(f"asked for {symbol}, answered {book.coin[:40]!r}")
+    wire.answered(symbol, book.coin)
     bid, ask = (side[0] if side else None for side in book.levels)
     return _quote(venue, symbol, book.time, bid, ask, body, received_at)
 

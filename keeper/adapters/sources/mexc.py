@@ -118,8 +118,7 @@ class Mexc:
                 return VenueEvent("symbol_refused", (symbol,), reason)
             raise FeedProtocolError(f"HTTP {status}: {reason}")
         ticker = wire.decode(_REST, body)
-        if ticker.symbol != symbol:
-            raise FeedProtocolError(f"asked for {symbol}, answered {ticker.symbol[:40]!r}")
+        wire.answered(symbol, ticker.symbol)
         return wire.quote(
             wire.source(self.name, symbol),
             received_at,

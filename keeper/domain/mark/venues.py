@@ -158,12 +158,8 @@ class Deribit(MovingBasis):
 
 
 @dataclass(frozen=True, slots=True)
-class Thalex(MovingBasis):
+class Thalex(Deribit):
     """As Deribit's."""
-
-    average: Kind = "ema"
-    samples: int = 30
-    max_basis_bps: int = 50
 
     name: ClassVar[str] = "thalex"
     grade: ClassVar[Grade] = Grade.DOCUMENTED
@@ -171,12 +167,8 @@ class Thalex(MovingBasis):
 
 
 @dataclass(frozen=True, slots=True)
-class Bitcom(MovingBasis):
+class Bitcom(Deribit):
     """As Deribit's."""
-
-    average: Kind = "ema"
-    samples: int = 30
-    max_basis_bps: int = 50
 
     name: ClassVar[str] = "bitcom"
     grade: ClassVar[Grade] = Grade.REPRODUCED

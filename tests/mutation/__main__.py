@@ -50,7 +50,7 @@ def trials(sites: list[Site], watch: Watch, jobs: int) -> Iterator[Trial]:
                 yield begun
             else:
                 running.append(begun)
-        time.sleep(_LOOK_S)  # children end without telling anybody
+        time.sleep(_LOOK_S)  # not a wait for the next to end: one that never ends has to be stopped in time
         for each in list(running):
             if (ended := each.ended()) is not None:
                 running.remove(each)

@@ -31,7 +31,10 @@ class Keystore:
 
 
 def _decrypted(keystore: Secret, password: Secret) -> SigningKey | None:
-    """None on any failure: the library's exceptions carry frames that hold the password."""
+    """None on any failure: the library's exceptions carry frames that hold the password.
+
+    NotImplementedError is its word for a version or a key derivation that it does not know.
+    """
     from eth_account import Account  # here, because it costs 0.7 s of imports that no other kind needs
 
     try:

@@ -46,11 +46,25 @@ OfWallet = Annotated[
 def run(
     config: Config = DEFAULT_CONFIG,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide everything, sign and send nothing.")] = False,
+    standby: Annotated[
+        str | None,
+        typer.Option(
+            help="Wait for the keeper at work; go on in its place when it ends or is silent for so long, e.g. 10s."
+        ),
+    ] = None,
 ) -> None:
     """Run the keeper until it is told to stop."""
     from keeper.app import live
+    from keeper.app import standby as spare
 
-    live.run(_settings(config), dry_run)
+    silence_s = _seconds(standby, "--standby")
+    if silence_s is None:
+        live.run(_settings(config), dry_run)
+        return
+    if dry_run or silence_s < spare.LEAST_SILENCE_S:
+        raise typer.BadParameter(f"not with --dry-run, and from {spare.LEAST_SILENCE_S:g}s on", param_hint="--standby")
+    lock = spare.wait(_settings(config), silence_s)
+    live.run(_settings(config), dry_run, lock=lock)  # read again: days may have passed
 
 
 @app.command()

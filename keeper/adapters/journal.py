@@ -42,7 +42,7 @@ class Journal:
 
     def __init__(self, database: Database, lock: StateLock, clock: Clock, limits: JournalLimits) -> None:
         self._database = database
-        self._lock = lock
+        self.lock = lock
         self._clock = clock
         self._limits = limits
         self.ledger = SqliteLedger(database, clock)
@@ -50,14 +50,16 @@ class Journal:
         self.snapshots = SqliteSnapshots(database, clock)
 
     @classmethod
-    def open(cls, directory: Path, clock: Clock, limits: JournalLimits | None = None) -> Journal:
-        """Makes what is missing and brings older files up to date.
+    def open(
+        cls, directory: Path, clock: Clock, limits: JournalLimits | None = None, lock: StateLock | None = None
+    ) -> Journal:
+        """Makes what is missing and brings older files up to date. `lock`: the directory's, where it is held already.
 
         Raises AlreadyRunning when another process has the directory, StateCorrupt when the file cannot be trusted or is
         gone.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = StateLock(directory / files.LOCK)
+        lock = lock or StateLock(directory / files.LOCK)
         lock.acquire()
         try:
             files.require_present(directory)
@@ -72,7 +74,7 @@ class Journal:
 
     def close(self) -> None:
         self._database.close()
-        self._lock.release()
+        self.lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from keeper import __version__
 from keeper.adapters.journal import Journal
+from keeper.adapters.lock import StateLock
 from keeper.adapters.prometheus import CONTENT_TYPE, PrometheusMeter
 from keeper.app import logs
 from keeper.app.admin import AdminServer
@@ -24,10 +25,11 @@ from keeper.app.keyless import KEYLESS, keyless
 from keeper.app.ops import OpsServer
 from keeper.app.orders import Orders
 from keeper.app.preflight import Preflight
+from keeper.app.standby import Heartbeat
 from keeper.app.status import StatusPage
 from keeper.app.systemd import Notifier, Watchdog
 from keeper.app.world import App, Keys, World
-from keeper.errors import KeeperError
+from keeper.errors import ConfigError, KeeperError
 from keeper.ports.log import EventLog
 from keeper.runtime.pulse import Pulse
 from keeper.runtime.supervisor import Supervisor
@@ -43,10 +45,17 @@ class Undrained(KeeperError):
     exit_code = 1
 
 
-def run(settings: Settings, dry_run: bool, whole_tape: Path | None = None, for_s: float | None = None) -> None:
+def run(
+    settings: Settings,
+    dry_run: bool,
+    whole_tape: Path | None = None,
+    for_s: float | None = None,
+    lock: StateLock | None = None,
+) -> None:
     """Runs until SIGTERM or SIGINT, or for so long. A second signal ends the process at once. Raises what ended it otherwise.
 
-    `whole_tape`: where to keep all that is heard, instead of a ring in the state directory.
+    `whole_tape`: where to keep all that is heard, instead of a ring in the state directory. `lock`: a standby's, which has
+    waited for it.
     """
     faulthandler.enable()
     early = _heard_early()
@@ -57,8 +66,12 @@ def run(settings: Settings, dry_run: bool, whole_tape: Path | None = None, for_s
     keys = open_keys(settings, os.environ)
     dry_run = dry_run or not keys.wallets or not keys.reports
     state = settings.state_dir / "dry-run" if dry_run else settings.state_dir
+    if lock is not None and lock.path.parent != state:
+        raise ConfigError(
+            f"while this standby waited for {lock.path.parent} the configuration went to {state}: start it again"
+        )
     with ExitStack() as opened:
-        journal = opened.enter_context(Journal.open(state, clock))
+        journal = opened.enter_context(Journal.open(state, clock, lock=lock))
         meter = meter_of(settings)
         chain = open_chain(settings, os.environ, meter, log)
         world = archived(World(clock, log, meter, Pulse(clock), journal, chain), settings, state)
@@ -147,7 +160,8 @@ class _Running:
         preflight = Preflight(app.deployments, app.world.chain, app.boards, self.keys, log)
         for key, service in {**app.core, **app.intake}.items():
             self.supervisor.start(key, service)
-        for extra in (ops, admin, preflight, app.world.journal, Watchdog(notifier, app.world.pulse)):
+        journal, pulse = app.world.journal, app.world.pulse
+        for extra in (ops, admin, preflight, journal, Watchdog(notifier, pulse), Heartbeat(journal.lock, pulse)):
             self.supervisor.start(extra.name, extra)
         app.schedule.start()
         log.info(

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 
 from tests.architecture.code import ROOT
 
@@ -17,12 +18,21 @@ ROW = re.compile(r"^\| (T\d\d) \| [^|]+ \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
 def _tests() -> Mapping[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for path in sorted((ROOT / "tests/scenarios").glob("test_*.py")):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                named = NAME.fullmatch(node.name)
-                assert named, f"{path.name}: {node.name} names no scenario"
-                found[named[1].upper()].add(node.name)
+        for name in _named(path):
+            named = NAME.fullmatch(name)
+            assert named, f"{path.name}: {name} names no scenario"
+            found[named[1].upper()].add(name)
+    for path in sorted((ROOT / "tests/process").glob("test_*.py")):
+        for named in filter(None, map(NAME.fullmatch, _named(path))):
+            found[named[1].upper()].add(named[0])
     return found
+
+
+def _named(path: Path) -> list[str]:
+    functions = [
+        each for each in ast.parse(path.read_text()).body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return [each.name for each in functions if each.name.startswith("test_")]
 
 
 def test_scenario__each_of_the_thirty_five__is_a_test_of_its_name() -> None:

@@ -162,6 +162,7 @@ async def test_provenance__of_an_honest_keeper__is_whole_by_every_way_to_ask(wor
         "USDT by USDT-USD",
         "trigger: ",
         "median3",
+        f"condition before: {market['condition_before']['condition']}",
     ):
         assert words in drawn
     code, drawn = await world.command("verify", tx, "--config", str(config))

@@ -109,6 +109,7 @@ def _market(document: Mapping[str, Any], batch: Batch, frames: Mapping[Any, Seen
         "carried_premium": _price(document["carried"]["value"]),
         "accepted": {name: _price(level) for name, level in document.get("accepted", {}).items()},
         "guard": _guard(document.get("guard")),
+        "condition_before": _condition(document.get("condition")),
         "gate": document.get("gate") and {"shut_by": document["gate"]["doubts"]},
         "due": _due(document.get("due"), plan),
         "session": _session(document.get("session")),
@@ -216,6 +217,14 @@ def _guard(guard: Mapping[str, Any] | None) -> Node | None:
         "anchor": _price(before["anchor"]),
         "passed_before": _price(before["passed"]),
     }
+
+
+def _condition(condition: Mapping[str, Any] | None) -> Node | None:
+    if condition is None:
+        return None
+    before = condition["state_before"]
+    since = None if before["since"] is None else moment(Timestamp(int(before["since"])))
+    return {"condition": before["condition"], "causes": before["causes"], "since": since}
 
 
 def _session(session: Mapping[str, Any] | None) -> Node | None:

@@ -58,6 +58,7 @@ def _market(above: Tree, market: Node) -> None:
     _mark(node, market)
     _premium(node, market)
     _guard(node, market)
+    _condition(node, market["condition_before"])
     _due(node, market["due"])
 
 
@@ -138,6 +139,14 @@ def _guard(above: Tree, market: Node) -> None:
         above.add(_line(f"the operator vouched for {index} at {level}", _YELLOW))
     if gate is not None and gate["shut_by"]:
         above.add(_line(f"not to liquidate by: {', '.join(gate['shut_by'])}"))
+
+
+def _condition(above: Tree, condition: Node | None) -> None:
+    if condition is not None:
+        since = f" since {condition['since']}" if condition["since"] else ""
+        causes = f": {', '.join(condition['causes'])}" if condition["causes"] else ""
+        words = f"condition before: {condition['condition']}{since}{causes}"
+        above.add(_line(words, _DIM if condition["condition"] == "NORMAL" else _YELLOW))
 
 
 def _due(above: Tree, due: Node | None) -> None:

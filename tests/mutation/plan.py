@@ -9,13 +9,16 @@ from tests.mutation.sites import Site, sites
 
 ROOT = Path(__file__).parents[2]
 TARGETS = {
-    "index": ("aggregation", "index", "index_*", "outliers", "screening", "ladder", "caps", "quote_groups", "rounding"),
+    "index": (
+        *("aggregation", "ballots", "caps", "composition", "index", "index_*", "ladder", "operators", "outlier_rules"),
+        *("outliers", "quarantine", "quote_groups", "rounding", "scorecard", "screening", "second_look"),
+    ),
     "conversion": ("conversion", "pricing"),
-    "mark": ("mark/*", "premium"),
+    "mark": ("mark/*", "market", "off_hours", "premium", "session"),
     "funding": ("funding", "rates/*"),
-    "margin": ("margin", "margining/*", "risk"),
-    "liquidation": ("liquidation", "deleverage", "gate", "guard", "confirmation"),
-    "transaction": ("fees", "nonces", "transaction", "txsteps", "txerrors", "reservation"),
+    "margin": ("account", "holdings", "margin", "margining/*", "risk"),
+    "liquidation": ("condition", "confirmation", "deleverage", "gate", "guard", "liquidation", "publishing"),
+    "transaction": ("adoption", "fees", "funds", "heads", "nonces", "transaction", "txerrors", "txsteps"),
 }
 TESTS = ("tests/domain",)
 

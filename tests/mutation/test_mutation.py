@@ -22,6 +22,11 @@ def test_changes__any_part__are_found_and_compile_to_something_else(part: str) -
         assert code != function_at(site).__code__, site
 
 
+@pytest.mark.parametrize("name", [name for names in TARGETS.values() for name in names])
+def test_target__each__is_code_that_there_is(name: str) -> None:
+    assert list((ROOT / "keeper/domain").glob(f"{name}.py"))
+
+
 def test_draw__same_seed__same_places() -> None:
     assert drawn(20, 3) == drawn(20, 3) != drawn(20, 4)
 

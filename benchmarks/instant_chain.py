@@ -71,6 +71,12 @@ class InstantChain:
         await asyncio.sleep(0)
         return self.mined if at == "latest" else self.mined + len(self.waiting)
 
+    async def is_seconded(self, found: Receipt) -> bool:
+        return self.receipts.get(found.tx_hash) == found
+
+    async def count_of_most(self, account: Address) -> int:
+        return await self.nonce(account, "latest")
+
     async def fees(self) -> FeeMarket:
         await asyncio.sleep(0)
         return FeeMarket(GWEI, GWEI // 10)

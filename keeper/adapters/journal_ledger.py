@@ -31,7 +31,9 @@ _TX = """INSERT INTO tx(chain_id, wallet, nonce, state, missing_since, changed_a
     ON CONFLICT(chain_id, wallet, nonce) DO UPDATE
     SET state = excluded.state, missing_since = excluded.missing_since, changed_at = excluded.changed_at RETURNING id"""
 _ATTEMPT = """INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT(hash) DO UPDATE SET answer = excluded.answer, sent_at = excluded.sent_at, sends = excluded.sends"""
+    ON CONFLICT(hash) DO UPDATE SET position = excluded.position, intent_id = excluded.intent_id, purpose = excluded.purpose,
+    signed_at = excluded.signed_at, signed_block = excluded.signed_block,
+    answer = excluded.answer, sent_at = excluded.sent_at, sends = excluded.sends"""
 _WALLET = """INSERT INTO wallet VALUES (?, ?, ?)
     ON CONFLICT(chain_id, address) DO UPDATE SET next_nonce = MAX(next_nonce, excluded.next_nonce)"""
 _OUTCOME = """INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?)

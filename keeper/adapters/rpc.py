@@ -17,7 +17,7 @@ from keeper.adapters.rpc_compare import compare
 from keeper.adapters.rpc_fanout import FanOut
 from keeper.adapters.rpc_http import HttpEndpoint, Request, RpcEndpoint
 from keeper.adapters.rpc_pool import EndpointPool
-from keeper.adapters.rpc_receipts import agreed
+from keeper.adapters.rpc_receipts import agreed, is_seconded
 from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Query, Receipt
 from keeper.domain.endpoints import median_fees
 from keeper.domain.ids import Address, Hash
@@ -35,6 +35,7 @@ _FEE_PATIENCE_S = 1.0
 _Asking = tuple[str, Sequence[Any], Callable[[object], FeeMarket]]
 _FEE_HISTORY: _Asking = ("eth_feeHistory", (hex(_FEE_BLOCKS), "latest", [_FEE_PERCENTILE]), codec.fee_market)
 _GAS_PRICE: _Asking = ("eth_gasPrice", (), codec.gas_price)
+_RECEIPT = "eth_getTransactionReceipt"
 _RECEIPT_PATIENCE_S = 1.0
 _COUNT = "eth_getTransactionCount"
 _COUNT_PATIENCE_S = 5.0
@@ -187,16 +188,30 @@ class RpcChain:
 
     async def receipt(self, tx: Hash) -> Receipt | None:
         """Of several endpoints what most of them tell who have it: one that lags, or has lost its index, is no evidence."""
-        asked: Request = ("eth_getTransactionReceipt", (tx,))
-        told = {}
-        if not self._alone:
-            told = await self._pool.each([asked], codec.receipt, _RECEIPT_PATIENCE_S, suspended=False)
-        if [each.status for each in told.values() if each is not None] == [0]:  # one endpoint's word for a failure
-            told |= await self._pool.each([asked], codec.receipt, _RECEIPT_PATIENCE_S, suspended=False, benched=True)
-        found = await (agreed(told.values(), self.block) if told else self._read(*asked, codec.receipt))
+        told = {} if self._alone else await self._told(tx)
+        found = await (agreed(told.values(), self.block) if told else self._read(_RECEIPT, (tx,), codec.receipt))
         if found is not None and found.tx_hash != tx:
             raise ChainInconsistent(f"asked for the receipt of {tx}, was given that of {found.tx_hash}")
         return found
+
+    async def is_seconded(self, found: Receipt) -> bool:
+        """Whether no endpoint that can be had, also of those that rest, denies this receipt alone against the one that told it."""
+        if self._alone:
+            return True
+        told = await self._told(found.tx_hash) | await self._told(found.tx_hash, benched=True)
+        return is_seconded(found, list(told.values()))
+
+    async def _told(self, tx: Hash, *, benched: bool = False) -> dict[HttpEndpoint, Receipt | None]:
+        asked: Request = (_RECEIPT, (tx,))
+        return await self._pool.each([asked], codec.receipt, _RECEIPT_PATIENCE_S, suspended=False, benched=benched)
+
+    async def count_of_most(self, account: Address) -> int:
+        """The nonce that at least half of those endpoints have come to that answer at once; raised by none of them alone."""
+        asked: Request = (_COUNT, (account, "latest"))
+        told = await self._pool.each([asked], codec.quantity, _RECEIPT_PATIENCE_S, suspended=False)
+        if len(told) < (1 if self._alone else 2):
+            raise RpcUnavailable("too few endpoints tell the wallet's nonce at once")
+        return sorted(told.values(), reverse=True)[len(told) // 2]
 
     async def fees(self) -> FeeMarket:
         """Of several endpoints the median: one that asks for a hundred times as much must not set our fees."""

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from keeper.adapters import rpc_codec as codec
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.domain.ids import Hash, address
-from keeper.errors import RateLimited, RpcError, RpcUnavailable
+from keeper.errors import ChainInconsistent, RateLimited, RpcError, RpcUnavailable
 from tests.chain.nodes import Node, served, transport
 from tests.chain.stage import CHAIN_ID, Log, Tally, eventually
 
@@ -175,15 +176,17 @@ async def test_start__the_preferred_endpoint_hangs__is_not_waited_for() -> None:
         await runner.cleanup()
 
 
-def receipt(block: str = "aa", status: int = 1, number: int = 90) -> dict[str, Any]:
+def receipt(block: str = "aa", status: int = 1, number: int = 90, logs: int = 1) -> dict[str, Any]:
+    log = {"address": "0x" + "11" * 20, "topics": [HASH], "data": "0x", "logIndex": "0x0", "removed": False}
+    block_hash = f"0x{block}{number:062x}"
     return {
         "transactionHash": HASH,
-        "blockHash": f"0x{block}{number:062x}",
+        "blockHash": block_hash,
         "blockNumber": hex(number),
         "status": hex(status),
         "gasUsed": "0x5208",
         "effectiveGasPrice": "0x1",
-        "logs": [],
+        "logs": [{**log, "blockNumber": hex(number), "blockHash": block_hash, "transactionHash": HASH}] * logs,
     }
 
 
@@ -193,11 +196,11 @@ def receipt(block: str = "aa", status: int = 1, number: int = 90) -> dict[str, A
         ([None, receipt()], 1),
         ([receipt("be"), receipt()], 1),
         ([receipt(status=0), receipt(), receipt()], 1),
-        ([receipt(status=0), receipt()], None),
+        ([receipt(logs=0), receipt(), receipt()], 1),
         ([None, None], None),
         ([receipt("be"), None], 1),
     ],
-    ids=["null", "another block", "outvoted", "contradiction", "nobody knows", "the only one"],
+    ids=["null", "another block", "outvoted", "without what it logged", "nobody knows", "the only one"],
 )
 async def test_receipt__one_endpoint_hides_it_or_lies__counts_as_most_tell_it(
     told: list[Any], status: int | None
@@ -208,6 +211,34 @@ async def test_receipt__one_endpoint_hides_it_or_lies__counts_as_most_tell_it(
         assert (None if said is None else said.status) == status
         if told[-1] is not None and said is not None:
             assert said.block_hash == told[-1]["blockHash"]
+            assert len(said.logs) == len(told[-1]["logs"])
+
+
+@pytest.mark.parametrize("other", [receipt(status=0), receipt(logs=0)], ids=["status", "logs"])
+async def test_receipt__of_two_that_contradict_each_other__is_another_thing_than_none(other: Any) -> None:
+    async with AsyncExitStack() as stack:
+        found = await several(stack, Fake(receipt=other), Fake(receipt=receipt()))
+        with pytest.raises(ChainInconsistent, match="contradict"):
+            await found.chain.receipt(Hash(HASH))
+
+
+@pytest.mark.parametrize(
+    ("others", "seconded"),
+    [
+        ([receipt(status=0), None], True),
+        ([None, None], False),
+        ([receipt()], False),
+        ([receipt(status=0, logs=0)], False),
+        ([], True),
+    ],
+    ids=["another tells the same", "the others know of none", "success", "other logs", "it is the only endpoint"],
+)
+async def test_receipt__of_a_failure__is_more_than_one_endpoints_word(others: list[Any], seconded: bool) -> None:
+    async with AsyncExitStack() as stack:
+        found = await several(stack, *(Fake(receipt=each) for each in [receipt(status=0), *others]))
+        told = codec.receipt(receipt(status=0))
+        assert told is not None
+        assert await found.chain.is_seconded(told) is seconded
 
 
 async def test_receipt__only_the_liar_is_not_benched__its_word_on_a_failure_is_not_enough() -> None:
@@ -217,7 +248,30 @@ async def test_receipt__only_the_liar_is_not_benched__its_word_on_a_failure_is_n
         honest.held.clear()
         await found.chain.fees()  # which benches the one that does not answer
         honest.held.set()
-        assert await found.chain.receipt(Hash(HASH)) is None
+        told = await found.chain.receipt(Hash(HASH))
+        assert told is not None
+        assert not await found.chain.is_seconded(told)
+
+
+@pytest.mark.parametrize(
+    ("counts", "most"),
+    [([1001, 1, 1], 1), ([1, 1001], 1), ([7, 7, 5], 7), ([7, 5, 4], 5), ([7], 7), ([7, 7, 5, 5], 5)],
+)
+async def test_count_of_most__one_endpoint_alone__does_not_raise_it(counts: list[int], most: int) -> None:
+    async with AsyncExitStack() as stack:
+        found = await several(stack, *(Fake(head=each) for each in counts))
+        assert await found.chain.count_of_most(address("0x" + "11" * 20)) == most
+
+
+async def test_count_of_most__only_one_of_two_answers__says_nothing() -> None:
+    async with AsyncExitStack() as stack:
+        silent = Fake()
+        found = await several(stack, Fake(), silent)
+        await found.chain.verify()
+        silent.held.clear()
+        with pytest.raises(RpcUnavailable, match="too few"):
+            await found.chain.count_of_most(address("0x" + "11" * 20))
+        silent.held.set()
 
 
 async def test_reads__the_preferred_endpoint_is_slow__another_is_asked_until_it_is_quick_again() -> None:

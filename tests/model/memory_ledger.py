@@ -50,7 +50,7 @@ class MemoryLedger:
         for position, each in enumerate(tx.attempts):
             if each.intent is not None:
                 self.intents.setdefault(each.intent.id, each.intent)
-            row.attempts[each.hash] = _merged(row.attempts.get(each.hash), position, each)
+            row.attempts[each.hash] = (position, each)
         key = (tx.chain_id, tx.wallet)
         self.next[key] = max(self.next.get(key, 0), tx.nonce + 1)
 
@@ -77,12 +77,6 @@ class MemoryLedger:
             each if each.intent is None else replace(each, intent=self.intents[each.intent.id]) for _, each in ranked
         )
         return TxRecord(*key, row.state, attempts, row.receipt, row.missing_since)
-
-
-def _merged(old: tuple[int, Attempt] | None, position: int, new: Attempt) -> tuple[int, Attempt]:
-    if old is None:
-        return position, new
-    return old[0], replace(old[1], answer=new.answer, sent_at=new.sent_at, sends=new.sends)
 
 
 class Killed(BaseException):

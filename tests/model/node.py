@@ -106,6 +106,10 @@ class Node:
             return None
         return next((each.receipts[tx] for each in reversed(line) if tx in each.receipts), None)
 
+    async def is_seconded(self, found: Receipt) -> bool:
+        await self._live()
+        return found in [each.receipts.get(found.tx_hash) for each in self.network.blocks.line]
+
     async def block(self, number: int) -> BlockRef | None:
         line = await self._line("block")
         return line[number].ref if line is not None and 0 <= number < len(line) else None
@@ -113,7 +117,13 @@ class Node:
     async def nonce(self, _account: Address, at: At) -> int:
         line = await self._line("nonce")
         mined = (line or self.network.blocks.line)[-1].nonce
+        if line is None and at == "latest":
+            return mined + 1_000  # what one endpoint makes up, once
         return self.network.pool.next_nonce(self.network.wallet, mined) if at == "pending" else mined
+
+    async def count_of_most(self, _account: Address) -> int:
+        await self._live()
+        return self.network.blocks.head.nonce
 
     async def fees(self) -> FeeMarket:
         await self._line("fees")

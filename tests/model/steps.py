@@ -108,7 +108,7 @@ def lie(world: World, chance: Random) -> None:
     world.misfortunes += 1
     question = chance.choice(("receipt", "block", "nonce", "fees", "balance", "estimate_gas", "simulate"))
     kinds = [Read.SILENT, Read.AWAY, Read.SLOW, Read.STALE]
-    kinds += [Read.NULL, Read.NULL] if question in {"receipt", "block"} else []
+    kinds += [Read.NULL, Read.NULL] if question in {"receipt", "block", "nonce"} else []
     kind = chance.choice(kinds)
     often = chance.randint(1, 2 if kind is Read.NULL else 4)
     if kind is Read.NULL and world.network.blocks.now() < world.seeing_until:

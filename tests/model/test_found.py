@@ -15,7 +15,7 @@ from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, TxStat
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
 from tests.model.acts import GAS, Kind, intent
-from tests.model.lies import Read, Reply
+from tests.model.lies import FATAL, Read, Reply
 from tests.model.network import GWEI
 from tests.model.settling import settle
 from tests.model.steps import foreign_use
@@ -185,6 +185,51 @@ def test_nonce__used_elsewhere_and_a_crash_at_its_last_write__has_raised_the_ala
             world.outlive()
         world.start()
         await block(world)
+
+    played(play)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_nonce__counted_a_thousand_too_high_once__is_not_gone_on_with(restart: bool) -> None:
+    async def play(world: World) -> None:
+        want(world, Kind.RECORD, Lane.FUNDING)
+        for _ in range(3):
+            await block(world)
+        world.lies.reads["nonce"] = [Read.NULL] * 2
+        if restart:
+            await world.kill()
+            world.start()
+        world.announce()
+        await asyncio.sleep(0.1)
+        later = want(world, Kind.RECORD, Lane.FUNDING)
+        for _ in range(8):
+            await block(world)
+        assert world.told[later.id].state is IntentState.CONFIRMED
+        assert world.network.blocks.nonce == 2
+        assert world.diary.alarms == 0
+
+    played(play)
+
+
+def test_nonces__given_up_by_two_intents_and_taken_again_by_the_first__are_its_own_after_a_crash() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        refused = []
+        for _ in range(2):
+            world.lies.replies = [Reply(taken=False, words=FATAL)]
+            refused.append(want(world, Kind.RECORD, Lane.FUNDING))
+            await asyncio.sleep(0.01)
+        assert {world.told[each.id].state for each in refused} == {IntentState.REJECTED}
+        await asyncio.sleep(3)
+        assert world.life is not None
+        world.life.inbox.offer(refused[0])
+        await asyncio.sleep(0.01)
+        await world.kill()
+        world.start()
+        await asyncio.sleep(0.01)
+        wanted = world.life.outbox.wallet.desk.open[0].intent
+        assert wanted is not None
+        assert wanted.id == refused[0].id
 
     played(play)
 

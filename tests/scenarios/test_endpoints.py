@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from keeper.devnet.simulator.catalogue import error, hang, http_status, null, rate_limited
+from keeper.devnet.simulator.catalogue import error, hang, http_status, lying_receipt, null, rate_limited
 from keeper.domain.transaction import IntentState, Lane
 from keeper.domain.txerrors import SendAnswer, classify
 from tests.chain.stage import DEPLOYMENT
@@ -47,6 +47,58 @@ async def test_t19__receipt_null_from_all_of_them_for_a_while__is_no_evidence(sc
     await keeper.outcome(intent, CONFIRMED)
     assert keeper.tx().missing_since is None
     assert not scene.wallet.log.named("wallet.used_elsewhere")
+
+
+async def test_t19__receipt_without_its_logs_from_the_preferred_endpoint__the_others_are_believed(scene: Scene) -> None:
+    """A receipt that leaves out the proof of the effect would have the intent done a second time."""
+    scene.sim.endpoints[0].faults.add(lying_receipt({"logs": []}))
+    keeper = await scene.keeper()
+    intent = scene.wallet.intent(1)
+    await keeper.inbox.put(intent)
+    await keeper.pooled()
+    await scene.mine(keeper)
+    await scene.pass_by(keeper, count=5)
+    assert (await keeper.outcome(intent, CONFIRMED, IntentState.NO_EFFECT)).state is CONFIRMED
+    assert await scene.is_settled(effects=1, nonces=1)
+
+
+async def test_t19__receipt_of_a_form_that_was_not_mined__the_one_that_was_is_looked_for_all_the_same(
+    scene: Scene,
+) -> None:
+    """One endpoint makes up receipts of all forms, in a block that is not there; a third form is mined."""
+    keeper = await scene.keeper(orphan_after_blocks=3)
+    intent = scene.wallet.intent(1)
+    await keeper.inbox.put(intent)
+    await keeper.pooled()
+    while len(keeper.attempts()) < 3:
+        await scene.pass_by(keeper)
+    scene.sim.endpoints[1].faults.add(lying_receipt({"blockHash": "0x" + "be" * 32}, invented=True))
+    await scene.mine(keeper)
+    await scene.pass_by(keeper, count=6)
+    await keeper.outcome(intent, CONFIRMED)
+    assert not scene.wallet.log.named("wallet.used_elsewhere")
+    assert await scene.is_settled(effects=1, nonces=1)
+
+
+@pytest.mark.parametrize("word", ["failure", "nothing logged"])
+async def test_t19__endpoints_that_contradict_each_other_about_a_receipt__are_waited_for_and_told(
+    scene: Scene, word: str
+) -> None:
+    scene.sim.endpoints[0].faults.add(lying_receipt({"status": "0x0"} if word == "failure" else {"logs": []}))
+    scene.sim.endpoints[2].faults.add(null(), methods={RECEIPT})
+    keeper = await scene.keeper(orphan_after_blocks=3)
+    intent, log = scene.wallet.intent(1), scene.wallet.log
+    await keeper.inbox.put(intent)
+    await keeper.pooled()
+    await scene.mine(keeper)
+    await scene.pass_by(keeper, count=8)
+    assert [each["nonce"] for each in log.named("tx.disputed")] == [0], "once"
+    assert len(set(scene.sent())) == 1, "no other nonce"
+    scene.heal()
+    await scene.pass_by(keeper)
+    await keeper.outcome(intent, CONFIRMED)
+    assert not log.named("wallet.used_elsewhere")
+    assert await scene.is_settled(effects=1, nonces=1)
 
 
 async def test_t20__the_preferred_endpoint_hangs__the_others_answer_within_the_timeout(scene: Scene) -> None:

@@ -37,7 +37,10 @@ async def test_t11__nonce_used_from_outside__orphaned_with_an_alarm_and_done_wit
     await scene.pool(await scene.foreign(0, Fees(100 * GWEI, 10 * GWEI)))
     await scene.mine(keeper)
     assert await scene.wallet.mined_nonce() == 1
-    await scene.pass_by(keeper, count=3)
+    await scene.pass_by(keeper, count=2)
+    assert not scene.wallet.log.named("wallet.used_elsewhere")
+    while not scene.wallet.log.named("wallet.used_elsewhere"):  # looks that a busy machine did not get are not in a row
+        await scene.pass_by(keeper)
     (alarm,) = scene.wallet.log.named("wallet.used_elsewhere")
     assert alarm["nonce"] == 0
     assert ("critical", "wallet.used_elsewhere", alarm) in scene.wallet.log.events

@@ -28,7 +28,8 @@ class Desk:
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
-    `missed`: how often in a row a consumed nonce had no receipt of ours. `forgotten`: nonces that a node's pool lacks.
+    `missed`: how often in a row a consumed nonce had no receipt of ours; `disputed`: nonces of which is told that endpoints
+    contradict one another; `beyond`: how often in a row the chain's count was beyond all that we signed. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
     `scarce`: that this is told. `unfunded`: nonces of which is told that a replacement does not fit.
     """
@@ -44,6 +45,8 @@ class Desk:
     sending: set[Hash] = field(default_factory=set)
     limited: set[int] = field(default_factory=set)
     missed: dict[int, int] = field(default_factory=dict)
+    disputed: set[int] = field(default_factory=set)
+    beyond: int = 0
     forgotten: set[int] = field(default_factory=set)
     abandoned: set[str] = field(default_factory=set)
     unwritten: dict[str, Outcome] = field(default_factory=dict)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from keeper.domain.chain import BlockRef, Receipt
 from keeper.domain.nonces import observed
 from keeper.domain.time import SECOND
 from keeper.domain.transaction import SETTLED, UNMINED, Attempt, Intent, IntentState, Lane, TxRecord, TxState
 from keeper.domain.txsteps import confirmed, displaced, effect, final, found_again, mined, missing, orphaned, taken_back
-from keeper.errors import DataError, Reverted, TransientError
+from keeper.errors import ChainInconsistent, DataError, Reverted, TransientError
 from keeper.ports.protocol import Revert
 from keeper.services.outbox.wallet import Wallet
 
 _LOOKS = 3
 """Without a receipt, before a nonce counts as used elsewhere: many blocks may pass between the first look and the next."""
+_AT_ONCE = 4
+"""Forms of one nonce that are asked for together."""
 _JUDGED = frozenset(
     {IntentState.MINED, IntentState.CONFIRMED, IntentState.REVERTED, IntentState.NO_EFFECT, IntentState.LOST_RACE}
 )
@@ -29,6 +32,30 @@ class Receipts:
     """Each step first asks, then changes the record as it is after the answer. Raises what the chain's reads raise."""
 
     wallet: Wallet
+
+    async def count(self) -> int:
+        """The chain's nonce count. More than we ever signed for is believed when most endpoints tell it in several looks:
+
+        by one wrong count alone the next transaction would get a nonce that is never reached.
+        """
+        wallet, desk = self.wallet, self.wallet.desk
+        told = await wallet.ask(wallet.chain.nonce(wallet.address, "latest"))
+        if desk.nonces is None or told <= desk.nonces.next:
+            desk.beyond = 0
+            return told
+        most = await self._count_of_most()
+        desk.beyond = desk.beyond + 1 if most > desk.nonces.next else 0
+        if desk.beyond >= _LOOKS:
+            return most
+        wallet.log.warning("wallet.count_doubted", wallet=wallet.name, nonce=told, next=desk.nonces.next)
+        return min(most, desk.nonces.next)
+
+    async def _count_of_most(self) -> int:
+        wallet = self.wallet
+        assert wallet.desk.nonces is not None
+        with suppress(TransientError):
+            return await wallet.ask(wallet.chain.count_of_most(wallet.address))
+        return wallet.desk.nonces.mined
 
     def observe(self, mined_count: int) -> None:
         """The chain's nonce count; more than we ever signed for means that the key is used elsewhere."""
@@ -56,7 +83,11 @@ class Receipts:
                 if tx.missing_since is not None:
                     self.wallet.store(found_again(tx))
                 continue
-            receipt = await self._canonical_receipt(tx)
+            try:
+                receipt = await self._canonical_receipt(tx)
+            except ChainInconsistent as error:
+                self._dispute(tx, error)
+                continue
             if receipt is not None:
                 await self._include(tx.nonce, receipt)
             elif desk.open[tx.nonce].state in UNMINED or tx.state is TxState.VACANT:
@@ -80,7 +111,12 @@ class Receipts:
 
     async def _recheck(self, tx: TxRecord) -> None:
         desk, old = self.wallet.desk, tx.receipt
-        receipt = await self._canonical_receipt(tx)
+        try:
+            receipt = await self._canonical_receipt(tx)
+        except ChainInconsistent as error:
+            self._dispute(tx, error)
+            desk.recheck = True
+            return
         if receipt is not None:
             if old is None or receipt.block_hash != old.block_hash or self._is_unjudged(tx):
                 await self._include(tx.nonce, receipt)
@@ -101,13 +137,50 @@ class Receipts:
         return intent is not None and (record is None or record.state not in _JUDGED)
 
     async def _canonical_receipt(self, tx: TxRecord) -> Receipt | None:
+        """The newest forms first, a few at a time: a plan of so many requests a second must do for forty of them too.
+
+        Raises, when none is found, what kept it from asking for one: what could not be asked is not missing.
+        """
+        untold: list[BaseException] = []
+        newest = tx.attempts[::-1]
+        for start in range(0, len(newest), _AT_ONCE):
+            asked = [self._proven(tx, each) for each in newest[start : start + _AT_ONCE]]
+            told = await asyncio.gather(*asked, return_exceptions=True)
+            for each in told:
+                if isinstance(each, Receipt):
+                    return each
+            untold += [each for each in told if isinstance(each, BaseException)]
+        if untold:
+            raise next((each for each in untold if not isinstance(each, ChainInconsistent)), untold[0])
+        return None
+
+    async def _proven(self, tx: TxRecord, attempt: Attempt) -> Receipt | None:
+        """Its receipt in a block that is there. A failure makes the intent be done again: not on one endpoint's word."""
         wallet = self.wallet
-        asked = [wallet.ask(wallet.chain.receipt(each.hash)) for each in tx.attempts]
-        found = next((each for each in await asyncio.gather(*asked) if each is not None), None)
+        found = await wallet.ask(wallet.chain.receipt(attempt.hash))
         if found is None:
             return None
         block = await self._block(found.block_number)
-        return found if block is not None and block.hash == found.block_hash else None
+        if block is None or block.hash != found.block_hash:
+            return None
+        fails = effect(replace(tx, receipt=found)) is not IntentState.MINED
+        if fails and not await wallet.ask(wallet.chain.is_seconded(found)):
+            raise ChainInconsistent(f"one endpoint alone tells that {found.tx_hash} failed")
+        return found
+
+    def _dispute(self, tx: TxRecord, error: ChainInconsistent) -> None:
+        """Neither found nor missing: the nonce is kept until the endpoints agree. Told once."""
+        wallet, desk = self.wallet, self.wallet.desk
+        desk.missed.pop(tx.nonce, None)
+        if tx.nonce not in desk.disputed:
+            desk.disputed.add(tx.nonce)
+            wallet.log.error(
+                "tx.disputed",
+                wallet=wallet.name,
+                nonce=tx.nonce,
+                error=str(error),
+                advice="the endpoints contradict one another about what was mined: find out which is wrong and remove it",
+            )
 
     async def _block(self, number: int) -> BlockRef | None:
         return await self.wallet.ask(self.wallet.chain.block(number))
@@ -128,6 +201,7 @@ class Receipts:
                 self._settle_displaced(tx, other, receipt, cancelled=winner.intent is None)
         self.wallet.store(tx)
         desk.missed.pop(nonce, None)
+        desk.disputed.discard(nonce)
         desk.limited.discard(nonce)
         desk.unfunded.discard(nonce)
         desk.resend.discard(nonce)

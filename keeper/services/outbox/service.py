@@ -123,7 +123,7 @@ class Outbox:
                 await asyncio.sleep(_FIRST_READ_PAUSE_S)
         desk.nonces = opening(mined, pending, journal_next, tuple(tx.nonce for tx in desk.vacant()))
         desk.resend.update(tx.nonce for tx in desk.unmined())
-        self.receipts.observe(mined)
+        self.receipts.observe(min(mined, desk.nonces.next))  # what is beyond takes more than one look
         self.sender.judge_pause()
         wallet.log.info("outbox.reconciled", wallet=wallet.name, nonce=desk.nonces.next, open=len(desk.open))
 
@@ -198,7 +198,7 @@ class Outbox:
     async def _learn(self) -> None:
         wallet, desk = self.wallet, self.wallet.desk
         mined, market, *_ = await asyncio.gather(
-            wallet.ask(wallet.chain.nonce(wallet.address, "latest")),
+            self.receipts.count(),
             wallet.ask(wallet.chain.fees()),
             self._ask_pool(),
             self.funds.look(),

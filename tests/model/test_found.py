@@ -420,3 +420,43 @@ def test_funds__short_for_a_price_that_is_too_late_now__are_told_no_longer() -> 
         assert (desk.scarce, desk.short) == (False, {})
 
     played(play)
+
+
+def test_liquidation__reverted_and_a_restart_within_the_pause__is_told_to_whoever_wants_it_again() -> None:
+    """Who decides heard nothing of it in this life, and took it for under way for ever."""
+
+    async def play(world: World) -> None:
+        refused = want(world, Kind.REVERT, Lane.LIQUIDATION)
+        await asyncio.sleep(0.01)
+        world.network.mine(world.network.pool.choose())
+        world.announce()
+        await asyncio.sleep(0.2)
+        assert world.told[refused.id].state is IntentState.REVERTED
+        await world.kill()
+        world.told.clear()
+        world.start()
+        assert world.life is not None
+        world.life.inbox.offer(refused)
+        await asyncio.sleep(0.01)
+        assert world.told[refused.id].state is IntentState.REVERTED
+        assert world.ledger.intent(refused.id).failures == 1  # type: ignore[union-attr]  # told, not failed again
+
+    played(play)
+
+
+def test_funding__confirmed_and_a_restart__is_told_as_done_when_it_is_wanted_again() -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.ONCE, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        for _ in range(3):
+            await block(world)
+        await world.kill()
+        world.told.clear()
+        world.start()
+        assert world.life is not None
+        world.life.inbox.offer(funding)
+        await asyncio.sleep(0.01)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+        assert world.network.blocks.effects[funding.id] == 1
+
+    played(play)

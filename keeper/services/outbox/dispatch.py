@@ -26,10 +26,14 @@ class Dispatch:
     prices: Board[DeploymentId, Intent]
 
     def accept(self, intent: Intent) -> bool:
-        """Queues an intent; False when it is queued, under way or settled already, here or before a restart."""
+        """Queues an intent; False when it is queued, under way or settled already, here or before a restart.
+
+        What it is then is told to whoever offers it and has heard nothing of it in this life.
+        """
         desk = self.wallet.desk
         if desk.is_queued(intent.id) or not self._is_wanted(intent):
             self.wallet.log.debug("intent.repeated", wallet=self.wallet.name, intent_id=intent.id, key=intent.key)
+            self.wallet.remind(intent)
             return False
         desk.push(intent)
         return True

@@ -271,24 +271,78 @@ def test_intent__taken_back_by_a_reorganisation_and_a_crash_meanwhile__is_not_to
     played(play)
 
 
-def test_liquidation__expired_by_an_empty_transfer__gets_a_second_nonce_only_when_that_is_final() -> None:
+async def cancelled(world: World, kind: Kind, lane: Lane) -> Intent:
+    """One whose nonce an empty transfer has taken in the newest block; it is wanted again, for a minute."""
+    await block(world)
+    found = want(world, kind, lane, deadline_s=3)
+    await asyncio.sleep(4)
+    world.network.mine([])
+    world.announce()
+    await asyncio.sleep(0.1)
+    await block(world)
+    assert world.told[found.id].state is IntentState.EXPIRED
+    again = replace(found, deadline=Timestamp(world.network.blocks.now() + 60 * SECOND))
+    world.wanted[found.id] = again
+    return again
+
+
+async def offered(world: World, intent: Intent) -> bool:
+    """Whether it has a nonce after it was offered once more."""
+    assert world.life is not None
+    world.life.inbox.offer(intent)
+    await asyncio.sleep(0.1)
+    return world.life.outbox.wallet.desk.is_active(intent.id)
+
+
+def test_funding__expired_by_an_empty_transfer__gets_a_second_nonce_only_when_that_is_final() -> None:
     """It may be wanted again; until then its first bytes can still come back with a reorganisation."""
 
     async def play(world: World) -> None:
+        funding = await cancelled(world, Kind.RECORD, Lane.FUNDING)
         await block(world)
-        liquidation = want(world, Kind.RECORD, Lane.LIQUIDATION, deadline_s=3)
-        await asyncio.sleep(4)
-        world.network.mine([])
-        world.announce()
-        await asyncio.sleep(0.1)
         await block(world)
-        assert world.told[liquidation.id].state is IntentState.EXPIRED
-        await asyncio.sleep(2)
-        now, life = world.network.blocks.now(), world.life
+        assert not await offered(world, funding)
+
+    played(play)
+
+
+@pytest.mark.parametrize(("confirmations", "blocks"), [(1, 0), (2, 1), (3, 2), (12, 2)])
+def test_liquidation__expired_by_an_empty_transfer__gets_a_second_nonce_as_soon_as_that_is_confirmed(
+    confirmations: int, blocks: int
+) -> None:
+    """An account stays open no longer: three blocks at most, however many everything else waits for."""
+
+    async def play(world: World) -> None:
+        liquidation = await cancelled(world, Kind.ONCE, Lane.LIQUIDATION)
+        for _ in range(blocks):
+            assert not await offered(world, liquidation)
+            await block(world)
+        assert await offered(world, liquidation)
+        await block(world)
+        assert world.network.blocks.effects[liquidation.id] == 1
+
+    played(play, replace(RULES, confirmations=confirmations, finality_blocks=64))
+
+
+def test_liquidation__its_first_bytes_come_back_beside_the_second__is_done_once_and_told_as_ours() -> None:
+    """A reorganisation deeper than was waited for: the contract refuses the second, and it lost against ourselves."""
+
+    async def play(world: World) -> None:
+        liquidation = await cancelled(world, Kind.ONCE, Lane.LIQUIDATION)
+        assert await offered(world, liquidation)
+        network, life = world.network, world.life
         assert life is not None
-        life.inbox.offer(replace(liquidation, deadline=Timestamp(now + 60 * SECOND)))
-        await asyncio.sleep(0.1)
-        assert not life.outbox.wallet.desk.is_active(liquidation.id)
+        first = life.outbox.wallet.desk.open[0].attempts[0]
+        second = life.outbox.wallet.desk.open[1].attempts[0]
+        network.blocks.pop()
+        network.reorgs += 1
+        network.mine([network.seen[first.hash]])
+        network.mine([network.seen[second.hash]])
+        world.announce()
+        await asyncio.sleep(2.5)
+        assert network.blocks.effects[liquidation.id] == 1
+        told = world.told[liquidation.id]
+        assert (told.state, told.tx_hash) == (IntentState.CONFIRMED, first.hash)
 
     played(play)
 

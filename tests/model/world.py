@@ -202,6 +202,8 @@ class World:
             for each in self.network.seen.values()
             if each.data == tx.data and each.nonce != tx.nonce and self.network.may_win(each.hash)
         ]
+        if self.wanted[own].lane is Lane.LIQUIDATION:  # it waits for a few blocks only: the contract refuses the second
+            others = [each for each in others if each not in self.network.blocks.displaced]
         self.laws.require(
             not others, "I3", f"intent {own} gets nonce {tx.nonce}, and nonce {others} may still be mined"
         )

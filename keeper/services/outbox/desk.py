@@ -7,7 +7,7 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 
-from keeper.domain.chain import FeeMarket
+from keeper.domain.chain import FeeMarket, Receipt
 from keeper.domain.fees import Fees, highest
 from keeper.domain.funds import Balance, Shortfall, Spending
 from keeper.domain.heads import Head
@@ -79,14 +79,30 @@ class Desk:
         """Whether the intent is what some nonce that is not mined is wanted for."""
         return any(tx.intent is not None and tx.intent.id == intent_id for tx in self.unmined())
 
-    def is_displaced(self, intent_id: str) -> bool:
-        """Whether a nonce of the intent was taken by another attempt, but not finally: a reorganisation can undo that."""
-        return any(other.id == intent_id for tx in self.included() for other in displaced(tx))
+    def is_displaced(self, intent_id: str, blocks: int | None = None) -> bool:
+        """Whether a nonce of the intent was taken by another attempt, but not finally: a reorganisation can undo that.
+
+        With `blocks` those that are so deep do not count: who asks leaves the rest to the contract.
+        """
+        near = [tx for tx in self.included() if blocks is None or self.depth(tx) < blocks]
+        return any(other.id == intent_id for tx in near for other in displaced(tx))
+
+    def depth(self, tx: TxRecord) -> int:
+        """Blocks from the one that it was mined in to the head, both counted; 0 while it is not mined."""
+        return 0 if tx.receipt is None else self.block - tx.receipt.block_number + 1
 
     def has_won(self, intent_id: str, beside: int) -> bool:
         """Whether it was mined with another nonce, that it got after a node had refused this one for good."""
         winners = [tx.winner for tx in self.included() if tx.nonce != beside]
         return any(each is not None and each.intent is not None and each.intent.id == intent_id for each in winners)
+
+    def done_by(self, intent_id: str, beside: int) -> Receipt | None:
+        """That of another nonce of ours with which the intent succeeded, and which can still be taken back."""
+        others = [
+            tx for tx in self.included() if tx.nonce != beside and tx.receipt is not None and tx.receipt.status == 1
+        ]
+        found = (tx.receipt for tx in others if tx.winner and tx.winner.intent and tx.winner.intent.id == intent_id)
+        return next(found, None)
 
     def is_behind(self) -> bool:
         """Whether the next nonce that the chain waits for is neither ours to send nor free."""

@@ -14,6 +14,8 @@ from keeper.services.outbox.sender import Sender
 from keeper.services.outbox.wallet import Wallet
 
 _URGENT = frozenset({Lane.SAFETY, Lane.PRICE})
+_LIQUIDATION_WAITS = 3
+"""Blocks at most. With the one that cancels and the one that liquidates an account is open for five after an outage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,22 @@ class Dispatch:
             return False
         record = wallet.history(intent.id)
         superseded = record is not None and record.state in (IntentState.SUPERSEDED, IntentState.EXPIRED)
-        if superseded and intent.lane is not Lane.PRICE and wallet.desk.is_displaced(intent.id):
-            return False  # a price does not wait for that: its contract takes only newer ones
+        if superseded and self._may_come_back(intent):
+            return False
         return may_start(record, wallet.clock.now(), intent.lane)
+
+    def _may_come_back(self, intent: Intent) -> bool:
+        """Whether bytes of it whose nonce went to an empty transfer may be mined after all, beside those of a second nonce.
+
+        Everything waits until that transfer is final, with two exceptions, in which the contract refuses whichever comes
+        second. A price does not wait: only newer ones are taken. A liquidation waits for a few blocks: its account stays
+        open meanwhile, and finality is minutes; a reorganisation that is deeper costs the gas of a revert.
+        """
+        if intent.lane is Lane.PRICE:
+            return False
+        quick = intent.lane is Lane.LIQUIDATION
+        blocks = min(self.wallet.rules.confirmations, _LIQUIDATION_WAITS) if quick else None
+        return self.wallet.desk.is_displaced(intent.id, blocks)
 
     def _expire(self, intent: Intent) -> None:
         self.wallet.desk.remove(intent.id)

@@ -137,6 +137,9 @@ class Receipts:
         state = effect(tx)
         if state is IntentState.REVERTED and revert is not None and revert.benign:
             state = IntentState.LOST_RACE
+        ours = None if intent is None else wallet.desk.done_by(intent.id, beside=tx.nonce)
+        if ours is not None and receipt.status != 1:  # refused because of ourselves: see `Dispatch._may_come_back`
+            state, receipt, revert = IntentState.MINED, ours, None
         keys = {"wallet": wallet.name, "nonce": tx.nonce, "tx_hash": receipt.tx_hash, "block": receipt.block_number}
         if intent is None:
             wallet.log.warning("tx.cancelled", **keys)

@@ -15,7 +15,7 @@ from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, TxStat
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
 from tests.model.acts import GAS, Kind, intent
-from tests.model.lies import Read, Reply
+from tests.model.lies import CUT_OFF_S, Read, Reply
 from tests.model.network import GWEI
 from tests.model.settling import settle
 from tests.model.steps import foreign_use
@@ -512,5 +512,51 @@ def test_funding__confirmed_and_a_restart__is_told_as_done_when_it_is_wanted_aga
         await asyncio.sleep(0.01)
         assert world.told[funding.id].state is IntentState.CONFIRMED
         assert world.network.blocks.effects[funding.id] == 1
+
+    played(play)
+
+
+@pytest.mark.parametrize("deadline_s", [None, 30])
+def test_sends__hang_while_reads_work__the_keeper_is_not_taken_for_dead(deadline_s: int | None) -> None:
+    """A rollup's sequencer is away: all that came due at one boundary waited its time-out out, one after the other."""
+    late: list[float] = []
+
+    async def play(world: World) -> None:
+        await block(world)
+        assert world.life is not None
+        pulse = world.life.outbox.pulse
+        for _ in range(14):
+            want(world, Kind.ONCE, Lane.LIQUIDATION, deadline_s)
+        world.lies.replies[:] = [Reply(taken=False, words="", pause_s=CUT_OFF_S)] * 5000
+        for half_seconds in range(400):
+            if half_seconds % 4 == 0:
+                world.network.mine([])
+                world.announce()
+            await asyncio.sleep(0.5)
+            late.extend(pulse.late().values())
+
+    played(play, replace(RULES, max_in_flight=20))
+    assert not late
+
+
+def test_sends__hang__the_rest_waits_for_the_next_head() -> None:
+    """One send that nobody answers is enough to know; a newer head is looked at before the next."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        life = world.life
+        assert life is not None
+        world.halted = "so that all of them wait"
+        for _ in range(6):
+            want(world, Kind.ONCE, Lane.LIQUIDATION)
+        await asyncio.sleep(0.01)
+        world.lies.replies[:] = [Reply(taken=False, words="", pause_s=CUT_OFF_S)] * 100
+        world.halted = ""
+        world.announce()
+        await asyncio.sleep(world.rules.send_timeout_s + 0.1)
+        assert len(life.outbox.wallet.desk.unmined()) == 1
+        await asyncio.sleep(3 * world.rules.send_timeout_s)
+        assert len(life.outbox.wallet.desk.unmined()) <= 3
+        world.lies.replies.clear()
 
     played(play)

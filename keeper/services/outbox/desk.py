@@ -28,6 +28,7 @@ class Desk:
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
+    `unheard`: that the last send got no answer at all.
     `missed`: how often in a row a consumed nonce had no receipt of ours. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
     `scarce`: that this is told. `unfunded`: nonces of which is told that a replacement does not fit.
@@ -42,6 +43,7 @@ class Desk:
     deferred: set[str] = field(default_factory=set)
     resend: set[int] = field(default_factory=set)
     sending: set[Hash] = field(default_factory=set)
+    unheard: bool = False
     limited: set[int] = field(default_factory=set)
     missed: dict[int, int] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)

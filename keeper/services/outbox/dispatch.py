@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from keeper.domain.ids import DeploymentId
@@ -16,6 +16,10 @@ from keeper.services.outbox.wallet import Wallet
 _URGENT = frozenset({Lane.SAFETY, Lane.PRICE})
 _LIQUIDATION_WAITS = 3
 """Blocks at most. With the one that cancels and the one that liquidates an account is open for five after an outage."""
+
+
+def _unwatched() -> None:
+    """No watchdog waits for the loop that calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,14 @@ class Dispatch:
         desk.push(intent)
         return True
 
-    async def pump(self) -> None:
-        """Starts whatever may start now, one after the other."""
+    async def pump(self, beat: Callable[[], None] = _unwatched) -> None:
+        """Starts whatever may start now, one after the other, until the node does not answer: the next head asks again.
+
+        `beat` is called before each: any of them may take as long as signer and node are waited for.
+        """
         desk = self.wallet.desk
         while (intent := self._next()) is not None:
+            beat()
             if self.wallet.rules.dry_run:
                 self._withhold(intent)
                 continue
@@ -57,6 +65,8 @@ class Dispatch:
                     self.funds.hold_back(ready, lack)
                 elif await self.sender.start(ready):
                     desk.remove(intent.id)
+                    if desk.unheard:
+                        return
                 else:
                     desk.deferred.add(intent.id)
 

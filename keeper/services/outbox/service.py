@@ -119,7 +119,7 @@ class Outbox:
                 break
             except TransientError as error:
                 wallet.log.warning("outbox.waiting", wallet=wallet.name, error=str(error))
-                self.pulse.beat(self.name)
+                self._beat()
                 await asyncio.sleep(_FIRST_READ_PAUSE_S)
         desk.nonces = opening(mined, pending, journal_next, tuple(tx.nonce for tx in desk.vacant()))
         desk.resend.update(tx.nonce for tx in desk.unmined())
@@ -157,7 +157,11 @@ class Outbox:
             head = self.heads.get(_HEAD)
             if head is not None:
                 await self._tick(head)
-            self.pulse.beat(self.name)
+            self._beat()
+
+    def _beat(self) -> None:
+        """Also between sends: one that hangs costs its time-out, and many of them are still no standstill."""
+        self.pulse.beat(self.name)
 
     async def _tick(self, head: Head) -> None:
         """Receipts before rebroadcasts: a transaction that was just mined must not be sent again."""
@@ -165,6 +169,7 @@ class Outbox:
         if desk.head is not None and head.reorgs != desk.head.reorgs:
             desk.recheck = True
         desk.head = head
+        desk.unheard = False
         desk.deferred.clear()
         try:
             await self._learn()
@@ -182,7 +187,7 @@ class Outbox:
         self.sender.judge_pause()
         self.dispatch.expire()
         self.funds.reconsider(self.dispatch.is_waiting)
-        await self.dispatch.pump()
+        await self.dispatch.pump(self._beat)
         self.funds.judge()
         await self._close_gaps()
         wallet.meter.gauge("keeper_tx_pending", len(desk.unmined()), signer=wallet.name)
@@ -229,6 +234,7 @@ class Outbox:
         for tx in desk.unmined():
             if tx.nonce < desk.nonces.mined or wallet.forbidden():
                 continue
+            self._beat()
             step, newer = self.decide(tx)
             if step in _REPLACING:
                 if replaced and step is not Step.CANCEL:
@@ -236,11 +242,13 @@ class Outbox:
                 replaced = True
                 async with desk.preparing:
                     await self._replace(tx.nonce, step, newer)
+                if desk.unheard:
+                    return  # the node does not answer: the rest waits for the next head
             elif step is Step.RESEND:
                 desk.resend.discard(tx.nonce)
                 answer = await self.sender.send(tx.nonce, tx.last if is_unpaid(tx) else tx.best)
                 if answer is SendAnswer.UNKNOWN:
-                    return  # the node does not answer: the rest waits for the next head
+                    return
 
     def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
@@ -280,6 +288,7 @@ class Outbox:
         for tx in desk.vacant():
             if tx.nonce < highest:
                 wallet.log.warning("wallet.gap_filled", wallet=wallet.name, nonce=tx.nonce)
+                self._beat()
                 async with desk.preparing:
                     await self.sender.fill(tx.nonce)
 

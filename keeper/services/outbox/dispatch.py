@@ -154,7 +154,7 @@ class Dispatch:
         superseded = record is not None and record.state in (IntentState.SUPERSEDED, IntentState.EXPIRED)
         if superseded and self._may_come_back(intent):
             return False
-        return may_start(record, wallet.clock.now(), intent.lane)
+        return may_start(record, wallet.clock.now(), intent.lane) and not self._is_elsewhere(intent)
 
     def _may_come_back(self, intent: Intent) -> bool:
         """Whether bytes of it whose nonce went to an empty transfer may be mined after all, beside those of a second nonce.
@@ -168,6 +168,16 @@ class Dispatch:
         quick = intent.lane is Lane.LIQUIDATION
         blocks = min(self.wallet.rules.confirmations, _LIQUIDATION_WAITS) if quick else None
         return self.wallet.desk.is_displaced(intent.id, blocks)
+
+    def _is_elsewhere(self, intent: Intent) -> bool:
+        """Whether a wallet that its lane had before may still have it mined.
+
+        A liquidation waits for that until it is too late there: nobody may look after that wallet any more, and of two
+        the contract refuses the second.
+        """
+        wallet = self.wallet
+        others = wallet.ledger.elsewhere(intent.id, wallet.address)
+        return any(intent.lane is not Lane.LIQUIDATION or not wallet.is_late(tx.intent) for tx in others)
 
     def _expire(self, intent: Intent) -> None:
         self.wallet.desk.remove(intent.id)

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from keeper.app.txreason import reason
 from keeper.domain.funds import Balance
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, TxState
@@ -560,3 +561,50 @@ def test_sends__hang__the_rest_waits_for_the_next_head() -> None:
         world.lies.replies.clear()
 
     played(play)
+
+
+def test_cancellation__passed_by_as_often_as_forms_are_signed__is_raised_when_the_market_rises() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        want(world, Kind.ONCE, Lane.LIQUIDATION, deadline_s=20)
+        await asyncio.sleep(0.01)
+        for _ in range(40):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert world.life is not None
+        assert len(world.life.outbox.wallet.desk.open[0].attempts) >= world.rules.max_attempts
+        world.network.walk(2 * world.life.outbox.wallet.desk.open[0].last.fees.max_fee_wei)
+        for _ in range(20):
+            await block(world)
+        assert world.network.blocks.nonce == 1
+
+    played(play, replace(RULES, max_attempts=6))
+
+
+def test_forms__as_many_as_are_signed__is_told_once_and_the_view_says_so() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        lone = want(world, Kind.ONCE, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        for _ in range(30):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert world.life is not None
+        outbox = world.life.outbox
+        tx = outbox.wallet.desk.open[0]
+        assert len(tx.attempts) == world.rules.max_attempts
+        assert sum("tx.spent" in line for line in world.diary.lines) == 1
+        assert "it has 6 forms" in reason(outbox, tx)[1]
+        want(world, Kind.ONCE, Lane.FUNDING)  # somebody waits behind it now
+        for _ in range(3):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        tx = outbox.wallet.desk.open[0]
+        assert len(tx.attempts) > world.rules.max_attempts
+        assert "it has" not in reason(outbox, tx)[1]
+        assert tx.intent == lone
+
+    played(play, replace(RULES, max_attempts=6))

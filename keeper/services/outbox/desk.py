@@ -31,7 +31,7 @@ class Desk:
     `unheard`: that the last send got no answer at all.
     `missed`: how often in a row a consumed nonce had no receipt of ours. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
-    `scarce`: that this is told. `unfunded`: nonces of which is told that a replacement does not fit.
+    `scarce`: that this is told. `spent`: nonces of which is told that no other form is signed. `unfunded`: nonces of which is told that a replacement does not fit.
     """
 
     open: dict[int, TxRecord] = field(default_factory=dict)
@@ -45,6 +45,7 @@ class Desk:
     sending: set[Hash] = field(default_factory=set)
     unheard: bool = False
     limited: set[int] = field(default_factory=set)
+    spent: set[int] = field(default_factory=set)
     missed: dict[int, int] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
     abandoned: set[str] = field(default_factory=set)
@@ -76,6 +77,10 @@ class Desk:
 
     def vacant(self) -> list[TxRecord]:
         return [tx for _, tx in sorted(self.open.items()) if tx.state is TxState.VACANT]
+
+    def is_followed(self, tx: TxRecord) -> bool:
+        """Whether nonces above it wait until it is mined."""
+        return any(each.nonce > tx.nonce for each in self.unmined())
 
     def is_active(self, intent_id: str) -> bool:
         """Whether the intent is what some nonce that is not mined is wanted for."""

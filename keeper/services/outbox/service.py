@@ -23,7 +23,7 @@ from keeper.services.outbox.funds import Funds
 from keeper.services.outbox.receipts import Receipts
 from keeper.services.outbox.rules import SCARCE, PendingTx, WalletStatus
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.steps import Step, is_older, is_unpaid, next_step, restrained
+from keeper.services.outbox.steps import Step, is_due, is_older, is_spent, is_unpaid, next_step, restrained
 from keeper.services.outbox.wallet import Wallet
 
 _HEAD = "head"
@@ -244,11 +244,27 @@ class Outbox:
                     await self._replace(tx.nonce, step, newer)
                 if desk.unheard:
                     return  # the node does not answer: the rest waits for the next head
-            elif step is Step.RESEND:
+                continue
+            self._tell_spent(tx)
+            if step is Step.RESEND:
                 desk.resend.discard(tx.nonce)
                 answer = await self.sender.send(tx.nonce, tx.last if is_unpaid(tx) else tx.best)
                 if answer is SendAnswer.UNKNOWN:
                     return
+
+    def _tell_spent(self, tx: TxRecord) -> None:
+        """Once: that a fee is not raised again although it is time to."""
+        wallet, desk = self.wallet, self.wallet.desk
+        spent = is_spent(tx, wallet.rules, followed=desk.is_followed(tx)) and is_due(tx, desk.block, wallet.rules)
+        if spent and tx.nonce not in desk.spent:
+            desk.spent.add(tx.nonce)
+            wallet.log.error(
+                "tx.spent",
+                wallet=wallet.name,
+                nonce=tx.nonce,
+                attempts=len(tx.attempts),
+                advice="raised so often and still not mined: `keeper tx bump` raises it once more, `keeper tx cancel` ends it",
+            )
 
     def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
@@ -256,10 +272,11 @@ class Outbox:
         newer, late = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent)
         if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
             newer = None  # what cannot be paid takes nobody's place
-        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, late=late)
+        followed = desk.is_followed(tx)
+        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, late=late, followed=followed)
         payload = tx.last.intent
         if newer is None and payload is not None and wallet.barred(payload):
-            return restrained(step, followed=any(each.nonce > tx.nonce for each in desk.unmined())), None
+            return restrained(step, followed=followed), None
         if step in (Step.BUMP, Step.WAIT) and tx.nonce in desk.resend:
             step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first
         if step is Step.WAIT and tx.nonce in desk.forgotten:

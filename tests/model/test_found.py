@@ -15,6 +15,7 @@ from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, TxState
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
+from keeper.services.outbox.commands import Commands
 from tests.model.acts import GAS, Kind, intent
 from tests.model.lies import CUT_OFF_S, Read, Reply
 from tests.model.network import GWEI
@@ -608,3 +609,34 @@ def test_forms__as_many_as_are_signed__is_told_once_and_the_view_says_so() -> No
         assert tx.intent == lone
 
     played(play, replace(RULES, max_attempts=6))
+
+
+def test_intent__taken_back_by_the_operator_then_mined_then_reorganised__is_still_taken_back_after_a_restart() -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        life, network = world.life, world.network
+        assert life is not None
+        await Commands(life.outbox.wallet, life.outbox.sender).cancel(0)
+        first = life.outbox.wallet.desk.open[0].attempts[0]
+        network.mine([network.seen[first.hash]])
+        world.announce()
+        await asyncio.sleep(1)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+        network.blocks.pop()
+        network.reorgs += 1
+        network.mine([])
+        network.mine([])
+        world.announce()
+        await asyncio.sleep(1)
+        await world.kill()
+        world.start()
+        await asyncio.sleep(0.1)
+        for _ in range(15):
+            assert world.life is not None
+            world.life.inbox.offer(funding)
+            await block(world)
+        assert network.blocks.effects[funding.id] == 0
+        assert world.told[funding.id].state is IntentState.ABANDONED
+
+    played(play)

@@ -207,7 +207,8 @@ class Receipts:
         wallet = self.wallet
         receipt, winner = tx.receipt, tx.winner
         if winner is not None and winner.intent is not None:  # before the nonce, as in `_include`
-            wallet.settle(winner.intent, IntentState.ACTIVE, "reorged", stored_next=True)
+            ended = IntentState.ABANDONED if wallet.desk.is_abandoned(winner.intent) else IntentState.ACTIVE
+            wallet.settle(winner.intent, ended, "reorged", stored_next=True)
         wallet.store(taken_back(tx))
         wallet.desk.resend.add(tx.nonce)
         wallet.meter.count("keeper_tx_reorged_total", signer=wallet.name)

@@ -640,3 +640,22 @@ def test_intent__taken_back_by_the_operator_then_mined_then_reorganised__is_stil
         assert world.told[funding.id].state is IntentState.ABANDONED
 
     played(play)
+
+
+def test_receipts__seconds_behind_the_nonce_on_a_chain_of_quick_blocks__are_waited_for() -> None:
+    """Twelve blocks are three seconds there, and the keeper gave up nonce after nonce of one intent."""
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.lies.reads["receipt"] = [Read.NULL] * 100
+        world.network.mine(world.network.pool.choose())
+        for _ in range(100):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(0.25)
+        await block(world)
+        assert world.network.blocks.effects[funding.id] == 1
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+
+    assert played(play, replace(RULES, finality_blocks=64)).diary.alarms == 0

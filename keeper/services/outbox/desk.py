@@ -14,7 +14,7 @@ from keeper.domain.heads import Head
 from keeper.domain.ids import Hash
 from keeper.domain.nonces import Nonces
 from keeper.domain.transaction import INCLUDED, UNMINED, Intent, IntentState, Lane, Outcome, TxRecord, TxState
-from keeper.domain.txsteps import displaced
+from keeper.domain.txsteps import Missed, displaced
 from keeper.runtime.board import Board
 
 NO_FEES = Fees(0, 0)
@@ -29,7 +29,7 @@ class Desk:
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
     `unheard`: that the last send got no answer at all.
-    `missed`: how often in a row a consumed nonce had no receipt of ours. `forgotten`: nonces that a node's pool lacks.
+    `missed`: consumed nonces without a receipt of ours. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
     `scarce`: that this is told. `spent`: nonces of which is told that no other form is signed. `unfunded`: nonces of which is told that a replacement does not fit.
     """
@@ -46,7 +46,7 @@ class Desk:
     unheard: bool = False
     limited: set[int] = field(default_factory=set)
     spent: set[int] = field(default_factory=set)
-    missed: dict[int, int] = field(default_factory=dict)
+    missed: dict[int, Missed] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
     abandoned: set[str] = field(default_factory=set)
     unwritten: dict[str, Outcome] = field(default_factory=dict)

@@ -7,15 +7,25 @@ from dataclasses import dataclass
 
 from keeper.domain.chain import BlockRef, Receipt
 from keeper.domain.nonces import observed
-from keeper.domain.time import SECOND
+from keeper.domain.time import SECOND, nanos
 from keeper.domain.transaction import SETTLED, UNMINED, Attempt, Intent, IntentState, Lane, TxRecord, TxState
-from keeper.domain.txsteps import confirmed, displaced, effect, final, found_again, mined, missing, orphaned, taken_back
+from keeper.domain.txsteps import (
+    confirmed,
+    displaced,
+    effect,
+    final,
+    found_again,
+    is_elsewhere,
+    mined,
+    missed,
+    missing,
+    orphaned,
+    taken_back,
+)
 from keeper.errors import DataError, Reverted, TransientError
 from keeper.ports.protocol import Revert
 from keeper.services.outbox.wallet import Wallet
 
-_LOOKS = 3
-"""Without a receipt, before a nonce counts as used elsewhere: many blocks may pass between the first look and the next."""
 _JUDGED = frozenset(
     {IntentState.MINED, IntentState.CONFIRMED, IntentState.REVERTED, IntentState.NO_EFFECT, IntentState.LOST_RACE}
 )
@@ -226,9 +236,10 @@ class Receipts:
         if tx.state in UNMINED:
             tx = missing(tx, desk.block)
             self.wallet.store(tx)
-        desk.missed[tx.nonce] = looks = desk.missed.get(tx.nonce, 0) + 1
-        waited = desk.block - (tx.missing_since or desk.block)
-        if tx.state is TxState.VACANT or (waited >= rules.orphan_after_blocks and looks >= _LOOKS):
+        now_ns = nanos(asyncio.get_running_loop().time())
+        desk.missed[tx.nonce] = seen = missed(desk.missed.get(tx.nonce), now_ns)
+        blocks, wait_ns = rules.orphan_after_blocks, nanos(rules.orphan_after_s)
+        if is_elsewhere(tx, seen, desk.block, now_ns, blocks=blocks, wait_ns=wait_ns):
             self._orphan(tx)
 
     def _orphan(self, tx: TxRecord) -> None:

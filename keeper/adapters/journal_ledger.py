@@ -15,6 +15,7 @@ from keeper.domain.transaction import (
     FAILED_INTENTS,
     OPEN_INTENTS,
     SETTLED,
+    UNMINED,
     Attempt,
     Intent,
     IntentRecord,
@@ -26,6 +27,9 @@ from keeper.ports.clock import Clock
 
 _SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED))
 _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_INTENTS))
+_UNMINED = ", ".join(f"'{state}'" for state in sorted(UNMINED))
+_ELSEWHERE = f"""wallet <> ? AND state IN ({_UNMINED})
+    AND id IN (SELECT tx_id FROM attempt WHERE intent_id = ?) ORDER BY wallet, nonce"""  # noqa: S608 - our own constants
 _INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING"
 _TX = """INSERT INTO tx(chain_id, wallet, nonce, state, missing_since, changed_at) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT(chain_id, wallet, nonce) DO UPDATE
@@ -78,6 +82,11 @@ class SqliteLedger:
         with self._database.read() as connection:
             where = f"chain_id = ? AND wallet = ? AND state NOT IN ({_SETTLED}) ORDER BY nonce"
             return records(connection, where, (chain_id, wallet))
+
+    def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
+        with self._database.read() as connection:
+            found = records(connection, _ELSEWHERE, (wallet, intent_id))
+        return tuple(tx for tx in found if tx.intent is not None and tx.intent.id == intent_id)
 
     def next_nonce(self, chain_id: int, wallet: Address) -> int | None:
         with self._database.read() as connection:

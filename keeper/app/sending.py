@@ -83,6 +83,9 @@ def _rules(chain: ChainSettings, dry_run: bool) -> OutboxRules:
         fees=FeeRules(bump_percent=chain.bump_percent, ceiling_wei=chain.max_fee_wei),
         bump_blocks={**bumps, Lane.HOUSEKEEPING: 10},
         confirmations=chain.confirmations,
+        finality_blocks=chain.finality_blocks,
+        orphan_after_blocks=chain.orphan_after_blocks,
+        orphan_after_s=chain.orphan_after_s,
         legacy_fees=chain.legacy_fees,
         dry_run=dry_run,
     )

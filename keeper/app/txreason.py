@@ -7,7 +7,7 @@ from keeper.domain.fees import GWEI, FeeLimit
 from keeper.domain.funds import Shortfall
 from keeper.domain.transaction import UNMINED, Intent, Purpose, TxRecord, TxState
 from keeper.services.outbox.service import Outbox
-from keeper.services.outbox.steps import Step, is_unpaid
+from keeper.services.outbox.steps import Step, is_spent, is_unpaid
 
 
 def reason(outbox: Outbox, tx: TxRecord) -> tuple[str, str]:
@@ -27,12 +27,15 @@ def _words(outbox: Outbox, tx: TxRecord, step: Step, newer: Intent | None) -> st
     wallet, desk, last = outbox.wallet, outbox.wallet.desk, tx.last
     answer = "nothing yet" if last.answer is None else last.answer.value
     match step:
+        case Step.WAIT if _is_spent(outbox, tx):
+            return f"the node said {answer}; {_spent(tx)}"
         case Step.WAIT:
             due = last.signed_block + wallet.rules.bump_blocks.get(tx.lane, 1)
             return f"the node said {answer}; the fee is raised at block {due} if it is not mined by then"
         case Step.RESEND:
             why = "the wallet cannot pay" if is_unpaid(tx) else f"the node said {answer}"
-            return f"{why}; the same bytes go out again with the next block"
+            ended = f"; {_spent(tx)}" if _is_spent(outbox, tx) else ""
+            return f"{why}; the same bytes go out again with the next block{ended}"
         case Step.BUMP:
             purpose = Purpose.CANCEL if last.purpose is Purpose.CANCEL else Purpose.BUMP
             return _raised(
@@ -44,6 +47,14 @@ def _words(outbox: Outbox, tx: TxRecord, step: Step, newer: Intent | None) -> st
             late = wallet.is_late(tx.intent)
             cause = "taken back" if desk.is_abandoned(tx.intent) else "too late" if late else "paused on chain"
             return f"{cause}: an empty transfer takes its nonce with the next block"
+
+
+def _is_spent(outbox: Outbox, tx: TxRecord) -> bool:
+    return is_spent(tx, outbox.wallet.rules, followed=outbox.wallet.desk.is_followed(tx))
+
+
+def _spent(tx: TxRecord) -> str:
+    return f"it has {len(tx.attempts)} forms, as many as one gets: its fee is raised again when others wait behind it"
 
 
 def _raised(outbox: Outbox, tx: TxRecord, purpose: Purpose, intent: Intent | None, words: str) -> str:

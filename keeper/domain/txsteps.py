@@ -6,7 +6,7 @@ take it) · orphaned (somebody else used the nonce). A step that does not fit th
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from keeper.domain.chain import Receipt
 from keeper.domain.ids import Hash
@@ -25,6 +25,17 @@ from keeper.domain.transaction import (
 )
 from keeper.domain.txerrors import SendAnswer, is_taken
 from keeper.errors import InvariantBroken
+
+LOOKS = 3
+"""Without a receipt, before a nonce counts as used elsewhere: many blocks may pass between the first look and the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Looks in a row at which a consumed nonce had no receipt of ours, the first at `since_ns` of a clock nobody sets."""
+
+    looks: int
+    since_ns: int
 
 
 def signed(tx: TxRecord, attempt: Attempt) -> TxRecord:
@@ -83,6 +94,21 @@ def missing(tx: TxRecord, block: int) -> TxRecord:
     """The nonce is consumed and no attempt has a receipt: not yet evidence, a node may lag."""
     _require(tx, tx.state in UNMINED, "missing")
     return tx if tx.missing_since is not None else replace(tx, missing_since=block)
+
+
+def missed(before: Missed | None, now_ns: int) -> Missed:
+    """One more look in vain."""
+    return Missed(1, now_ns) if before is None else Missed(before.looks + 1, before.since_ns)
+
+
+def is_elsewhere(tx: TxRecord, seen: Missed, block: int, now_ns: int, *, blocks: int, wait_ns: int) -> bool:
+    """Whether the nonce counts as used by somebody else: after `blocks` and `wait_ns`, for a node that lags does so in
+    seconds, and blocks come in hours or in quarters of a second. At once, when nothing signed for it can be mined.
+    """
+    if tx.state is TxState.VACANT:
+        return True
+    waited = block - (tx.missing_since or block)
+    return waited >= blocks and now_ns - seen.since_ns >= wait_ns and seen.looks >= LOOKS
 
 
 def found_again(tx: TxRecord) -> TxRecord:

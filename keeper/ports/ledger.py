@@ -26,6 +26,10 @@ class Ledger(Protocol):
         """By rising nonce: all that are neither final nor orphaned. Their receipts come without logs."""
         ...
 
+    def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
+        """Nonces of other wallets that are wanted for the intent and not mined: as after its lane has moved."""
+        ...
+
     def next_nonce(self, chain_id: int, wallet: Address) -> int | None:
         """One more than the highest nonce ever signed for; None for a wallet without history."""
         ...

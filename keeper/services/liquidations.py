@@ -58,7 +58,7 @@ class LiquidationStatus:
 class Claims:
     """Which intent is to close which position. Written by the liquidation service alone."""
 
-    intents: dict[str, str] = field(default_factory=dict)
+    intents: dict[str, Intent] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class LiquidationService:
         if not ranked or not allowed or not self.coordinator.is_leader(self.deployment.id):
             return
         shut = self._shut(state, allowed)
-        mine = [found for found in ranked if found.market_no in allowed and self._free(found, held, shut)]
+        mine = [found for found in ranked if found.market_no in allowed and self._free(found, held, shut, now_s)]
         batch = plan_batch(
             mine, held.accounts, state, now_s, engine=held.engine, liquidator=self.liquidator, limit=self._limit()
         )
@@ -172,14 +172,12 @@ class LiquidationService:
         feeds = {no: state.feeds[no] for no in doubted if no in state.feeds}
         return frozenset(no for no, feed in feeds.items() if feed.observed_at_s >= oldest_s)
 
-    def _free(self, found: LiquidationCandidate, held: Holdings, shut: frozenset[int]) -> bool:
+    def _free(self, found: LiquidationCandidate, held: Holdings, shut: frozenset[int], now_s: int) -> bool:
         """Every price behind the account's health must be beyond doubt, and nobody of us be at it already."""
         account = held.accounts[found.account]
         if not shut.isdisjoint(account.positions):
             return False
-        claim = self.claims.intents.get(_key(account, found.market_no))
-        outcome = self.outcomes.get(claim) if claim is not None else None
-        return claim is None or (outcome is not None and outcome.state not in OPEN_INTENTS)
+        return not self._is_claimed(_key(account, found.market_no), now_s)
 
     async def _liquidate(
         self, plans: Sequence[LiquidationPlan], lasts: Mapping[Address, str], state: ChainState, at: At
@@ -196,7 +194,7 @@ class LiquidationService:
         if not self.intents.offer(intent):
             self.log.warning("liquidation.deferred", block=_name(at), error="the outbox is full")
             return
-        self._claim(keys, intent)
+        self._claim(keys, intent, state)
         for plan in confirmed:
             market = self.deployment.markets[plan.market_no]
             self.log.info(
@@ -266,9 +264,7 @@ class LiquidationService:
         """In order: each was planned on what the ones before it leave, so only the first can be simulated by itself."""
         for number, step in enumerate(steps):
             key = f"adl:{step.bankrupt}:{step.counterparty}:{step.market_no}:{lasts[step.bankrupt]}"
-            claim = self.claims.intents.get(key)
-            known = self.outcomes.get(claim) if claim is not None else None
-            if claim is not None and (known is None or known.state in OPEN_INTENTS):
+            if self._is_claimed(key, state.at.timestamp_s):
                 continue
             act = self.deployment.protocol.deleverage(step.bankrupt, step.counterparty, step.market_no, step.size_e18)
             if number == 0 and lead and not await self._simulated(act[0], state.at):
@@ -276,7 +272,7 @@ class LiquidationService:
             intent = self._intent(key, act, state)
             if not self.intents.offer(intent):
                 return
-            self._claim([key], intent)
+            self._claim([key], intent, state)
             self.log.warning(
                 "deleverage.submitted",
                 market=self.deployment.markets[step.market_no],
@@ -293,14 +289,23 @@ class LiquidationService:
         deadline = from_seconds(state.at.timestamp_s + _WANTED_S)
         return self.deployment.intent(Lane.LIQUIDATION, key, act, self.clock.now(), deadline)
 
-    def _claim(self, keys: Sequence[str], intent: Intent) -> None:
+    def _is_claimed(self, key: str, now_s: int) -> bool:
+        """Whether an intent is at it. One of which nobody tells anything is given up when it is too late: only the
+        newest outcomes are kept, and asking again costs nothing, for the outbox knows what is under way.
+        """
+        claim = self.claims.intents.get(key)
+        if claim is None:
+            return False
+        outcome = self.outcomes.get(claim.id)
+        if outcome is not None:
+            return outcome.state in OPEN_INTENTS
+        return claim.deadline is None or from_seconds(now_s) <= claim.deadline
+
+    def _claim(self, keys: Sequence[str], intent: Intent, state: ChainState) -> None:
         """Remembers what is under way, and forgets what is settled."""
-        open_claims = {
-            key: claim
-            for key, claim in self.claims.intents.items()
-            if (outcome := self.outcomes.get(claim)) is None or outcome.state in OPEN_INTENTS
-        }
-        self.claims.intents = {**open_claims, **dict.fromkeys(keys, intent.id)}
+        now_s = state.at.timestamp_s
+        still = {key: claim for key, claim in self.claims.intents.items() if self._is_claimed(key, now_s)}
+        self.claims.intents = {**still, **dict.fromkeys(keys, intent)}
 
     def _count(self, ranked: Sequence[LiquidationCandidate], state: ChainState) -> None:
         counts = dict.fromkeys(self.deployment.markets.values(), 0)

@@ -42,7 +42,20 @@ class ChainSettings(Model):
     plain_http: bool = Field(
         default=False, description="Allow http:// and ws:// to other machines (your own node in your own network)."
     )
-    confirmations: Count = Field(default=1, le=1000, description="Blocks after which a transaction counts as final.")
+    confirmations: Count = Field(default=1, le=1000, description="Blocks after which a transaction counts as done.")
+    finality_blocks: Count = Field(
+        default=64,
+        le=1_000_000,
+        description="Blocks that no reorganisation takes back any more. What is less deep is looked at again after one.",
+    )
+    orphan_after_blocks: Count = Field(
+        default=12,
+        le=1_000_000,
+        description="A nonce that is consumed without a receipt of ours counts as used by somebody else after so many blocks.",
+    )
+    orphan_after_s: Seconds = Field(
+        default=30.0, description="And not before so much time has passed: receipts may lag, and blocks may be quick."
+    )
     poll_s: Seconds = Field(default=1.0, description="How often to ask for a new head.")
     max_fee_gwei: Count = Field(default=500, description="Never offer more for a unit of gas.")
     legacy_fees: bool = Field(

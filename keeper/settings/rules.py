@@ -20,7 +20,15 @@ from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
 from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
-from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, VenueSettings, sender_place
+from keeper.settings.models import (
+    LANES,
+    SENDER,
+    ChainSettings,
+    CommonSettings,
+    SignersSettings,
+    VenueSettings,
+    sender_place,
+)
 from keeper.settings.onchain_rules import onchain_kinds
 from keeper.settings.options import Complaint, Registries, examine
 from keeper.settings.safeguard_specs import condition_rules, score_rules
@@ -226,6 +234,12 @@ def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complain
     yield from _signers(common, known)
     yield from onchain_kinds(common, known)
     yield from _lanes(common.signers)
+    yield from _depths(common.chain)
+
+
+def _depths(chain: ChainSettings) -> Iterator[Complaint]:
+    if "finality_blocks" in chain.model_fields_set and chain.finality_blocks < chain.confirmations:
+        yield Complaint(("chain", "finality_blocks"), f"less than chain.confirmations, {chain.confirmations}")
 
 
 def _plain_endpoints(common: CommonSettings) -> Iterator[Complaint]:

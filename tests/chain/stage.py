@@ -45,7 +45,7 @@ KEY_SEED = b"a key that only tests use"
 CROWDED_GAS = 250_000
 """Of a block: room for one transaction of 200,000, not for that and another."""
 ROUND_NOT_NEWER = keccak(b"RoundNotNewer(uint256,uint256)")[:4]
-RULES = OutboxRules(tick_s=0.3, resend_after_s=1.0, finality_blocks=20)
+RULES = OutboxRules(tick_s=0.3, resend_after_s=1.0, finality_blocks=20, orphan_after_s=0.0)
 FAST = Pace(poll_min_s=0.03, poll_max_s=0.1, recheck_s=0.1)
 
 

@@ -96,6 +96,21 @@ def test_ledger__what_was_saved__comes_back_after_a_restart(tmp_path: Path, cloc
         assert journal.ledger.next_nonce(1, WALLET) is None
 
 
+def test_ledger__under_way_with_another_wallet__is_known(tmp_path: Path, clock: Clock) -> None:
+    other = address("0x" + "22" * 20)
+    with Journal.open(tmp_path, clock) as journal:
+        ledger, pending = journal.ledger, record(3, 1, intent("7"))
+        ledger.save(pending)
+        assert ledger.elsewhere(intent("7").id, other) == (pending,)
+        assert ledger.elsewhere(intent("7").id, WALLET) == ()
+        assert ledger.elsewhere(intent("8").id, other) == ()
+        ledger.save(newer := signed(pending, attempt(2, intent("8"))))
+        assert ledger.elsewhere(intent("7").id, other) == ()  # the nonce is wanted for the newer one
+        assert ledger.elsewhere(intent("8").id, other) == (newer,)
+        ledger.save(mined(newer, receipt(2)))
+        assert ledger.elsewhere(intent("8").id, other) == ()
+
+
 def test_ledger__one_nonce__is_one_row_however_often_it_is_saved(tmp_path: Path, clock: Clock) -> None:
     with Journal.open(tmp_path, clock) as journal:
         for _ in range(3):

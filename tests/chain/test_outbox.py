@@ -9,12 +9,16 @@ from dataclasses import replace
 
 import pytest
 
+from keeper.adapters.encoding.keccak import keccak
+from keeper.adapters.signers.curve import signing_key
+from keeper.adapters.signers.key_signer import KeySigner
 from keeper.domain.chain import Call
 from keeper.domain.fees import GWEI, FeeRules
 from keeper.domain.funds import cost
 from keeper.domain.transaction import Intent, IntentState, Lane, TxState
 from keeper.errors import AlreadyRunning
 from keeper.ports.signer import UnsignedTransaction
+from keeper.services.outbox import Outbox
 from tests.chain.proxy import proxied
 from tests.chain.stage import CHAIN_ID, DEPLOYMENT, RULES, Keeper, Stage
 
@@ -345,6 +349,64 @@ async def test_nonce__used_from_outside__of_a_lane_that_has_another_wallet_now__
     assert record.state is IntentState.QUEUED
     assert not desk.is_queued(intent.id)
     assert not desk.unmined()
+
+
+async def other_wallet(stage: Stage) -> Keeper:
+    """A life of the keeper on the same journal, in which the lanes have another wallet."""
+    key = signing_key(keccak(b"another key that only tests use"))
+    assert key is not None
+    await stage.rpc.call("anvil_setBalance", key.address, hex(10**20))
+    keeper = Keeper(stage, RULES, lambda: "", stage.node.url)
+    keeper.wallet = replace(keeper.wallet, signer=KeySigner(key, CHAIN_ID))
+    keeper.outbox = Outbox(keeper.wallet, keeper.prices, keeper.inbox, keeper.outbox.heads, keeper.outbox.pulse)
+    stage.keepers.append(keeper)
+    await keeper.start()
+    return keeper
+
+
+async def test_lane__moved_to_another_wallet__what_the_first_has_under_way_is_not_signed_by_both(manual: Stage) -> None:
+    keeper, intent, next_one = await manual.keeper(), manual.intent(1), manual.intent(2)
+    await keeper.inbox.put(intent)
+    await keeper.until(lambda: 0 in keeper.wallet.desk.open and keeper.wallet.desk.open[0].last.sends == 1)
+    await manual.kill(keeper)
+    keeper = await other_wallet(manual)
+    await keeper.inbox.put(intent)
+    await keeper.inbox.put(next_one)
+    await keeper.until(lambda: keeper.wallet.desk.is_active(next_one.id))
+    assert not keeper.wallet.desk.is_active(intent.id)
+    assert not keeper.wallet.desk.is_queued(intent.id)
+    await manual.mine()
+    await keeper.outcome(next_one, CONFIRMED)
+    await manual.kill(keeper)
+    keeper = await manual.keeper()
+    await keeper.outcome(intent, CONFIRMED)
+    assert await manual.count() == 2
+
+
+@pytest.mark.parametrize("lane", [Lane.LIQUIDATION, Lane.FUNDING])
+async def test_lane__moved_and_the_first_wallet_is_too_late__the_second_liquidates_and_settles_nothing(
+    manual: Stage, lane: Lane
+) -> None:
+    """The contract refuses a second liquidation, and an account must not wait for a wallet that nobody looks after."""
+    keeper, intent, next_one = await manual.keeper(), manual.intent(1, lane, deadline_s=3), manual.intent(2)
+    await keeper.inbox.put(intent)
+    await keeper.until(lambda: 0 in keeper.wallet.desk.open and keeper.wallet.desk.open[0].last.sends == 1)
+    await manual.kill(keeper)
+    keeper = await other_wallet(manual)
+    again = replace(intent, deadline=None)
+    await keeper.inbox.put(again)
+    await keeper.inbox.put(next_one)
+    await keeper.until(lambda: keeper.wallet.desk.is_active(next_one.id))
+    assert not keeper.wallet.desk.is_active(intent.id)
+    await manual.rpc.call("anvil_dropAllTransactions")
+    await manual.mine_later()
+    await keeper.outcome(next_one, IntentState.ACTIVE)
+    await keeper.until(lambda: keeper.wallet.is_late(intent))
+    last = manual.intent(3)
+    await keeper.inbox.put(again)
+    await keeper.inbox.put(last)
+    await keeper.until(lambda: keeper.wallet.desk.is_active(last.id))
+    assert keeper.wallet.desk.is_active(intent.id) == (lane is Lane.LIQUIDATION)
 
 
 async def test_start__the_wallets_pending_is_not_ours__waits_for_it(manual: Stage) -> None:

@@ -35,6 +35,8 @@ class Blocks:
         self.rivals: Counter[str] = Counter()
         self.takers: dict[int, tuple[Envelope, int]] = {}
         """Who consumed a nonce, and in which block."""
+        self.displaced: set[int] = set()
+        """Nonces that an empty transfer has once consumed, whatever became of its block."""
         self.longest = 0
         self.round = 0
         self.ahead_ns = 0
@@ -64,6 +66,7 @@ class Blocks:
             if tx.nonce == nonce and tx.cap >= base_fee and self.balance >= tx.cost:
                 receipts[tx.hash] = self._execute(tx, ref)
                 done.append(tx)
+                self.displaced |= set() if tx.data else {tx.nonce}
                 nonce += 1
         self.rivals.update(rivals)
         self.line.append(Block(ref, tuple(done), receipts, nonce, self.round, tuple(rivals)))

@@ -10,6 +10,7 @@ from keeper.domain.ids import Address, Hash
 from keeper.domain.transaction import (
     FAILED_INTENTS,
     SETTLED,
+    UNMINED,
     Attempt,
     Intent,
     IntentRecord,
@@ -63,6 +64,11 @@ class MemoryLedger:
         found = sorted((key, row) for key, row in self.rows.items() if key[:2] == (chain_id, wallet))
         return tuple(self._record(key, row) for key, row in found if row.state not in SETTLED)
 
+    def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
+        found = [self._record(key, row) for key, row in sorted(self.rows.items()) if key[1] != wallet]
+        wanted = [(tx, tx.intent) for tx in found if tx.state in UNMINED]
+        return tuple(tx for tx, intent in wanted if intent is not None and intent.id == intent_id)
+
     def next_nonce(self, chain_id: int, wallet: Address) -> int | None:
         return self.next.get((chain_id, wallet))
 
@@ -106,6 +112,9 @@ class Disk:
 
     def unfinished(self, chain_id: int, wallet: Address) -> tuple[TxRecord, ...]:
         return self.ledger.unfinished(chain_id, wallet)
+
+    def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
+        return self.ledger.elsewhere(intent_id, wallet)
 
     def next_nonce(self, chain_id: int, wallet: Address) -> int | None:
         return self.ledger.next_nonce(chain_id, wallet)

@@ -26,6 +26,8 @@ def send(world: World, chance: Random) -> None:
     now, lane = world.clock.now(), chance.choice(_LANES)
     chain_now = world.network.blocks.now()
     kind = chance.choices((Kind.RECORD, Kind.ONCE, Kind.REVERT, Kind.SILENT), (12, 3, 1, 1))[0]
+    if lane is Lane.LIQUIDATION and kind is Kind.RECORD:
+        kind = Kind.ONCE  # who is not under water any more cannot be liquidated
     deadline = Timestamp(chain_now + chance.randint(3, 60) * SECOND) if chance.random() < 0.2 else None
     gas = GAS if chance.random() < 0.7 else None
     new = intent(kind, lane, len(world.wanted), now, deadline, gas)

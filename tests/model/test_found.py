@@ -9,13 +9,15 @@ from random import Random
 
 import pytest
 
+from keeper.app.txreason import reason
 from keeper.domain.funds import Balance
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, TxState
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
+from keeper.services.outbox.commands import Commands
 from tests.model.acts import GAS, Kind, intent
-from tests.model.lies import FATAL, Read, Reply
+from tests.model.lies import CUT_OFF_S, FATAL, Read, Reply
 from tests.model.network import GWEI
 from tests.model.settling import settle
 from tests.model.steps import foreign_use
@@ -316,24 +318,78 @@ def test_intent__taken_back_by_a_reorganisation_and_a_crash_meanwhile__is_not_to
     played(play)
 
 
-def test_liquidation__expired_by_an_empty_transfer__gets_a_second_nonce_only_when_that_is_final() -> None:
+async def cancelled(world: World, kind: Kind, lane: Lane) -> Intent:
+    """One whose nonce an empty transfer has taken in the newest block; it is wanted again, for a minute."""
+    await block(world)
+    found = want(world, kind, lane, deadline_s=3)
+    await asyncio.sleep(4)
+    world.network.mine([])
+    world.announce()
+    await asyncio.sleep(0.1)
+    await block(world)
+    assert world.told[found.id].state is IntentState.EXPIRED
+    again = replace(found, deadline=Timestamp(world.network.blocks.now() + 60 * SECOND))
+    world.wanted[found.id] = again
+    return again
+
+
+async def offered(world: World, intent: Intent) -> bool:
+    """Whether it has a nonce after it was offered once more."""
+    assert world.life is not None
+    world.life.inbox.offer(intent)
+    await asyncio.sleep(0.1)
+    return world.life.outbox.wallet.desk.is_active(intent.id)
+
+
+def test_funding__expired_by_an_empty_transfer__gets_a_second_nonce_only_when_that_is_final() -> None:
     """It may be wanted again; until then its first bytes can still come back with a reorganisation."""
 
     async def play(world: World) -> None:
+        funding = await cancelled(world, Kind.RECORD, Lane.FUNDING)
         await block(world)
-        liquidation = want(world, Kind.RECORD, Lane.LIQUIDATION, deadline_s=3)
-        await asyncio.sleep(4)
-        world.network.mine([])
-        world.announce()
-        await asyncio.sleep(0.1)
         await block(world)
-        assert world.told[liquidation.id].state is IntentState.EXPIRED
-        await asyncio.sleep(2)
-        now, life = world.network.blocks.now(), world.life
+        assert not await offered(world, funding)
+
+    played(play)
+
+
+@pytest.mark.parametrize(("confirmations", "blocks"), [(1, 0), (2, 1), (3, 2), (12, 2)])
+def test_liquidation__expired_by_an_empty_transfer__gets_a_second_nonce_as_soon_as_that_is_confirmed(
+    confirmations: int, blocks: int
+) -> None:
+    """An account stays open no longer: three blocks at most, however many everything else waits for."""
+
+    async def play(world: World) -> None:
+        liquidation = await cancelled(world, Kind.ONCE, Lane.LIQUIDATION)
+        for _ in range(blocks):
+            assert not await offered(world, liquidation)
+            await block(world)
+        assert await offered(world, liquidation)
+        await block(world)
+        assert world.network.blocks.effects[liquidation.id] == 1
+
+    played(play, replace(RULES, confirmations=confirmations, finality_blocks=64))
+
+
+def test_liquidation__its_first_bytes_come_back_beside_the_second__is_done_once_and_told_as_ours() -> None:
+    """A reorganisation deeper than was waited for: the contract refuses the second, and it lost against ourselves."""
+
+    async def play(world: World) -> None:
+        liquidation = await cancelled(world, Kind.ONCE, Lane.LIQUIDATION)
+        assert await offered(world, liquidation)
+        network, life = world.network, world.life
         assert life is not None
-        life.inbox.offer(replace(liquidation, deadline=Timestamp(now + 60 * SECOND)))
-        await asyncio.sleep(0.1)
-        assert not life.outbox.wallet.desk.is_active(liquidation.id)
+        first = life.outbox.wallet.desk.open[0].attempts[0]
+        second = life.outbox.wallet.desk.open[1].attempts[0]
+        network.blocks.pop()
+        network.reorgs += 1
+        network.mine([network.seen[first.hash]])
+        network.mine([network.seen[second.hash]])
+        world.announce()
+        await asyncio.sleep(2.5)
+        assert network.blocks.effects[liquidation.id] == 1
+        told = world.told[liquidation.id]
+        assert (told.state, told.tx_hash) == (IntentState.CONFIRMED, first.hash)
 
     played(play)
 
@@ -465,3 +521,186 @@ def test_funds__short_for_a_price_that_is_too_late_now__are_told_no_longer() -> 
         assert (desk.scarce, desk.short) == (False, {})
 
     played(play)
+
+
+def test_liquidation__reverted_and_a_restart_within_the_pause__is_told_to_whoever_wants_it_again() -> None:
+    """Who decides heard nothing of it in this life, and took it for under way for ever."""
+
+    async def play(world: World) -> None:
+        refused = want(world, Kind.REVERT, Lane.LIQUIDATION)
+        await asyncio.sleep(0.01)
+        world.network.mine(world.network.pool.choose())
+        world.announce()
+        await asyncio.sleep(0.2)
+        assert world.told[refused.id].state is IntentState.REVERTED
+        await world.kill()
+        world.told.clear()
+        world.start()
+        assert world.life is not None
+        world.life.inbox.offer(refused)
+        await asyncio.sleep(0.01)
+        assert world.told[refused.id].state is IntentState.REVERTED
+        assert world.ledger.intent(refused.id).failures == 1  # type: ignore[union-attr]  # told, not failed again
+
+    played(play)
+
+
+def test_funding__confirmed_and_a_restart__is_told_as_done_when_it_is_wanted_again() -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.ONCE, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        for _ in range(3):
+            await block(world)
+        await world.kill()
+        world.told.clear()
+        world.start()
+        assert world.life is not None
+        world.life.inbox.offer(funding)
+        await asyncio.sleep(0.01)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+        assert world.network.blocks.effects[funding.id] == 1
+
+    played(play)
+
+
+@pytest.mark.parametrize("deadline_s", [None, 30])
+def test_sends__hang_while_reads_work__the_keeper_is_not_taken_for_dead(deadline_s: int | None) -> None:
+    """A rollup's sequencer is away: all that came due at one boundary waited its time-out out, one after the other."""
+    late: list[float] = []
+
+    async def play(world: World) -> None:
+        await block(world)
+        assert world.life is not None
+        pulse = world.life.outbox.pulse
+        for _ in range(14):
+            want(world, Kind.ONCE, Lane.LIQUIDATION, deadline_s)
+        world.lies.replies[:] = [Reply(taken=False, words="", pause_s=CUT_OFF_S)] * 5000
+        for half_seconds in range(400):
+            if half_seconds % 4 == 0:
+                world.network.mine([])
+                world.announce()
+            await asyncio.sleep(0.5)
+            late.extend(pulse.late().values())
+
+    played(play, replace(RULES, max_in_flight=20))
+    assert not late
+
+
+def test_sends__hang__the_rest_waits_for_the_next_head() -> None:
+    """One send that nobody answers is enough to know; a newer head is looked at before the next."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        life = world.life
+        assert life is not None
+        world.halted = "so that all of them wait"
+        for _ in range(6):
+            want(world, Kind.ONCE, Lane.LIQUIDATION)
+        await asyncio.sleep(0.01)
+        world.lies.replies[:] = [Reply(taken=False, words="", pause_s=CUT_OFF_S)] * 100
+        world.halted = ""
+        world.announce()
+        await asyncio.sleep(world.rules.send_timeout_s + 0.1)
+        assert len(life.outbox.wallet.desk.unmined()) == 1
+        await asyncio.sleep(3 * world.rules.send_timeout_s)
+        assert len(life.outbox.wallet.desk.unmined()) <= 3
+        world.lies.replies.clear()
+
+    played(play)
+
+
+def test_cancellation__passed_by_as_often_as_forms_are_signed__is_raised_when_the_market_rises() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        want(world, Kind.ONCE, Lane.LIQUIDATION, deadline_s=20)
+        await asyncio.sleep(0.01)
+        for _ in range(40):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert world.life is not None
+        assert len(world.life.outbox.wallet.desk.open[0].attempts) >= world.rules.max_attempts
+        world.network.walk(2 * world.life.outbox.wallet.desk.open[0].last.fees.max_fee_wei)
+        for _ in range(20):
+            await block(world)
+        assert world.network.blocks.nonce == 1
+
+    played(play, replace(RULES, max_attempts=6))
+
+
+def test_forms__as_many_as_are_signed__is_told_once_and_the_view_says_so() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        lone = want(world, Kind.ONCE, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        for _ in range(30):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert world.life is not None
+        outbox = world.life.outbox
+        tx = outbox.wallet.desk.open[0]
+        assert len(tx.attempts) == world.rules.max_attempts
+        assert sum("tx.spent" in line for line in world.diary.lines) == 1
+        assert "it has 6 forms" in reason(outbox, tx)[1]
+        want(world, Kind.ONCE, Lane.FUNDING)  # somebody waits behind it now
+        for _ in range(3):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        tx = outbox.wallet.desk.open[0]
+        assert len(tx.attempts) > world.rules.max_attempts
+        assert "it has" not in reason(outbox, tx)[1]
+        assert tx.intent == lone
+
+    played(play, replace(RULES, max_attempts=6))
+
+
+def test_intent__taken_back_by_the_operator_then_mined_then_reorganised__is_still_taken_back_after_a_restart() -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        life, network = world.life, world.network
+        assert life is not None
+        await Commands(life.outbox.wallet, life.outbox.sender).cancel(0)
+        first = life.outbox.wallet.desk.open[0].attempts[0]
+        network.mine([network.seen[first.hash]])
+        world.announce()
+        await asyncio.sleep(1)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+        network.blocks.pop()
+        network.reorgs += 1
+        network.mine([])
+        network.mine([])
+        world.announce()
+        await asyncio.sleep(1)
+        await world.kill()
+        world.start()
+        await asyncio.sleep(0.1)
+        for _ in range(15):
+            assert world.life is not None
+            world.life.inbox.offer(funding)
+            await block(world)
+        assert network.blocks.effects[funding.id] == 0
+        assert world.told[funding.id].state is IntentState.ABANDONED
+
+    played(play)
+
+
+def test_receipts__seconds_behind_the_nonce_on_a_chain_of_quick_blocks__are_waited_for() -> None:
+    """Twelve blocks are three seconds there, and the keeper gave up nonce after nonce of one intent."""
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.lies.reads["receipt"] = [Read.NULL] * 100
+        world.network.mine(world.network.pool.choose())
+        for _ in range(100):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(0.25)
+        await block(world)
+        assert world.network.blocks.effects[funding.id] == 1
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+
+    assert played(play, replace(RULES, finality_blocks=64)).diary.alarms == 0

@@ -42,6 +42,13 @@ class Both:
     def unfinished(self, chain_id: int, wallet: Address) -> tuple[TxRecord, ...]:
         return _same(self.one.unfinished(chain_id, wallet), self.other.unfinished(chain_id, wallet))
 
+    def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
+        of_another = Address(
+            "0x" + "ee" * 20
+        )  # the model has one wallet: asked for another, all of its own are elsewhere
+        _same(self.one.elsewhere(intent_id, of_another), self.other.elsewhere(intent_id, of_another))
+        return _same(self.one.elsewhere(intent_id, wallet), self.other.elsewhere(intent_id, wallet))
+
     def next_nonce(self, chain_id: int, wallet: Address) -> int | None:
         return _same(self.one.next_nonce(chain_id, wallet), self.other.next_nonce(chain_id, wallet))
 

@@ -28,7 +28,7 @@ from keeper.services.outbox import OutboxRules, OutcomeBoard
 from keeper.services.outbox.desk import Desk
 from tests.chain.stage import CHAIN_ID, KEY_SEED, Keeper, Stage, _deployed
 
-RULES = OutboxRules(tick_s=0.2, resend_after_s=1.0, finality_blocks=20, send_timeout_s=2.0)
+RULES = OutboxRules(tick_s=0.2, resend_after_s=1.0, finality_blocks=20, orphan_after_s=0.0, send_timeout_s=2.0)
 TRANSPORT: Mapping[str, Any] = {"compare_every_s": 0.1, "timeout_s": 2.0, "timeouts_s": {}}
 RECEIPT = "eth_getTransactionReceipt"
 COUNT = "eth_getTransactionCount"

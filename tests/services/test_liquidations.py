@@ -234,6 +234,39 @@ def test_run__intent_open__candidate_is_not_sent_twice_and_again_after_it_failed
     play(scenario)
 
 
+def test_run__nothing_is_told_of_an_intent_until_it_is_too_late__is_offered_again():
+    """As when another life of the keeper had it, or so many others were told since that its word is gone."""
+
+    async def scenario():
+        stage = Stage()
+        async with running(stage.service):
+            await stage.head(99)
+            (first,) = stage.letters()
+            for _ in range(15):
+                await stage.head(99)
+            assert stage.letters() == []  # its deadline is this block's stamp: not told of, it may be on its way
+            await stage.head(99)
+            (again,) = stage.letters()
+        assert again.id == first.id
+        assert again.deadline > first.deadline
+
+    play(scenario)
+
+
+def test_run__deleveraging_untold_until_it_is_too_late__is_offered_again():
+    async def scenario():
+        stage = Stage(fund=0, traders=((A, 150),))
+        async with running(stage.service):
+            await stage.head(97)
+            (first,) = stage.letters()
+            for _ in range(16):
+                await stage.head()
+            (again,) = stage.letters()
+        assert again.id == first.id
+
+    play(scenario)
+
+
 def test_run__second_account_falls_while_the_first_is_under_way__only_the_second_is_sent():
     async def scenario():
         stage = Stage(traders=((A, 150), (B, 220)))

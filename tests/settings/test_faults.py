@@ -39,6 +39,13 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "1:26: chain.rpc[0]: http:// to another machine; use https://, or set chain.plain_http",
     ),
     (
+        "final before it is done",
+        KEEPER,
+        "chain: {id",
+        "chain: {confirmations: 5, finality_blocks: 4, id",
+        "1:27: chain.finality_blocks: less than chain.confirmations, 5",
+    ),
+    (
         "unknown protocol",
         KEEPER,
         "protocol: reference",

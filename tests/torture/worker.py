@@ -29,6 +29,7 @@ RULES = OutboxRules(
     confirmations=2,
     finality_blocks=6,
     orphan_after_blocks=200,
+    orphan_after_s=0.0,
     tick_s=0.2,
     resend_after_s=0.4,
     send_timeout_s=0.3,

@@ -7,14 +7,14 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 
-from keeper.domain.chain import FeeMarket
+from keeper.domain.chain import FeeMarket, Receipt
 from keeper.domain.fees import Fees, highest
 from keeper.domain.funds import Balance, Shortfall, Spending
 from keeper.domain.heads import Head
 from keeper.domain.ids import Hash
 from keeper.domain.nonces import Nonces
 from keeper.domain.transaction import INCLUDED, UNMINED, Intent, IntentState, Lane, Outcome, TxRecord, TxState
-from keeper.domain.txsteps import displaced
+from keeper.domain.txsteps import Missed, displaced
 from keeper.runtime.board import Board
 
 NO_FEES = Fees(0, 0)
@@ -28,10 +28,12 @@ class Desk:
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
-    `missed`: how often in a row a consumed nonce had no receipt of ours; `disputed`: nonces of which is told that endpoints
-    contradict one another; `beyond`: how often in a row the chain's count was beyond all that we signed. `forgotten`: nonces that a node's pool lacks.
+    `unheard`: that the last send got no answer at all. `missed`: consumed nonces without a receipt of ours; `disputed`: those
+    of which is told that endpoints contradict one another; `beyond`: how often in a row the chain's count was beyond all that
+    we signed. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
-    `scarce`: that this is told. `unfunded`: nonces of which is told that a replacement does not fit.
+    `scarce`: that this is told. `spent`: nonces of which is told that no other form is signed; `unfunded`: that a
+    replacement does not fit.
     """
 
     open: dict[int, TxRecord] = field(default_factory=dict)
@@ -43,8 +45,10 @@ class Desk:
     deferred: set[str] = field(default_factory=set)
     resend: set[int] = field(default_factory=set)
     sending: set[Hash] = field(default_factory=set)
+    unheard: bool = False
     limited: set[int] = field(default_factory=set)
-    missed: dict[int, int] = field(default_factory=dict)
+    spent: set[int] = field(default_factory=set)
+    missed: dict[int, Missed] = field(default_factory=dict)
     disputed: set[int] = field(default_factory=set)
     beyond: int = 0
     forgotten: set[int] = field(default_factory=set)
@@ -78,18 +82,38 @@ class Desk:
     def vacant(self) -> list[TxRecord]:
         return [tx for _, tx in sorted(self.open.items()) if tx.state is TxState.VACANT]
 
+    def is_followed(self, tx: TxRecord) -> bool:
+        """Whether nonces above it wait until it is mined."""
+        return any(each.nonce > tx.nonce for each in self.unmined())
+
     def is_active(self, intent_id: str) -> bool:
         """Whether the intent is what some nonce that is not mined is wanted for."""
         return any(tx.intent is not None and tx.intent.id == intent_id for tx in self.unmined())
 
-    def is_displaced(self, intent_id: str) -> bool:
-        """Whether a nonce of the intent was taken by another attempt, but not finally: a reorganisation can undo that."""
-        return any(other.id == intent_id for tx in self.included() for other in displaced(tx))
+    def is_displaced(self, intent_id: str, blocks: int | None = None) -> bool:
+        """Whether a nonce of the intent was taken by another attempt, but not finally: a reorganisation can undo that.
+
+        With `blocks` those that are so deep do not count: who asks leaves the rest to the contract.
+        """
+        near = [tx for tx in self.included() if blocks is None or self.depth(tx) < blocks]
+        return any(other.id == intent_id for tx in near for other in displaced(tx))
+
+    def depth(self, tx: TxRecord) -> int:
+        """Blocks from the one that it was mined in to the head, both counted; 0 while it is not mined."""
+        return 0 if tx.receipt is None else self.block - tx.receipt.block_number + 1
 
     def has_won(self, intent_id: str, beside: int) -> bool:
         """Whether it was mined with another nonce, that it got after a node had refused this one for good."""
         winners = [tx.winner for tx in self.included() if tx.nonce != beside]
         return any(each is not None and each.intent is not None and each.intent.id == intent_id for each in winners)
+
+    def done_by(self, intent_id: str, beside: int) -> Receipt | None:
+        """That of another nonce of ours with which the intent succeeded, and which can still be taken back."""
+        others = [
+            tx for tx in self.included() if tx.nonce != beside and tx.receipt is not None and tx.receipt.status == 1
+        ]
+        found = (tx.receipt for tx in others if tx.winner and tx.winner.intent and tx.winner.intent.id == intent_id)
+        return next(found, None)
 
     def is_behind(self) -> bool:
         """Whether the next nonce that the chain waits for is neither ours to send nor free."""

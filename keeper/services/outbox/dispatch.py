@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from keeper.domain.ids import DeploymentId
@@ -14,6 +14,12 @@ from keeper.services.outbox.sender import Sender
 from keeper.services.outbox.wallet import Wallet
 
 _URGENT = frozenset({Lane.SAFETY, Lane.PRICE})
+_LIQUIDATION_WAITS = 3
+"""Blocks at most. With the one that cancels and the one that liquidates an account is open for five after an outage."""
+
+
+def _unwatched() -> None:
+    """No watchdog waits for the loop that calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +32,26 @@ class Dispatch:
     prices: Board[DeploymentId, Intent]
 
     def accept(self, intent: Intent) -> bool:
-        """Queues an intent; False when it is queued, under way or settled already, here or before a restart."""
+        """Queues an intent; False when it is queued, under way or settled already, here or before a restart.
+
+        What it is then is told to whoever offers it and has heard nothing of it in this life.
+        """
         desk = self.wallet.desk
         if desk.is_queued(intent.id) or not self._is_wanted(intent):
             self.wallet.log.debug("intent.repeated", wallet=self.wallet.name, intent_id=intent.id, key=intent.key)
+            self.wallet.remind(intent)
             return False
         desk.push(intent)
         return True
 
-    async def pump(self) -> None:
-        """Starts whatever may start now, one after the other."""
+    async def pump(self, beat: Callable[[], None] = _unwatched) -> None:
+        """Starts whatever may start now, one after the other, until the node does not answer: the next head asks again.
+
+        `beat` is called before each: any of them may take as long as signer and node are waited for.
+        """
         desk = self.wallet.desk
         while (intent := self._next()) is not None:
+            beat()
             if self.wallet.rules.dry_run:
                 self._withhold(intent)
                 continue
@@ -51,6 +65,8 @@ class Dispatch:
                     self.funds.hold_back(ready, lack)
                 elif await self.sender.start(ready):
                     desk.remove(intent.id)
+                    if desk.unheard:
+                        return
                 else:
                     desk.deferred.add(intent.id)
 
@@ -136,9 +152,32 @@ class Dispatch:
             return False
         record = wallet.history(intent.id)
         superseded = record is not None and record.state in (IntentState.SUPERSEDED, IntentState.EXPIRED)
-        if superseded and intent.lane is not Lane.PRICE and wallet.desk.is_displaced(intent.id):
-            return False  # a price does not wait for that: its contract takes only newer ones
-        return may_start(record, wallet.clock.now(), intent.lane)
+        if superseded and self._may_come_back(intent):
+            return False
+        return may_start(record, wallet.clock.now(), intent.lane) and not self._is_elsewhere(intent)
+
+    def _may_come_back(self, intent: Intent) -> bool:
+        """Whether bytes of it whose nonce went to an empty transfer may be mined after all, beside those of a second nonce.
+
+        Everything waits until that transfer is final, with two exceptions, in which the contract refuses whichever comes
+        second. A price does not wait: only newer ones are taken. A liquidation waits for a few blocks: its account stays
+        open meanwhile, and finality is minutes; a reorganisation that is deeper costs the gas of a revert.
+        """
+        if intent.lane is Lane.PRICE:
+            return False
+        quick = intent.lane is Lane.LIQUIDATION
+        blocks = min(self.wallet.rules.confirmations, _LIQUIDATION_WAITS) if quick else None
+        return self.wallet.desk.is_displaced(intent.id, blocks)
+
+    def _is_elsewhere(self, intent: Intent) -> bool:
+        """Whether a wallet that its lane had before may still have it mined.
+
+        A liquidation waits for that until it is too late there: nobody may look after that wallet any more, and of two
+        the contract refuses the second.
+        """
+        wallet = self.wallet
+        others = wallet.ledger.elsewhere(intent.id, wallet.address)
+        return any(intent.lane is not Lane.LIQUIDATION or not wallet.is_late(tx.intent) for tx in others)
 
     def _expire(self, intent: Intent) -> None:
         self.wallet.desk.remove(intent.id)

@@ -8,15 +8,26 @@ from dataclasses import dataclass, replace
 
 from keeper.domain.chain import BlockRef, Receipt
 from keeper.domain.nonces import observed
-from keeper.domain.time import SECOND
+from keeper.domain.time import SECOND, nanos
 from keeper.domain.transaction import SETTLED, UNMINED, Attempt, Intent, IntentState, Lane, TxRecord, TxState
-from keeper.domain.txsteps import confirmed, displaced, effect, final, found_again, mined, missing, orphaned, taken_back
+from keeper.domain.txsteps import (
+    LOOKS,
+    confirmed,
+    displaced,
+    effect,
+    final,
+    found_again,
+    is_elsewhere,
+    mined,
+    missed,
+    missing,
+    orphaned,
+    taken_back,
+)
 from keeper.errors import ChainInconsistent, DataError, Reverted, TransientError
 from keeper.ports.protocol import Revert
 from keeper.services.outbox.wallet import Wallet
 
-_LOOKS = 3
-"""Without a receipt, before a nonce counts as used elsewhere: many blocks may pass between the first look and the next."""
 _AT_ONCE = 4
 """Forms of one nonce that are asked for together."""
 _JUDGED = frozenset(
@@ -45,7 +56,7 @@ class Receipts:
             return told
         most = await self._count_of_most()
         desk.beyond = desk.beyond + 1 if most > desk.nonces.next else 0
-        if desk.beyond >= _LOOKS:
+        if desk.beyond >= LOOKS:
             return most
         wallet.log.warning("wallet.count_doubted", wallet=wallet.name, nonce=told, next=desk.nonces.next)
         return min(most, desk.nonces.next)
@@ -211,6 +222,9 @@ class Receipts:
         state = effect(tx)
         if state is IntentState.REVERTED and revert is not None and revert.benign:
             state = IntentState.LOST_RACE
+        ours = None if intent is None else wallet.desk.done_by(intent.id, beside=tx.nonce)
+        if ours is not None and receipt.status != 1:  # refused because of ourselves: see `Dispatch._may_come_back`
+            state, receipt, revert = IntentState.MINED, ours, None
         keys = {"wallet": wallet.name, "nonce": tx.nonce, "tx_hash": receipt.tx_hash, "block": receipt.block_number}
         if intent is None:
             wallet.log.warning("tx.cancelled", **keys)
@@ -278,7 +292,8 @@ class Receipts:
         wallet = self.wallet
         receipt, winner = tx.receipt, tx.winner
         if winner is not None and winner.intent is not None:  # before the nonce, as in `_include`
-            wallet.settle(winner.intent, IntentState.ACTIVE, "reorged", stored_next=True)
+            ended = IntentState.ABANDONED if wallet.desk.is_abandoned(winner.intent) else IntentState.ACTIVE
+            wallet.settle(winner.intent, ended, "reorged", stored_next=True)
         wallet.store(taken_back(tx))
         wallet.desk.resend.add(tx.nonce)
         wallet.meter.count("keeper_tx_reorged_total", signer=wallet.name)
@@ -296,9 +311,10 @@ class Receipts:
         if tx.state in UNMINED:
             tx = missing(tx, desk.block)
             self.wallet.store(tx)
-        desk.missed[tx.nonce] = looks = desk.missed.get(tx.nonce, 0) + 1
-        waited = desk.block - (tx.missing_since or desk.block)
-        if tx.state is TxState.VACANT or (waited >= rules.orphan_after_blocks and looks >= _LOOKS):
+        now_ns = nanos(asyncio.get_running_loop().time())
+        desk.missed[tx.nonce] = seen = missed(desk.missed.get(tx.nonce), now_ns)
+        blocks, wait_ns = rules.orphan_after_blocks, nanos(rules.orphan_after_s)
+        if is_elsewhere(tx, seen, desk.block, now_ns, blocks=blocks, wait_ns=wait_ns):
             self._orphan(tx)
 
     def _orphan(self, tx: TxRecord) -> None:

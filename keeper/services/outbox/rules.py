@@ -24,7 +24,7 @@ class OutboxRules:
     """`dry_run`: nothing is signed or sent, every intent is withheld and told. `legacy_fees`: no EIP-1559 here.
 
     A transaction is confirmed at `confirmations` blocks and final at `finality_blocks`; its nonce counts as used by
-    somebody else after `orphan_after_blocks` without a receipt of ours. `reserved_slots` of the `max_in_flight` are
+    somebody else after `orphan_after_blocks` and `orphan_after_s` without a receipt of ours. `reserved_slots` of the `max_in_flight` are
     kept for the safety and price lanes: a pool takes 16 pending transactions of one account (go-ethereum AccountSlots).
     """
 
@@ -33,6 +33,7 @@ class OutboxRules:
     confirmations: int = 1
     finality_blocks: int = 64
     orphan_after_blocks: int = 12
+    orphan_after_s: float = 30.0
     max_in_flight: int = 16
     max_attempts: int = 40
     reserved_slots: int = 2

@@ -182,12 +182,14 @@ class Sender:
         return call, gas_of(tx, purpose, intent)
 
     async def _broadcast(self, attempt: Attempt) -> tuple[SendAnswer, str]:
+        self.wallet.desk.unheard = False
         try:
             async with asyncio.timeout(self.wallet.rules.send_timeout_s):
                 answered = await self.wallet.chain.broadcast(attempt.raw)
         except RpcError as error:
             return classify(str(error)), str(error)
         except (TransientError, TimeoutError) as error:
+            self.wallet.desk.unheard = True
             return SendAnswer.UNKNOWN, str(error) or "timed out"
         if answered != attempt.hash:
             return SendAnswer.UNKNOWN, f"the node names another hash: {answered}"

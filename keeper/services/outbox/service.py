@@ -23,7 +23,7 @@ from keeper.services.outbox.funds import Funds
 from keeper.services.outbox.receipts import Receipts
 from keeper.services.outbox.rules import SCARCE, PendingTx, WalletStatus
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.steps import Step, is_older, is_unpaid, next_step, restrained
+from keeper.services.outbox.steps import Step, is_due, is_older, is_spent, is_unpaid, next_step, restrained
 from keeper.services.outbox.wallet import Wallet
 
 _HEAD = "head"
@@ -119,7 +119,7 @@ class Outbox:
                 break
             except TransientError as error:
                 wallet.log.warning("outbox.waiting", wallet=wallet.name, error=str(error))
-                self.pulse.beat(self.name)
+                self._beat()
                 await asyncio.sleep(_FIRST_READ_PAUSE_S)
         desk.nonces = opening(mined, pending, journal_next, tuple(tx.nonce for tx in desk.vacant()))
         desk.resend.update(tx.nonce for tx in desk.unmined())
@@ -157,7 +157,11 @@ class Outbox:
             head = self.heads.get(_HEAD)
             if head is not None:
                 await self._tick(head)
-            self.pulse.beat(self.name)
+            self._beat()
+
+    def _beat(self) -> None:
+        """Also between sends: one that hangs costs its time-out, and many of them are still no standstill."""
+        self.pulse.beat(self.name)
 
     async def _tick(self, head: Head) -> None:
         """Receipts before rebroadcasts: a transaction that was just mined must not be sent again."""
@@ -165,6 +169,7 @@ class Outbox:
         if desk.head is not None and head.reorgs != desk.head.reorgs:
             desk.recheck = True
         desk.head = head
+        desk.unheard = False
         desk.deferred.clear()
         try:
             await self._learn()
@@ -182,7 +187,7 @@ class Outbox:
         self.sender.judge_pause()
         self.dispatch.expire()
         self.funds.reconsider(self.dispatch.is_waiting)
-        await self.dispatch.pump()
+        await self.dispatch.pump(self._beat)
         self.funds.judge()
         await self._close_gaps()
         wallet.meter.gauge("keeper_tx_pending", len(desk.unmined()), signer=wallet.name)
@@ -229,6 +234,7 @@ class Outbox:
         for tx in desk.unmined():
             if tx.nonce < desk.nonces.mined or wallet.forbidden():
                 continue
+            self._beat()
             step, newer = self.decide(tx)
             if step in _REPLACING:
                 if replaced and step is not Step.CANCEL:
@@ -236,11 +242,29 @@ class Outbox:
                 replaced = True
                 async with desk.preparing:
                     await self._replace(tx.nonce, step, newer)
-            elif step is Step.RESEND:
+                if desk.unheard:
+                    return  # the node does not answer: the rest waits for the next head
+                continue
+            self._tell_spent(tx)
+            if step is Step.RESEND:
                 desk.resend.discard(tx.nonce)
                 answer = await self.sender.send(tx.nonce, tx.last if is_unpaid(tx) else tx.best)
                 if answer is SendAnswer.UNKNOWN:
-                    return  # the node does not answer: the rest waits for the next head
+                    return
+
+    def _tell_spent(self, tx: TxRecord) -> None:
+        """Once: that a fee is not raised again although it is time to."""
+        wallet, desk = self.wallet, self.wallet.desk
+        spent = is_spent(tx, wallet.rules, followed=desk.is_followed(tx)) and is_due(tx, desk.block, wallet.rules)
+        if spent and tx.nonce not in desk.spent:
+            desk.spent.add(tx.nonce)
+            wallet.log.error(
+                "tx.spent",
+                wallet=wallet.name,
+                nonce=tx.nonce,
+                attempts=len(tx.attempts),
+                advice="raised so often and still not mined: `keeper tx bump` raises it once more, `keeper tx cancel` ends it",
+            )
 
     def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
@@ -248,10 +272,11 @@ class Outbox:
         newer, late = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent)
         if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
             newer = None  # what cannot be paid takes nobody's place
-        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, late=late)
+        followed = desk.is_followed(tx)
+        step = next_step(tx, newer, wallet.clock.now(), desk.block, wallet.rules, late=late, followed=followed)
         payload = tx.last.intent
         if newer is None and payload is not None and wallet.barred(payload):
-            return restrained(step, followed=any(each.nonce > tx.nonce for each in desk.unmined())), None
+            return restrained(step, followed=followed), None
         if step in (Step.BUMP, Step.WAIT) and tx.nonce in desk.resend:
             step = Step.RESEND  # what a crash or a reorganisation interrupted goes out as it was first
         if step is Step.WAIT and tx.nonce in desk.forgotten:
@@ -280,6 +305,7 @@ class Outbox:
         for tx in desk.vacant():
             if tx.nonce < highest:
                 wallet.log.warning("wallet.gap_filled", wallet=wallet.name, nonce=tx.nonce)
+                self._beat()
                 async with desk.preparing:
                     await self.sender.fill(tx.nonce)
 

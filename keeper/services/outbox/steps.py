@@ -24,22 +24,42 @@ class Step(StrEnum):
 
 
 def next_step(
-    tx: TxRecord, newer: Intent | None, now: Timestamp, block: int, rules: OutboxRules, *, late: bool = False
+    tx: TxRecord,
+    newer: Intent | None,
+    now: Timestamp,
+    block: int,
+    rules: OutboxRules,
+    *,
+    late: bool = False,
+    followed: bool = False,
 ) -> Step:
     """`newer`: what should take the place of this nonce's payload, if anything. A stale price is not bumped: its nonce
-    carries the newer one. `late`: the chain has come to the payload's deadline, or the operator took it back.
+    carries the newer one. `late`: the chain has come to the payload's deadline, or the operator took it back. `followed`:
+    other nonces wait for this one.
     """
     last = tx.last
     replace = Step.BUMP if newer is None else Step.SUPERSEDE
-    age = block - last.signed_block
     if late and last.purpose is not Purpose.CANCEL:
         return Step.SUPERSEDE if newer is not None else Step.CANCEL
-    due = age >= rules.bump_blocks.get(tx.lane, 1) if last.answer not in _TOO_CHEAP else age >= 1
+    due = is_due(tx, block, rules)
     if is_unpaid(tx):
         return Step.RESEND
-    if due and last.sends > 0 and (newer is not None or len(tx.attempts) < rules.max_attempts):
+    if due and last.sends > 0 and (newer is not None or not is_spent(tx, rules, followed=followed)):
         return replace
     return Step.RESEND if _is_due_again(tx, now, rules) else Step.WAIT
+
+
+def is_due(tx: TxRecord, block: int, rules: OutboxRules) -> bool:
+    """Whether it waited for its replacement long enough."""
+    blocks = 1 if tx.last.answer in _TOO_CHEAP else rules.bump_blocks.get(tx.lane, 1)
+    return block - tx.last.signed_block >= blocks
+
+
+def is_spent(tx: TxRecord, rules: OutboxRules, *, followed: bool) -> bool:
+    """Whether it has as many forms as one gets. What keeps others waiting gets more, up to the limit of its fees: one with
+    others behind it, and an empty transfer, whose intent does not start again before.
+    """
+    return len(tx.attempts) >= rules.max_attempts and tx.last.purpose is not Purpose.CANCEL and not followed
 
 
 def restrained(step: Step, *, followed: bool) -> Step:

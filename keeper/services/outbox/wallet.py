@@ -152,6 +152,16 @@ class Wallet:
             intent.id, Outcome(intent.id, intent.lane, intent.key, IntentState.ACTIVE, self.clock.now(), tx)
         )
 
+    def remind(self, intent: Intent) -> None:
+        """Told, not journalled: what the journal knows of an intent that nothing was told of in this life.
+
+        Only how it ended: what was open may belong to a wallet of which nobody hears any more.
+        """
+        record = self.history(intent.id)
+        if record is not None and record.state not in OPEN_INTENTS and self.outcomes.get(intent.id) is None:
+            at, reason = record.changed_at, "known from the journal"
+            self.outcomes.put(intent.id, Outcome(intent.id, intent.lane, intent.key, record.state, at, reason=reason))
+
     def withhold(self, intent: Intent) -> None:
         """Told, not journalled: what a dry run did not send must not keep a live run from sending it."""
         self.desk.counts[intent.lane, IntentState.WITHHELD] += 1

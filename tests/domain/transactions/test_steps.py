@@ -37,9 +37,11 @@ def pending(answer: SendAnswer, *more: Purpose) -> TxRecord:
     return tx
 
 
-def step(tx: TxRecord, newer: Intent | None = None, after_s: float = 0, block: int = 10) -> Step:
+def step(
+    tx: TxRecord, newer: Intent | None = None, after_s: float = 0, block: int = 10, *, followed: bool = False
+) -> Step:
     now = Timestamp(NOW + int(after_s * SECOND))
-    return next_step(tx, newer, now, block, RULES, late=is_expired(tx.intent, now))
+    return next_step(tx, newer, now, block, RULES, late=is_expired(tx.intent, now), followed=followed)
 
 
 ACCEPTED = pending(SendAnswer.ACCEPTED)
@@ -102,6 +104,18 @@ def test_attempts__as_many_as_allowed__no_more_bumps() -> None:
     tx = pending(SendAnswer.ACCEPTED, *[Purpose.BUMP] * 3)
     assert step(tx, block=99) is Step.WAIT
     assert step(tx, NEWER, block=99) is Step.SUPERSEDE
+
+
+def test_attempts__as_many_as_allowed_and_others_wait_behind__bumped_all_the_same() -> None:
+    tx = pending(SendAnswer.ACCEPTED, *[Purpose.BUMP] * 3)
+    assert step(tx, block=11, followed=True) is Step.WAIT
+    assert step(tx, block=12, followed=True) is Step.BUMP
+
+
+def test_attempts__as_many_as_allowed_of_an_empty_transfer__bumped_all_the_same() -> None:
+    """It keeps its intent from starting again, and whatever comes later from being mined."""
+    tx = pending(SendAnswer.ACCEPTED, *[Purpose.BUMP] * 3, Purpose.CANCEL)
+    assert step(tx, after_s=60, block=99) is Step.BUMP
 
 
 def test_never_sent__is_sent_as_it_was_signed() -> None:

@@ -25,11 +25,14 @@ from keeper.domain.transaction import (
 )
 from keeper.domain.txerrors import SendAnswer
 from keeper.domain.txsteps import (
+    Missed,
     confirmed,
     displaced,
     effect,
     final,
+    is_elsewhere,
     mined,
+    missed,
     missing,
     orphaned,
     sent,
@@ -220,3 +223,19 @@ def test_effect__without_a_receipt_or_without_its_attempt__is_refused() -> None:
         effect(tx)
     with pytest.raises(InvariantBroken, match="no receipt"):
         effect(replace(tx, receipt=receipt(2)))
+
+
+def test_elsewhere__only_after_looks_blocks_and_seconds() -> None:
+    tx = missing(broadcast(attempt(1, intent())), 100)
+    seen = missed(missed(missed(None, 5), 6), 7)
+    assert seen == Missed(3, since_ns=5)
+
+    def judged(found: TxRecord = tx, looks: int = 3, block: int = 112, now_ns: int = 35) -> bool:
+        return is_elsewhere(found, Missed(looks, 5), block, now_ns, blocks=12, wait_ns=30)
+
+    assert judged()
+    assert not judged(looks=2)
+    assert not judged(block=111)
+    assert not judged(now_ns=34)
+    assert not judged(replace(tx, missing_since=None))
+    assert judged(replace(EMPTY, state=TxState.VACANT), looks=1, block=100, now_ns=5)

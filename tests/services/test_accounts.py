@@ -143,6 +143,25 @@ def test_run__random_history__equals_the_exchange_itself():
     play(scenario)
 
 
+def test_run__chain_stands_still__goes_round_all_the_same_and_does_nothing_twice():
+    async def scenario():
+        stage = Stage()
+        stage.chain.mine(deposit(A, 1, 1))
+        async with running(stage.service):
+            await stage.see()
+            asked, version = list(stage.chain.asked), stage.views.version
+            for _ in range(20):
+                await settled(17)
+                assert not stage.desk.pulse.late()
+            assert (stage.chain.asked, stage.views.version) == (asked, version)
+            assert stage.desk.store.documents == {}
+            stage.chain.mine(deposit(A, 1, 2))
+            assert same(await stage.see(), stage.replayed())
+            assert len(stage.desk.store.documents) == 1
+
+    play(scenario)
+
+
 def test_run__restarted__goes_on_from_the_snapshot():
     async def scenario():
         stage = Stage()

@@ -117,8 +117,11 @@ class _Running:
     mode: str
     early: Sequence[int]
     for_s: float | None = None
-    supervisor: Supervisor = field(default_factory=Supervisor)
+    supervisor: Supervisor = field(init=False)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.supervisor = Supervisor(self.app.world.pulse.forget)  # by the names of services, which are their keys
 
     async def run(self) -> None:
         app, world = self.app, self.app.world

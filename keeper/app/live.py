@@ -51,14 +51,18 @@ def run(
     whole_tape: Path | None = None,
     for_s: float | None = None,
     lock: StateLock | None = None,
+    waited: Sequence[int] = (),
 ) -> None:
     """Runs until SIGTERM or SIGINT, or for so long. A second signal ends the process at once. Raises what ended it otherwise.
 
     `whole_tape`: where to keep all that is heard, instead of a ring in the state directory. `lock`: a standby's, which has
-    waited for it.
+    waited for it, and `waited` what it heard about the kill switch meanwhile.
     """
     faulthandler.enable()
-    early = _heard_early()
+    early = heard_early()
+    # Whom the first listened to since, we do not know: what was ordered here holds, and nothing of its orders is lifted.
+    if waited[-1:] == [signal.SIGUSR1]:
+        early.insert(0, signal.SIGUSR1)
     # A library raises it to 100,000 on import, at which deep nesting from a stranger ends in a segmentation fault.
     sys.setrecursionlimit(_RECURSION)
     clock = system_clock()
@@ -86,7 +90,7 @@ def run(
             runner.run(_Running(app, keys, meter, "dry-run" if dry_run else "live", early, for_s).run())
 
 
-def _heard_early() -> Sequence[int]:
+def heard_early() -> list[int]:
     """Signals about the kill switch that come before the loop listens: unheard they would end the process."""
     heard: list[int] = []
     for number in (signal.SIGUSR1, signal.SIGUSR2):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keeper import __version__
-from keeper.adapters.journal import Journal
+from keeper.adapters.journal import Journal, Reaper
 from keeper.adapters.lock import StateLock
 from keeper.adapters.prometheus import CONTENT_TYPE, PrometheusMeter
 from keeper.app import logs
@@ -168,7 +168,8 @@ class _Running:
         for key, service in {**app.core, **app.intake}.items():
             self.supervisor.start(key, service)
         journal, pulse = app.world.journal, app.world.pulse
-        for extra in (ops, admin, preflight, journal, Watchdog(notifier, pulse), Heartbeat(journal.lock, pulse)):
+        reaper = Reaper(journal, log)
+        for extra in (ops, admin, preflight, reaper, Watchdog(notifier, pulse), Heartbeat(journal.lock, pulse)):
             self.supervisor.start(extra.name, extra)
         app.schedule.start()
         log.info(

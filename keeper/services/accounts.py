@@ -198,8 +198,12 @@ class AccountIndexService:
         return mirror
 
     def _save(self, mirror: Mirror) -> None:
-        if mirror.cursor.number >= self.deployment.protocol.from_block:
+        if mirror.cursor.number < self.deployment.protocol.from_block:
+            return
+        try:
             self.store.save(self._snapshot, mirror.dump())
+        except TransientError as error:  # the next start reads more blocks again
+            self.log.warning("state.unsaved", name=self._snapshot, error=str(error))
 
     async def _on_this_chain(self, books: Books, head: BlockRef) -> Books:
         """The books, rewound to the newest of their blocks that the chain still contains."""

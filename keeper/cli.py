@@ -63,8 +63,9 @@ def run(
         return
     if dry_run or silence_s < spare.LEAST_SILENCE_S:
         raise typer.BadParameter(f"not with --dry-run, and from {spare.LEAST_SILENCE_S:g}s on", param_hint="--standby")
+    waited = live.heard_early()
     lock = spare.wait(_settings(config), silence_s)
-    live.run(_settings(config), dry_run, lock=lock)  # read again: days may have passed
+    live.run(_settings(config), dry_run, lock=lock, waited=waited)  # read again: days may have passed
 
 
 @app.command()

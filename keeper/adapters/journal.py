@@ -17,7 +17,9 @@ from keeper.adapters.journal_decisions import SqliteDecisions, SqliteSnapshots
 from keeper.adapters.journal_ledger import SqliteLedger
 from keeper.adapters.lock import StateLock
 from keeper.domain.time import Timestamp, nanos
+from keeper.errors import TransientError
 from keeper.ports.clock import Clock
+from keeper.ports.log import EventLog
 
 _DAY_S = 86_400
 _REAP_EVERY_S = 3600.0
@@ -33,12 +35,7 @@ class JournalLimits:
 
 
 class Journal:
-    """`ledger` (intents and transactions), `decisions` and `snapshots` in one file. Use `with`, or open() and close().
-
-    `run` is a service that keeps the file bounded.
-    """
-
-    name = "journal"
+    """`ledger` (intents and transactions), `decisions` and `snapshots` in one file. Use `with`, or open() and close()."""
 
     def __init__(self, database: Database, lock: StateLock, clock: Clock, limits: JournalLimits) -> None:
         self._database = database
@@ -84,13 +81,25 @@ class Journal:
     ) -> None:
         self.close()
 
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(_REAP_EVERY_S)
-            self.reap()
-
     def reap(self) -> None:
-        """Forgets what is past its limits."""
+        """Forgets what is past its limits. Raises TransientError when nothing can be written."""
         now = self._clock.now()
         self.ledger.reap(Timestamp(now - nanos(self._limits.keep_settled_s)))
         self.decisions.reap(Timestamp(now - nanos(self._limits.keep_decisions_s)), self._limits.max_decisions)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaper:
+    """A service that keeps the file bounded. A full disk is told and tried again: what is pending is followed meanwhile."""
+
+    journal: Journal
+    log: EventLog
+    name: str = "journal"
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_REAP_EVERY_S)
+            try:
+                self.journal.reap()
+            except TransientError as error:
+                self.log.warning("journal.unreaped", error=str(error))

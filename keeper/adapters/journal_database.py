@@ -12,8 +12,8 @@ from keeper.adapters.journal_schema import MIGRATIONS, applied, made
 from keeper.errors import InvariantBroken, StateCorrupt, StateTooNew, TransientError
 from keeper.ports.clock import Clock
 
-_CANNOT_WRITE = ("full", "readonly", "read-only", "disk i/o", "locked")
-
+_CANNOT_WRITE = ("full", "readonly", "read-only", "disk i/o", "locked", "unable to open", "locking protocol")
+"""What SQLite says of a disk or a process that is short of something, and not of a damaged file."""
 
 Statements = Callable[[sqlite3.Connection], object]
 

@@ -35,7 +35,10 @@ class StateLock:
         self._beats = 0
 
     def acquire(self) -> None:
-        """Raises AlreadyRunning naming the process that holds the lock. Whoever has it already keeps it."""
+        """Raises AlreadyRunning naming the process that holds the lock. Whoever has it already keeps it.
+
+        A disk that refuses our name leaves the last one's, which is dead or done.
+        """
         if self._descriptor is not None:
             return
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -45,9 +48,9 @@ class StateLock:
             os.close(descriptor)
             holder = self.holder()
             raise AlreadyRunning(f"{self.path} is held by process {holder.pid if holder else '(unknown)'}") from None
-        os.ftruncate(descriptor, 0)
         self._descriptor, self._beats = descriptor, 0
-        self._write()
+        with suppress(OSError):
+            self._write()
 
     def beat(self) -> None:
         """Tells who waits that the holder is well. A disk that refuses it keeps nobody from working."""
@@ -87,10 +90,11 @@ class StateLock:
             self._descriptor = None
 
     def _write(self) -> None:
-        """Always as long, so that the disk need not find room for it."""
+        """Always as long, and over what was there, so that a full disk need not find room for it."""
         if self._descriptor is not None:
-            words = f"{os.getpid():>10} {self._beats:012} {_birth(os.getpid())}\n"
-            os.pwrite(self._descriptor, words.encode(), 0)
+            words = f"{os.getpid():>10} {self._beats:012} {_birth(os.getpid())}\n".encode()
+            os.pwrite(self._descriptor, words, 0)
+            os.ftruncate(self._descriptor, len(words))
 
 
 def _birth(pid: int) -> str:

@@ -121,7 +121,7 @@ class RpcChain:
 
     async def head_number(self) -> int:
         """The cheapest question about progress."""
-        return await self._read("eth_blockNumber", (), codec.quantity)
+        return await self._read("eth_blockNumber", (), codec.count)
 
     async def head(self) -> BlockRef:
         return await self._read("eth_getBlockByNumber", ("latest", False), codec.block_ref)
@@ -160,7 +160,7 @@ class RpcChain:
         return await self._read("eth_call", (codec.call_param(call, sender), where), codec.payload)
 
     async def estimate_gas(self, call: Call, sender: Address) -> int:
-        return await self._read("eth_estimateGas", (codec.call_param(call, sender),), codec.quantity)
+        return await self._read("eth_estimateGas", (codec.call_param(call, sender),), codec.count)
 
     async def code(self, account: Address, at: At) -> bytes:
         return await self._read("eth_getCode", (account, codec.block_param(at, self._pin_by_hash)), codec.payload)
@@ -170,7 +170,7 @@ class RpcChain:
 
     async def nonce(self, account: Address, at: At) -> int:
         where = codec.block_param(at, self._pin_by_hash)
-        return await self._read("eth_getTransactionCount", (account, where), codec.quantity)
+        return await self._read("eth_getTransactionCount", (account, where), codec.count)
 
     async def nonces(self, account: Address) -> Mapping[str, tuple[int, int]]:
         """The latest and the pending nonce as each endpoint tells them that is believed, by its name.
@@ -178,7 +178,7 @@ class RpcChain:
         Raises RpcUnavailable when none does.
         """
         latest, pending = [
-            await self._pool.each([(_COUNT, (account, at))], codec.quantity, _COUNT_PATIENCE_S, suspended=False)
+            await self._pool.each([(_COUNT, (account, at))], codec.count, _COUNT_PATIENCE_S, suspended=False)
             for at in ("latest", "pending")
         ]
         found = {each.label: (latest[each], pending[each]) for each in latest.keys() & pending.keys()}

@@ -27,27 +27,52 @@ A node chooses them, but what is remembered has passed the check and so is short
 """
 
 
+_HIGHEST = (1 << 62) - 1
+"""Of what is counted: the journal's integers have 63 bits, and this leaves room for what is added."""
+_LATEST_S = (1 << 33) - 1
+"""In the year 2242: in nanoseconds and with any interval on top it still has 63 bits."""
+_SHOWN = 60
+
+
 class Malformed(ValueError):
-    """A node's answer does not have the shape that the specification promises."""
+    """A node's answer does not have the shape that the specification promises. Its own words stay out of ours."""
+
+    def __init__(self, what: str, *said: object) -> None:
+        super().__init__(what)
+        self._said = said
+
+    def told(self, scrub: Callable[[str], str]) -> str:
+        """With what was said instead, scrubbed first and then cut: half of a key is not recognised any more."""
+        return ": ".join((str(self), *(_shown(each, scrub) for each in self._said)))
 
 
 def quantity(value: object) -> int:
-    """A hexadecimal quantity, as in `0x1b4`."""
+    """A hexadecimal quantity of up to 256 bits, as in `0x1b4`."""
     if isinstance(value, str):
         return _quantity(value)
-    raise Malformed(f"not a quantity: {_shown(value)}")
+    raise Malformed("not a quantity", value)
+
+
+def count(value: object) -> int:
+    """A quantity that counts something: blocks, gas, transactions. Amounts of money may be larger."""
+    return _within(_HIGHEST, value)
+
+
+def seconds(value: object) -> int:
+    """A quantity that is a time."""
+    return _within(_LATEST_S, value)
 
 
 def hash32(value: object) -> Hash:
     if isinstance(value, str):
         return _hash32(value)
-    raise Malformed(f"not a 32-byte hash: {_shown(value)}")
+    raise Malformed("not a 32-byte hash", value)
 
 
 def address20(value: object) -> Address:
     if isinstance(value, str):
         return _address20(value)
-    raise Malformed(f"not an address: {_shown(value)}")
+    raise Malformed("not an address", value)
 
 
 def payload(value: object) -> bytes:
@@ -56,20 +81,20 @@ def payload(value: object) -> bytes:
         try:
             raw = bytes.fromhex(value[2:])
         except ValueError:
-            raise Malformed(f"not hexadecimal: {_shown(value)}") from None
+            raise Malformed("not hexadecimal", value) from None
         if 2 * len(raw) + 2 == len(value):  # bytes.fromhex skips blanks
             return raw
-    raise Malformed(f"not hexadecimal: {_shown(value)}")
+    raise Malformed("not hexadecimal", value)
 
 
 def block_ref(value: object) -> BlockRef:
     """A mined block; a pending one has no hash and is refused."""
     block = _object(value)
     return BlockRef(
-        number=quantity(block.get("number")),
+        number=count(block.get("number")),
         hash=hash32(block.get("hash")),
         parent_hash=hash32(block.get("parentHash")),
-        timestamp_s=quantity(block.get("timestamp")),
+        timestamp_s=seconds(block.get("timestamp")),
         base_fee_wei=quantity(block.get("baseFeePerGas", "0x0")),
     )
 
@@ -87,10 +112,10 @@ def log(value: object) -> Log:
         address=address20(raw.get("address")),
         topics=tuple(map(hash32, _list(raw.get("topics")))),
         data=payload(raw.get("data")),
-        block_number=quantity(raw.get("blockNumber")),
+        block_number=count(raw.get("blockNumber")),
         block_hash=hash32(raw.get("blockHash")),
         tx_hash=hash32(raw.get("transactionHash")),
-        log_index=quantity(raw.get("logIndex")),
+        log_index=count(raw.get("logIndex")),
     )
 
 
@@ -114,10 +139,10 @@ def receipt(value: object) -> Receipt | None:
         return None
     return Receipt(
         tx_hash=hash32(raw.get("transactionHash")),
-        status=quantity(raw.get("status")),
-        block_number=quantity(raw.get("blockNumber")),
+        status=count(raw.get("status")),
+        block_number=count(raw.get("blockNumber")),
         block_hash=hash32(raw.get("blockHash")),
-        gas_used=quantity(raw.get("gasUsed")),
+        gas_used=count(raw.get("gasUsed")),
         effective_gas_price_wei=quantity(raw.get("effectiveGasPrice", "0x0")),
         logs=logs(raw.get("logs")),
     )
@@ -129,7 +154,8 @@ def fee_market(value: object) -> FeeMarket:
     base_fees = _list(history.get("baseFeePerGas"))
     if not base_fees:
         raise Malformed("eth_feeHistory without a base fee")
-    tips = sorted(quantity(rewards[0]) for rewards in map(_list, history.get("reward") or ()) if rewards)
+    rewards = history.get("reward")
+    tips = sorted(quantity(each[0]) for each in map(_list, [] if rewards is None else _list(rewards)) if each)
     return FeeMarket(base_fee_wei=quantity(base_fees[-1]), tip_wei=tips[len(tips) // 2] if tips else 0)
 
 
@@ -167,21 +193,21 @@ def log_param(where: LogFilter, first: int, last: int) -> dict[str, object]:
 def _quantity(text: str) -> int:
     if _QUANTITY.fullmatch(text):
         return int(text, 16)
-    raise Malformed(f"not a quantity: {_shown(text)}")
+    raise Malformed("not a quantity", text)
 
 
 @lru_cache(REMEMBERED)
 def _hash32(text: str) -> Hash:
     if _HASH.fullmatch(text):
         return Hash(text.lower())
-    raise Malformed(f"not a 32-byte hash: {_shown(text)}")
+    raise Malformed("not a 32-byte hash", text)
 
 
 @lru_cache(REMEMBERED)
 def _address20(text: str) -> Address:
     if _ADDRESS.fullmatch(text):
         return Address(text.lower())
-    raise Malformed(f"not an address: {_shown(text)}")
+    raise Malformed("not an address", text)
 
 
 MEMORIES = (_quantity, _hash32, _address20)
@@ -194,14 +220,23 @@ def _after(one: Log, other: Log) -> bool:
 def _object(value: object) -> Mapping[str, Any]:
     if isinstance(value, dict):
         return value
-    raise Malformed(f"not an object: {_shown(value)}")
+    raise Malformed("not an object", value)
 
 
 def _list(value: object) -> list[Any]:
     if isinstance(value, list):
         return value
-    raise Malformed(f"not a list: {_shown(value)}")
+    raise Malformed("not a list", value)
 
 
-def _shown(value: object) -> str:
-    return repr(value)[:60]
+def _within(highest: int, value: object) -> int:
+    number = quantity(value)
+    if number > highest:
+        raise Malformed("too large a number", value)
+    return number
+
+
+def _shown(value: object, scrub: Callable[[str], str]) -> str:
+    if isinstance(value, list | dict):  # of any size
+        return "a list" if isinstance(value, list) else "an object"
+    return repr(scrub(value) if isinstance(value, str) else value)[:_SHOWN]

@@ -16,13 +16,13 @@ import msgspec
 
 from keeper.adapters import foreign_json
 from keeper.adapters import rpc_codec as codec
+from keeper.adapters.rpc_errors import abridged
 from keeper.domain.chain import BlockRef
 
 _CHAIN_ID = "eth_chainId"
 _SUBSCRIBE = "eth_subscribe"
 _LONGEST_NAME = 128
 _LONGEST_WORDS = 200
-_HIGHEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,10 @@ class Dialogue:
                 await self._reply(socket, said)
             else:
                 self._notification(said)
+        except codec.Malformed as error:
+            raise Ended("malformed", error.told(self.scrub)) from None
         except ValueError as error:
-            raise Ended("malformed", self.scrub(str(error)[:_LONGEST_WORDS])) from None
+            raise Ended("malformed", str(error)[:_LONGEST_WORDS]) from None
 
     def _require_calm(self) -> None:
         now_s = _now_s()
@@ -157,7 +159,7 @@ class Dialogue:
         if said.get("error") is not None or "result" not in said:
             error = said.get("error")
             words = str(error.get("message", "")) if isinstance(error, dict) else ""
-            raise Ended("refused", self.scrub(f"{asked.method}: {words[:_LONGEST_WORDS]}"))
+            raise Ended("refused", f"{asked.method}: {abridged(self.scrub(words))[:_LONGEST_WORDS]}")
         self._asked = None
         if asked.method == _SUBSCRIBE:
             self._subscription = _name(said["result"])
@@ -177,8 +179,6 @@ class Dialogue:
         if not self._subscription or params.get("subscription") != self._subscription:
             raise codec.Malformed("a notification of another subscription")
         head = codec.block_ref(params.get("result"))
-        if head.number > _HIGHEST:
-            raise codec.Malformed("not a block number")
         self._first, self._last = self._first or head, head
         self._heard_s = _now_s()
         self.heads += 1

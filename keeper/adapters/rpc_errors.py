@@ -22,6 +22,9 @@ _LAGGING = re.compile(
 )
 _REVERT_WORDS = re.compile(r"revert|vm execution error", re.IGNORECASE)
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+_LONG_HEX = re.compile(r"(?:0x)?[0-9a-fA-F]{65,}", re.IGNORECASE)
+_HEX_SHOWN = 10
+_LONGEST = 300
 
 
 class RpcTimeout(RpcUnavailable):
@@ -61,5 +64,10 @@ def revert_data(value: object) -> bytes | None:
     return None
 
 
+def abridged(text: str) -> str:
+    """Without the hexadecimal that is longer than a hash: a node that repeats a request repeats what we have signed."""
+    return _LONG_HEX.sub(lambda found: f"{found[0][:_HEX_SHOWN]}…({len(found[0])} characters)", text)
+
+
 def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:300])
+    return "".join(char if char.isprintable() else "?" for char in abridged(text)[:_LONGEST])

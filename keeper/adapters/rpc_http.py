@@ -68,7 +68,8 @@ class RpcEndpoint:
         parts = urlsplit(self.url)
         values = (value for _, value in parse_qsl(parts.query))
         words = (parts.username, parts.password, *parts.path.split("/"), *values)
-        return tuple(word for word in words if word and len(word) >= _SHORTEST_SECRET)
+        found = {word for word in words if word and len(word) >= _SHORTEST_SECRET}
+        return tuple(sorted(found, key=lambda word: (-len(word), word)))  # one may be the beginning of another
 
     def scrub(self, text: str) -> str:
         for secret in self.secrets():

@@ -274,7 +274,7 @@ def _value(endpoint: HttpEndpoint, method: str, reply: Reply, decode: Callable[[
     try:
         return decode(reply["result"])
     except codec.Malformed as malformed:
-        raise RpcUnreadable(f"{endpoint.label} {method}: {endpoint.scrub(str(malformed))}") from None
+        raise RpcUnreadable(f"{endpoint.label} {method}: {malformed.told(endpoint.scrub)}") from None
 
 
 def _outcome(error: Exception) -> str:

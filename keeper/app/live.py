@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keeper import __version__
-from keeper.adapters.journal import Journal
+from keeper.adapters.journal import Journal, Reaper
 from keeper.adapters.lock import StateLock
 from keeper.adapters.prometheus import CONTENT_TYPE, PrometheusMeter
 from keeper.app import logs
@@ -51,14 +51,18 @@ def run(
     whole_tape: Path | None = None,
     for_s: float | None = None,
     lock: StateLock | None = None,
+    waited: Sequence[int] = (),
 ) -> None:
     """Runs until SIGTERM or SIGINT, or for so long. A second signal ends the process at once. Raises what ended it otherwise.
 
     `whole_tape`: where to keep all that is heard, instead of a ring in the state directory. `lock`: a standby's, which has
-    waited for it.
+    waited for it, and `waited` what it heard about the kill switch meanwhile.
     """
     faulthandler.enable()
-    early = _heard_early()
+    early = heard_early()
+    # Whom the first listened to since, we do not know: what was ordered here holds, and nothing of its orders is lifted.
+    if waited[-1:] == [signal.SIGUSR1]:
+        early.insert(0, signal.SIGUSR1)
     # A library raises it to 100,000 on import, at which deep nesting from a stranger ends in a segmentation fault.
     sys.setrecursionlimit(_RECURSION)
     clock = system_clock()
@@ -86,7 +90,7 @@ def run(
             runner.run(_Running(app, keys, meter, "dry-run" if dry_run else "live", early, for_s).run())
 
 
-def _heard_early() -> Sequence[int]:
+def heard_early() -> list[int]:
     """Signals about the kill switch that come before the loop listens: unheard they would end the process."""
     heard: list[int] = []
     for number in (signal.SIGUSR1, signal.SIGUSR2):
@@ -117,8 +121,11 @@ class _Running:
     mode: str
     early: Sequence[int]
     for_s: float | None = None
-    supervisor: Supervisor = field(default_factory=Supervisor)
+    supervisor: Supervisor = field(init=False)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.supervisor = Supervisor(self.app.world.pulse.forget)  # by the names of services, which are their keys
 
     async def run(self) -> None:
         app, world = self.app, self.app.world
@@ -161,7 +168,8 @@ class _Running:
         for key, service in {**app.core, **app.intake}.items():
             self.supervisor.start(key, service)
         journal, pulse = app.world.journal, app.world.pulse
-        for extra in (ops, admin, preflight, journal, Watchdog(notifier, pulse), Heartbeat(journal.lock, pulse)):
+        reaper = Reaper(journal, log)
+        for extra in (ops, admin, preflight, reaper, Watchdog(notifier, pulse), Heartbeat(journal.lock, pulse)):
             self.supervisor.start(extra.name, extra)
         app.schedule.start()
         log.info(

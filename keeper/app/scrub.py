@@ -41,9 +41,12 @@ def _nested(value: Any, depth: int) -> Any:
 
 
 def text(raw: str) -> str:
-    """One line, at most MAX_TEXT characters, URLs without user, path and query (providers keep their keys there)."""
-    cut = raw if len(raw) <= MAX_TEXT else f"{raw[:MAX_TEXT]}…(+{len(raw) - MAX_TEXT})"
-    return _UNSAFE.sub(_escaped, _URL.sub(_public_url, cut))
+    """One line, at most MAX_TEXT characters, URLs without user, path and query (providers keep their keys there).
+
+    Cut when it is harmless: half of a URL is not recognised any more.
+    """
+    clean = _UNSAFE.sub(_escaped, _URL.sub(_public_url, raw))
+    return clean if len(clean) <= MAX_TEXT else f"{clean[:MAX_TEXT]}…(+{len(clean) - MAX_TEXT})"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -61,7 +61,8 @@ class _Wait:
     log: EventLog
     notifier: Notifier
     seen: Holder | None = None
-    since_s: float = field(default_factory=time.monotonic)
+    silent_s: float = 0.0
+    looked_s: float = field(default_factory=time.monotonic)
 
     def over(self) -> None:
         while not self._ours():
@@ -79,16 +80,21 @@ class _Wait:
         return True
 
     def _look(self) -> None:
-        """By how long we saw no beat, and no clock but our own: a start, which has not beaten yet, may take its time."""
+        """By how long we saw no beat, and no clock but our own: a start, which has not beaten yet, may take its time.
+
+        What we did not look at does not count: when all of a machine stood still, we may be the first to wake up.
+        """
         found, now_s = self.lock.holder(), time.monotonic()
+        self.silent_s += min(now_s - self.looked_s, BEAT_S)
+        self.looked_s = now_s
         if found is None:
             return
         if found != self.seen:
             if self.seen is None or found.pid != self.seen.pid:
                 self._tell_waiting(found)
-            self.seen, self.since_s = found, now_s
-        elif found.beats and now_s - self.since_s > self.silence_s:
-            self.since_s = now_s
+            self.seen, self.silent_s = found, 0.0
+        elif found.beats and self.silent_s > self.silence_s:
+            self.silent_s = 0.0
             self._end(found)
 
     def _tell_waiting(self, holder: Holder) -> None:

@@ -21,10 +21,12 @@ class Supervisor:
     """Starts and stops services by key, at run time too (reload, shards).
 
     With `on_failure` a service's unexpected exception halts that key alone and is handed to the callback; without it
-    the exception leaves `run` and the program ends: the next start reconciles (crash-only).
+    the exception leaves `run` and the program ends: the next start reconciles (crash-only). `stopped` is told the key of
+    each that was stopped on purpose.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stopped: Callable[[str], object] = lambda _key: None) -> None:
+        self._stopped = stopped
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._failed: asyncio.Future[None] | None = None
 
@@ -45,6 +47,7 @@ class Supervisor:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            self._stopped(key)
 
     async def stop_all(self, keep: Callable[[str], bool] | None = None) -> None:
         for key in [key for key in self.keys if keep is None or not keep(key)]:

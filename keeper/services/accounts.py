@@ -32,11 +32,13 @@ from keeper.ports.deployment import Deployment
 from keeper.ports.journal import StateStore
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
-from keeper.runtime.board import Board
+from keeper.runtime.board import Board, first_change
 from keeper.runtime.pulse import Pulse
 
 _SAVE_EVERY_NS = 30 * SECOND
 _CATCH_UP_TIMEOUT_S = 60.0
+_LOOK_S = 5.0
+"""A chain that stands still has no new head for as long as it likes, and the loop is to be seen turning."""
 _REREAD_BLOCKS = 16
 _REBUILD_PAUSE_BLOCKS, _LONGEST_PAUSE_BLOCKS = 64, 4096
 
@@ -104,14 +106,14 @@ class AccountIndexService:
         books, seen, saved_at = Books.of(self._loaded()), 0, self.clock.now()
         try:
             while True:
-                seen = await self.heads.changed(seen)
-                head = self.heads.get("head")
-                if head is not None:
-                    books = await self._follow(books, head)
-                    self._show(books, head)
-                if self.clock.now() - saved_at >= _SAVE_EVERY_NS:
-                    self._save(books.mirror)
-                    saved_at = self.clock.now()
+                if await first_change((self.heads, seen), timeout_s=_LOOK_S):
+                    seen, head = self.heads.version, self.heads.get("head")
+                    if head is not None:
+                        books = await self._follow(books, head)
+                        self._show(books, head)
+                    if self.clock.now() - saved_at >= _SAVE_EVERY_NS:
+                        self._save(books.mirror)
+                        saved_at = self.clock.now()
                 self.pulse.beat(self.name)
         finally:
             self._save(books.mirror)
@@ -196,8 +198,12 @@ class AccountIndexService:
         return mirror
 
     def _save(self, mirror: Mirror) -> None:
-        if mirror.cursor.number >= self.deployment.protocol.from_block:
+        if mirror.cursor.number < self.deployment.protocol.from_block:
+            return
+        try:
             self.store.save(self._snapshot, mirror.dump())
+        except TransientError as error:  # the next start reads more blocks again
+            self.log.warning("state.unsaved", name=self._snapshot, error=str(error))
 
     async def _on_this_chain(self, books: Books, head: BlockRef) -> Books:
         """The books, rewound to the newest of their blocks that the chain still contains."""

@@ -14,10 +14,12 @@ from keeper.ports.chain import ChainReader
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
 from keeper.ports.protocol import PerpProtocol
-from keeper.runtime.board import Board
+from keeper.runtime.board import Board, first_change
 from keeper.runtime.pulse import Pulse
 
 _READ_TIMEOUT_S = 5.0
+_LOOK_S = 5.0
+"""A chain that stands still has no new head for as long as it likes, and the loop is to be seen turning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,10 @@ class ChainStateService:
         self.pulse.expect(self.name, 60)
         seen = 0
         while True:
-            seen = await self.heads.changed(seen)
-            head = self.heads.get("head")
-            if head is not None:
-                await self._follow(head)
+            if await first_change((self.heads, seen), timeout_s=_LOOK_S):
+                seen, head = self.heads.version, self.heads.get("head")
+                if head is not None:
+                    await self._follow(head)
             self.pulse.beat(self.name)
 
     async def _follow(self, head: BlockRef) -> None:

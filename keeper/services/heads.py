@@ -83,7 +83,8 @@ class HeadService:
 
     async def run(self) -> None:
         """Heals whatever the node does; ends only with WrongChain."""
-        self.pulse.expect(self.name, 10 * self.pace.read_timeout_s)
+        longest_pause_s = max(self.pace.poll_max_s, self.pace.streamed_s)
+        self.pulse.expect(self.name, 10 * self.pace.read_timeout_s + longest_pause_s)
         while True:
             await self._poll()
             self._judge_lag()

@@ -24,7 +24,7 @@ from keeper.domain.report import PriceReport
 from keeper.domain.time import SECOND, Timestamp, from_seconds, to_seconds
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome
 from keeper.domain.validity import observed_at_s, round_id, valid_until_s
-from keeper.errors import SignerUnavailable
+from keeper.errors import SignerUnavailable, TransientError
 from keeper.ports.clock import Clock
 from keeper.ports.deployment import Deployment
 from keeper.ports.journal import DecisionRecord, Decisions, StateStore
@@ -211,8 +211,13 @@ class PublishingService:
         records = [self._record(*ready[market], occasions[market], spelled) for market in markets]
         report = self._report([ready[market][1] for market in markets], records, state, now)
         # Both reach the disk with the signed transaction: no node sees the one without the others.
-        self.decisions.attach(records, "0x" + report.evidence.hex())
-        self.store.attach(self._round, str(report.round_id))
+        try:
+            self.decisions.attach(records, "0x" + report.evidence.hex())
+            self.store.attach(self._round, str(report.round_id))
+        except TransientError as error:
+            self.flight.refused_at = state.at.hash
+            self.log.warning("report.unwritten", market=",".join(markets), error=str(error))
+            return
         self.flight.last_round = report.round_id
         try:
             need = signatures_for(report, state)

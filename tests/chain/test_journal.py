@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from keeper.adapters.journal import Journal, JournalLimits
+from keeper.adapters.journal import Journal, JournalLimits, Reaper
 from keeper.adapters.journal_schema import MIGRATIONS
 from keeper.domain.chain import Call, Receipt
 from keeper.domain.fees import Fees
@@ -31,6 +32,8 @@ from keeper.domain.txerrors import SendAnswer
 from keeper.domain.txsteps import confirmed, final, mined, sent, signed
 from keeper.errors import AlreadyRunning, StateCorrupt, TransientError
 from keeper.ports.journal import DecisionRecord
+from keeper.runtime.virtual import VirtualClock, run_virtual
+from tests.chain.stage import Log
 
 WALLET = address("0x" + "11" * 20)
 CHAIN = 31337
@@ -282,3 +285,53 @@ def test_disk__full__writes_nothing_and_goes_on_when_there_is_room(tmp_path: Pat
         assert journal.decisions.find("leaf499") is not None
         assert [tx.nonce for tx in journal.ledger.unfinished(CHAIN, WALLET)] == [3, 4]
         assert all(tx.state is TxState.SIGNED for tx in journal.ledger.unfinished(CHAIN, WALLET))
+
+
+STARVED = """
+import os, pathlib, resource, sys
+from keeper.adapters.clock import SystemClock
+from keeper.adapters.journal import Journal
+from keeper.errors import KeeperError
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+here = len(os.listdir("/proc/self/fd")) - 1
+for spare in range(10):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (here + spare, hard))
+    try:
+        Journal.open(pathlib.Path(sys.argv[1]), SystemClock()).close()
+        print("open")
+    except (KeeperError, OSError) as error:
+        print(type(error).__name__)
+"""
+
+
+def test_open__without_descriptors__is_no_damage_and_leads_to_no_rebuild(tmp_path: Path, clock: Clock) -> None:
+    Journal.open(tmp_path, clock).close()
+    command = [sys.executable, "-c", STARVED, str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    assert told[-1] == "open"
+    assert "TransientError" in told
+    assert set(told) <= {"OSError", "TransientError", "open"}
+
+
+def test_reaper__on_a_disk_that_refuses__tells_it_and_tries_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        clock, log = VirtualClock(Timestamp(30 * 86_400 * SECOND)), Log()
+        with Journal.open(tmp_path, clock) as journal:
+            journal.ledger.settle(Outcome("a" * 32, Lane.PRICE, "k", IntentState.CONFIRMED, Timestamp(1)))
+            with journal.ledger._database.write() as connection:
+                connection.execute("UPDATE outcome SET changed_at = 1")
+            task = asyncio.create_task(Reaper(journal, log).run())
+            with journal.ledger._database.read() as connection:
+                connection.execute("PRAGMA query_only=1")
+            await asyncio.sleep(2.5 * 3600)
+            assert [level for level, event, _ in log.events if event == "journal.unreaped"] == ["warning"] * 2
+            assert journal.ledger.intent("a" * 32) is not None
+            with journal.ledger._database.read() as connection:
+                connection.execute("PRAGMA query_only=0")
+            await asyncio.sleep(3600)
+            assert journal.ledger.intent("a" * 32) is None
+            assert len(log.events) == 2
+            assert not task.done()
+            task.cancel()
+
+    run_virtual(scenario)

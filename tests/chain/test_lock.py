@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +95,30 @@ def test_holder__of_a_keeper_that_knew_no_beats__has_none(path: Path) -> None:
     assert (found.pid, found.beats) == (4711, 0)
 
 
+FULL = """
+import pathlib, resource, signal, sys
+from keeper.adapters.lock import StateLock
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+StateLock(pathlib.Path(sys.argv[1])).acquire()
+print("held")
+"""
+
+
+def test_acquire__on_a_disk_that_refuses_its_name__holds_all_the_same(path: Path) -> None:
+    found = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
+    assert (found.stdout, found.returncode) == ("held\n", 0), found.stderr
+
+
+def test_acquire__after_a_longer_line__leaves_its_own_alone(path: Path) -> None:
+    path.write_text("4711 " + "9" * 200 + "\n")
+    lock = StateLock(path)
+    lock.acquire()
+    assert path.read_text().split()[:2] == [str(os.getpid()), "0" * 12]
+    assert len(path.read_text().splitlines()) == 1
+    lock.release()
+
+
 def test_kill__a_stopped_holder__ends_it_and_the_lock_is_free(path: Path, other: Holding) -> None:
     other.process.send_signal(signal.SIGSTOP)
     lock = StateLock(path)
@@ -150,6 +175,17 @@ def test_wait__for_one_that_is_silent__ends_it_and_goes_on(path: Path, other: Ho
     assert [event for _, event, _ in log.events] == ["standby.waiting", "standby.killed", "standby.takes_over"]
     with pytest.raises(AlreadyRunning):
         StateLock(path).acquire()
+
+
+def test_wait__that_was_stopped_itself__does_not_take_its_own_absence_for_silence(path: Path, other: Holding) -> None:
+    """A machine that stood still for a while: who waits may be the first to wake up."""
+    wait, log = waiting(path, silence_s=1.5)
+    other.beat()
+    wait._look()
+    time.sleep(2)
+    wait._look()
+    assert other.is_alive()
+    assert not log.named("standby.killed")
 
 
 def test_wait__for_one_that_cannot_be_seen__says_so_and_ends_nobody(path: Path, other: Holding) -> None:

@@ -45,7 +45,18 @@ def test_hash__malformed__is_refused_each_time(name: str, word: object) -> None:
     for _ in range(2):
         with pytest.raises(Malformed) as caught:
             codec.logs([changed(), changed(**{name: word})])
-        assert str(caught.value) == f"not a 32-byte hash: {word!r}"[:80]
+        shown = {list: "a list", dict: "an object"}.get(type(word), f"{word!r}"[:60])
+        assert caught.value.told(str) == f"not a 32-byte hash: {shown}"
+        assert str(caught.value) == "not a 32-byte hash"
+
+
+def test_malformed__with_a_key_across_the_cut__is_scrubbed_before_it_is_cut() -> None:
+    for start in range(70):
+        with pytest.raises(Malformed) as caught:
+            codec.quantity("x" * start + "s3cret-key")
+        told = caught.value.told(lambda text: text.replace("s3cret-key", "***"))
+        assert "s3c" not in told
+        assert len(told) <= len("not a quantity: ") + 60
 
 
 @pytest.mark.parametrize("word", [*NO_TEXT, *NO_HASH])

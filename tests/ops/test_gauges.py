@@ -41,7 +41,7 @@ def _gauges(boards: Boards) -> Gauges:
     clock: Any = HandClock()
     pulse, inbox = Pulse(clock), Mailbox[Any]("intents", 4)
     inbox.offer(1)
-    pulse.expect("pricing", 5)
+    pulse.beats["pricing"] = clock.now()
     plan: Any = SimpleNamespace(market=BTC, market_no=1, deployment=MAIN, session=None)
     funds = SimpleNamespace(address="0xaa", reserved_wei=5 * 10**17, runway_s=7200)
     outbox: Any = SimpleNamespace(inbox=inbox, status=lambda: funds)

@@ -148,6 +148,13 @@ def test_library__that_logs_or_warns__is_heard_as_an_event_of_ours() -> None:
     assert entries[1]["advice"]
 
 
+@pytest.mark.parametrize("before", range(MAX_TEXT - 60, MAX_TEXT + 1, 3))
+def test_text__with_a_key_across_the_cut__is_scrubbed_before_it_is_cut(before: int) -> None:
+    shown = text("x" * (before - 1) + " https://us3r:s3cret@node.example/k3y-of-the-operator and more")
+    assert not any(word in shown for word in ("us3", "s3c", "k3y"))
+    assert len(shown) < MAX_TEXT + 20
+
+
 def test_scrubbed__of_large_and_deep_values__is_bounded() -> None:
     assert len(text("x" * 10_000)) < MAX_TEXT + 20
     deep: Any = "end"

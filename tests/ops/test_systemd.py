@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from keeper.adapters.clock import SystemClock
 from keeper.app.systemd import Notifier, Watchdog
-from keeper.domain.time import SECOND, Timestamp
 from keeper.runtime.pulse import Pulse
 
 
@@ -65,24 +65,15 @@ def test_watchdog_window__of_the_environment__is_ours_or_none(environ: dict[str,
     assert Notifier.of(environ).watchdog_s == window
 
 
-class HandClock:
-    def __init__(self) -> None:
-        self.at = Timestamp(0)
-
-    def now(self) -> Timestamp:
-        return self.at
-
-
 async def test_watchdog__while_one_loop_is_late__lets_systemd_bark(manager: socket.socket) -> None:
-    clock = HandClock()
-    pulse = Pulse(clock)
+    pulse = Pulse(SystemClock())
     pulse.expect("pricing", 5)
     manager.setblocking(False)
     loop = asyncio.get_running_loop()
     task = loop.create_task(Watchdog(Notifier(manager.getsockname(), watchdog_s=0.03), pulse).run())
     async with asyncio.timeout(5):
         assert await loop.sock_recv(manager, 100) == b"WATCHDOG=1"
-    clock.at = Timestamp(6 * SECOND)
+    pulse.expect("pricing", 0)
     await asyncio.sleep(0.05)
     while True:  # what was sent before the loop was late
         try:
@@ -92,7 +83,7 @@ async def test_watchdog__while_one_loop_is_late__lets_systemd_bark(manager: sock
     await asyncio.sleep(0.1)
     with pytest.raises(BlockingIOError):
         manager.recv(100)
-    pulse.beat("pricing")
+    pulse.expect("pricing", 5)
     async with asyncio.timeout(5):
         assert await loop.sock_recv(manager, 100) == b"WATCHDOG=1"
     task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.process.stage import KeeperProcess, Stage, stage
 pytestmark = pytest.mark.timeout(240)
 
 HOUR_S = 3600
+PRICING_PATIENCE_S = 10
 HOURLY = tuple(replace(each, feed=replace(each.feed, interval_s=HOUR_S, hold_s=120)) for each in LISTINGS)
 Document = dict[str, Any]
 
@@ -89,6 +91,27 @@ async def test_few_sources__two_from_the_first_start_on__then_the_operator_must_
         assert (await ctl(scene, "ctl", "resume", "ETH-USD"))[0] == 0
         await keeper.published("ETH-USD")
         assert keeper.events("index.accepted")
+
+
+async def test_reload__that_prices_two_markets_in_one_loop__then_nobody_waits_for_the_other_one(tmp_path: Path) -> None:
+    """They have a conversion in common from then on. The watchdog, and a standby, end a keeper of which a loop is late."""
+    async with stage(tmp_path) as scene:
+        path = scene.configure()
+        markets = path.parent / "markets"
+        joined = {file: file.read_text() for file in markets.iterdir()}
+        for name in ("BTC-USD", "ETH-USD"):
+            rewrite(markets / f"{name}.yaml", lambda document: narrowed(document, "coinbase", "kraken", "bitstamp"))
+        (markets / "USDT-USD.yaml").unlink()
+        keeper = await scene.keeper(path)
+        await keeper.published()
+        for file, text in joined.items():
+            file.write_text(text)
+        code, printed = await ctl(scene, "ctl", "reload")
+        assert code == 0, printed
+        reloaded = time.monotonic()
+        status = await keeper.until(lambda _status: time.monotonic() - reloaded > PRICING_PATIENCE_S + 2)
+        assert status["late"] == {}
+        assert await keeper.stop() == 0
 
 
 def paired(status: dict[str, Any], detail: str) -> bool:

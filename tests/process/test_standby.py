@@ -87,6 +87,33 @@ async def test_t29__standby__takes_the_place_of_one_that_is_stopped_and_of_one_t
         await assert_nothing_twice(scene, QUICK_INTERVAL_S)
 
 
+@pytest.mark.parametrize(
+    ("waiting", "working", "halted"),
+    [
+        pytest.param((signal.SIGUSR1,), (), True, id="an-order-counts"),
+        pytest.param((signal.SIGUSR1, signal.SIGUSR2), (), False, id="an-order-taken-back-does-not"),
+        pytest.param((signal.SIGUSR2,), (signal.SIGUSR1,), True, id="what-the-first-was-ordered-later-stays"),
+    ],
+)
+async def test_kill_switch__heard_while_waiting__is_no_end_and_counts_from_the_start(
+    tmp_path: Path, waiting: Sequence[int], working: Sequence[int], halted: bool
+) -> None:
+    async with stage(tmp_path, listings=QUICK) as scene:
+        config = scene.configure()
+        first = await scene.keeper(config)
+        await first.until(lambda status: bool(status["markets"]))
+        second = await standby(scene, config, "second")
+        await waits_for(second, first)
+        for keeper, signals in ((second, waiting), (first, working)):
+            for number in signals:
+                keeper.process.send_signal(number)
+        await first.until(lambda status: ("halt_order" in status["forbidden"]) == bool(working))
+        assert await first.stop() == 0
+        await told(second, "keeper.ready")
+        assert ("halt_order" in (await second.until(lambda _status: True))["forbidden"]) == halted
+        assert await second.stop() == 0
+
+
 async def test_standby__as_a_dry_run_or_too_eager__is_a_usage_error(tmp_path: Path) -> None:
     async with stage(tmp_path) as scene:
         config = str(scene.configure())

@@ -33,6 +33,19 @@ class Runs:
             self.seen.append(self.name)
 
 
+@dataclass(frozen=True)
+class Beats:
+    name: str
+    pulse: Pulse
+    rounds: int = 10_000
+
+    async def run(self) -> None:
+        self.pulse.expect(self.name, 10)
+        for _ in range(self.rounds):
+            self.pulse.beat(self.name)
+            await asyncio.sleep(1)
+
+
 def test_watch__when_a_shared_service_fails__then_the_failure_ends_the_program() -> None:
     async def scenario() -> None:
         supervisor = Supervisor()
@@ -83,6 +96,81 @@ def test_stop__when_one_key_stops__then_it_ends_before_the_call_returns_and_can_
         return seen
 
     assert run_virtual(scenario) == ["first", "second"]
+
+
+def test_stop__when_a_loop_is_stopped_on_purpose__then_nobody_waits_for_its_beat() -> None:
+    """A reload without its market, or the end of deciding before what was sent is mined."""
+
+    async def scenario() -> dict[str, float]:
+        pulse = Pulse(VirtualClock(Timestamp(SECOND)))
+        supervisor = Supervisor(pulse.forget)
+        supervisor.start("pricing", Beats("pricing", pulse))
+        supervisor.start("publishing", Beats("publishing", pulse))
+        await asyncio.sleep(1)
+        await supervisor.stop("pricing")
+        await asyncio.sleep(60)
+        late = dict(pulse.late())
+        await supervisor.stop_all()
+        return late
+
+    assert run_virtual(scenario) == {}
+
+
+def test_stop__when_a_loop_has_ended_by_itself__then_it_is_missed() -> None:
+    async def scenario() -> list[str]:
+        pulse = Pulse(VirtualClock(Timestamp(SECOND)))
+        supervisor = Supervisor(pulse.forget)
+        supervisor.start("pricing", Beats("pricing", pulse, rounds=2))
+        await asyncio.sleep(60)
+        return list(pulse.late())
+
+    assert run_virtual(scenario) == ["pricing"]
+
+
+class Set(VirtualClock):
+    """Wall time that somebody sets."""
+
+    ahead_s = 0
+
+    def now(self) -> Timestamp:
+        return Timestamp(super().now() + self.ahead_s * SECOND)
+
+
+def test_pulse__when_the_clock_is_set_ahead__then_nobody_is_late() -> None:
+    async def scenario() -> dict[str, float]:
+        clock = Set(Timestamp(10_000 * SECOND))
+        pulse = Pulse(clock)
+        pulse.expect("accounts", 120)
+        await asyncio.sleep(5)
+        clock.ahead_s = 3600
+        return dict(pulse.late())
+
+    assert run_virtual(scenario) == {}
+
+
+def test_pulse__when_the_clock_is_set_back__then_who_hangs_is_named() -> None:
+    async def scenario() -> dict[str, float]:
+        clock = Set(Timestamp(10_000 * SECOND))
+        pulse = Pulse(clock)
+        pulse.expect("accounts", 120)
+        pulse.beat("accounts")
+        clock.ahead_s = -3600
+        await asyncio.sleep(121)
+        return dict(pulse.late())
+
+    assert run_virtual(scenario) == {"accounts": pytest.approx(121.0)}
+
+
+def test_pulse__tells_the_last_beat_by_the_wall_clock() -> None:
+    async def scenario() -> Timestamp:
+        pulse = Pulse(VirtualClock(Timestamp(10_000 * SECOND)))
+        pulse.expect("accounts", 120)
+        await asyncio.sleep(5)
+        pulse.beat("accounts")
+        await asyncio.sleep(5)
+        return pulse.beats["accounts"]
+
+    assert run_virtual(scenario) == 10_005 * SECOND
 
 
 def test_pulse__when_a_loop_stops_beating__then_it_is_named_with_its_age() -> None:

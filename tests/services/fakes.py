@@ -18,7 +18,7 @@ from keeper.domain.mirror import MarketTotals, Totals
 from keeper.domain.report import PriceReport, Signature, SignedReport
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Outcome
-from keeper.errors import SignerUnavailable
+from keeper.errors import SignerUnavailable, TransientError
 from keeper.ports.deployment import Deployment
 from keeper.ports.journal import DecisionRecord
 from keeper.ports.protocol import LiquidationPreview
@@ -98,8 +98,11 @@ class RecordingMeter:
 @dataclass
 class MemoryStore:
     documents: dict[str, str] = field(default_factory=dict)
+    full: bool = False
 
     def save(self, name: str, document: str) -> None:
+        if self.full:
+            raise TransientError("the disk is full")
         self.documents[name] = document
 
     attach = save

@@ -143,6 +143,56 @@ def test_run__random_history__equals_the_exchange_itself():
     play(scenario)
 
 
+def test_run__chain_stands_still__goes_round_all_the_same_and_does_nothing_twice():
+    async def scenario():
+        stage = Stage()
+        stage.chain.mine(deposit(A, 1, 1))
+        async with running(stage.service):
+            await stage.see()
+            asked, version = list(stage.chain.asked), stage.views.version
+            for _ in range(20):
+                await settled(17)
+                assert not stage.desk.pulse.late()
+            assert (stage.chain.asked, stage.views.version) == (asked, version)
+            assert stage.desk.store.documents == {}
+            stage.chain.mine(deposit(A, 1, 2))
+            assert same(await stage.see(), stage.replayed())
+            assert len(stage.desk.store.documents) == 1
+
+    play(scenario)
+
+
+def test_run__disk_full__goes_on_and_keeps_the_mirror_when_there_is_room():
+    async def scenario():
+        stage = Stage()
+        stage.desk.store.full = True
+        async with running(stage.service):
+            for n in range(1, 4):
+                await settled(31)
+                stage.chain.mine(deposit(A, 1, n))
+                assert same(await stage.see(), stage.replayed())
+            assert [line["name"].partition(":")[0] for line in stage.desk.log.of("state.unsaved")] == ["mirror"] * 3
+            stage.desk.store.full = False
+            await settled(31)
+            stage.chain.mine(deposit(A, 1, 4))
+            await stage.see()
+            assert len(stage.desk.store.documents) == 1
+
+    play(scenario)
+
+
+def test_stop__disk_full__is_told_and_no_failure():
+    async def scenario():
+        stage = Stage()
+        stage.chain.mine(deposit(A, 1, 1))
+        async with running(stage.service):
+            await stage.see()
+            stage.desk.store.full = True
+        assert len(stage.desk.log.of("state.unsaved")) == 1
+
+    play(scenario)
+
+
 def test_run__restarted__goes_on_from_the_snapshot():
     async def scenario():
         stage = Stage()

@@ -125,6 +125,20 @@ def test_run__chain_unreadable__is_told_and_the_old_state_stays_until_the_next_h
     play(scenario)
 
 
+def test_run__chain_stands_still__goes_round_all_the_same_and_asks_nothing_twice():
+    async def scenario():
+        stage = Stage()
+        async with running(stage.service):
+            await stage.head(STATE)
+            for _ in range(20):
+                await settled(17)
+                assert not stage.desk.pulse.late()
+            assert [verb for verb, _ in stage.desk.chain.asked] == ["ask"]
+            assert (await stage.head(STATE)).at.number == 101
+
+    play(scenario)
+
+
 def balance(desk: Desk) -> BalanceService:
     return BalanceService(WALLET, desk.chain, 10**17, desk.pulse, desk.meter, desk.log)  # type: ignore[arg-type]
 

@@ -92,6 +92,23 @@ def test_run__quotes_come__both_markets_are_priced_and_shown():
     play(scenario)
 
 
+def test_run__disk_full__prices_go_on_and_are_kept_when_there_is_room():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        stage.desk.store.full = True
+        async with running(stage.service):
+            await stage.hold(11, btc=101)
+            assert stage.mark(BTC) == e18(101)
+            assert len(stage.desk.log.of("state.unsaved")) == 3
+            stage.desk.store.full = False
+            await stage.hold(6, btc=102)
+            assert stage.mark(BTC) == e18(102)
+            assert stage.service.name in stage.desk.store.documents
+
+    play(scenario)
+
+
 def test_run__one_markets_step_raises__it_alone_is_halted_until_resumed():
     async def scenario():
         stage = Stage(options={BTC: {"mark": Brittle()}})

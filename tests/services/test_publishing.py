@@ -513,6 +513,25 @@ def test_run__decisions_cannot_be_written__nothing_is_signed():
     play(scenario)
 
 
+def test_run__disk_full__nothing_is_signed_until_a_head_finds_room():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        stage.desk.store.full = True
+        async with running(stage.service):
+            await stage.price("101")
+            await settled(5)
+            assert (stage.intents, stage.ring.asked, stage.service.flight.last_round) == ([], [], 0)
+            assert len(stage.desk.log.of("report.unwritten")) == 1, "once a head"
+            stage.desk.store.full = False
+            stage.chain(number=102)
+            await stage.price("101")
+            await settled(1)
+            assert len(stage.intents) == 1
+
+    play(scenario)
+
+
 def test_run__outcome_of_another_intent__does_not_land_ours():
     async def scenario():
         stage = Stage()

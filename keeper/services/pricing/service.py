@@ -22,6 +22,7 @@ from keeper.domain.scorecard import ScoreState
 from keeper.domain.sequencer import Sequencer
 from keeper.domain.tape import Tapes
 from keeper.domain.time import SECOND, Timestamp
+from keeper.errors import TransientError
 from keeper.ports.clock import Clock
 from keeper.ports.journal import StateStore
 from keeper.ports.log import EventLog
@@ -304,7 +305,10 @@ class PricingService:
         """The moving states, so that a restart goes on where this process stopped."""
         self.folds.saved_at = now
         found = Remembered(self.folds.markets, self.folds.states, self.folds.last, self.folds.scores.to_plain())
-        self.store.save(self.name, snapshot(found, self.plans, now))
+        try:
+            self.store.save(self.name, snapshot(found, self.plans, now))
+        except TransientError as error:  # tried again as often as it is saved
+            self.log.warning("state.unsaved", name=self.name, error=str(error))
 
     def _restore(self) -> None:
         text = self.store.load(self.name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.app.admin import Verb
-from keeper.app.intake import feeds, pricing_services
+from keeper.app.intake import feeds, listen, pricing_services
 from keeper.app.rates import traced_rate
 from keeper.app.registries import REGISTRIES
 from keeper.app.sessions import plans_of
@@ -115,8 +115,10 @@ class Orders:
         intake = feeds(after, self.app.world, self.app.boards)
         await self.supervisor.stop_all(keep=lambda key: not key.startswith(("pricing:", "quotes:")))
         self._forget(before, after)
-        for key, service in {**prices, **intake}.items():
+        for key, service in prices.items():
             self.supervisor.start(key, service)
+        for feed in intake.values():
+            listen(self.supervisor, feed, self.app.world.clock)
         self.app.settings, self.app.plans, self.app.intake = after, plans, intake
         kept = {key: service for key, service in self.app.core.items() if not key.startswith("pricing:")}
         self.app.core = {**kept, **prices}

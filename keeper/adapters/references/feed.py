@@ -32,7 +32,7 @@ async def fetch_fix(reference: Reference, session: aiohttp.ClientSession) -> Fix
     try:
         async with (
             asyncio.timeout(_TIMEOUT_S),
-            session.get(reference.rest_url, allow_redirects=False) as response,
+            session.request("GET", reference.rest_url, allow_redirects=False) as response,
         ):
             if response.status != _OK:
                 limited = "asked us to wait: " if response.status in LIMITING else ""
@@ -66,6 +66,7 @@ class ReferenceFeed:
 
     async def run(self, emit: Emit, notify: Notify) -> None:
         failures = 0
+        self.told.clear()  # after a defect everything is told anew
         async with self.sessions() as session:
             while True:
                 failures = 0 if await self.look(session, emit, notify) else failures + 1

@@ -109,7 +109,7 @@ def _sequencer(settings: Settings, world: World, boards: Boards) -> dict[str, Se
 
 def pricing_services(
     settings: Settings, world: World, boards: Boards, plans: Mapping[MarketId, MarketPlan]
-) -> dict[str, Service]:
+) -> dict[str, PricingService]:
     """One service per component of the conversion graph."""
     groups = components([index_spec(market) for market in settings.markets])
     seen = pricing.Boards(
@@ -123,7 +123,7 @@ def pricing_services(
         boards.scores,
         boards.sequencer,
     )
-    services: dict[str, Service] = {}
+    services: dict[str, PricingService] = {}
     for specs, priced in by_component(groups, tuple(plans.values())):
         service = PricingService(
             specs, priced, seen, world.journal.snapshots, world.clock, world.pulse, world.meter, world.log

@@ -60,8 +60,13 @@ class Taping:
         boards.states.follow(self._state)
         boards.underway.follow(self._said)
         boards.paused.follow(lambda market, why: self._put("paused", market, why))
+        boards.paused.follow_drops(lambda market: self._put("paused", market, None))
         boards.quotes.follow(self._held)
         boards.sequencer.follow(lambda _key, word: self._put("sequencer", document(word)))
+
+    def ordered(self, word: str, market: MarketId) -> None:
+        """What the operator's `resume` has meant to the market's prices (`keeper.app.operator`)."""
+        self._put(word, market)
 
     def _put(self, kind: str, *words: Any) -> None:
         self.service.put(line(self._clock.now(), kind, *words))

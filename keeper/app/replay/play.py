@@ -118,11 +118,12 @@ def _services(
     inbox: Mailbox[Intent] = Mailbox("intents:replay", _INBOX)
     taker, leader = Acts(inbox, world.clock, acts), AlwaysLeader()
     boards.slot.follow(lambda _deployment, intent: taker.note(intent))
-    found: list[Service] = [ChainPlayer(lines, boards, world.clock), taker]
+    priced = pricing_services(settings, world, boards, plans).values()
+    found: list[Service] = [ChainPlayer(lines, boards, world.clock, tuple(priced)), taker]
     # What contracts held and banks fixed is on the tape as it was read: a fix of the morning counts at noon.
     held = {f"quotes:{name}" for name in (ONCHAIN, *REFERENCES)}
     found += [feed for name, feed in feeds(settings, world, boards).items() if name not in held]
-    found += pricing_services(settings, world, boards, plans).values()
+    found += priced
     for name in sorted(settings.deployments):
         deployment = deployment_of(settings, name)
         if deployment.markets:

@@ -8,7 +8,7 @@
 #   make drills    the de-peg of 2023 through the engine; renews docs/depeg.md and its plot
 #   make incidents prices that went wrong elsewhere, played to the engine; renews docs/incidents.md
 #   make bench     benchmarks; ARGS=name
-#   make fuzz      a million spoiled messages through every venue's parser, some minutes; ARGS="--frames 50000 --seed 2"
+#   make fuzz      a million spoiled messages through every parser, some minutes; ARGS="--frames 50000 --seed 2"
 #   make torture   kill -9 at every step of sending, on a real chain, 40 minutes; ARGS="--seeds 5"
 #   make mutate    500 small mistakes in the money path, of which the tests must notice 85 in 100; ARGS="--seed 2"
 #   make soak      memory, descriptors and journal over 10,000 blocks of sending; BLOCKS=500

@@ -20,7 +20,8 @@ from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.market import MarketPlan, by_component
 from keeper.domain.pricing import components
 from keeper.domain.sequencer import UNREAD
-from keeper.runtime.supervisor import Service
+from keeper.ports.clock import Clock
+from keeper.runtime.supervisor import Service, Supervisor
 from keeper.services import pricing
 from keeper.services.heads import HeadService, Pace
 from keeper.services.pricing import PricingService
@@ -30,8 +31,11 @@ from keeper.services.sequencer import SequencerService
 from keeper.settings.models import Settings
 from keeper.settings.specs import index_spec
 
+_AGAIN_S = 10.0
+"""A feed that a defect has ended starts again after so long."""
 
-def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+
+def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, QuoteService]:
     """One service per venue, with every symbol that any market wants of it, and trades where an index goes by them. Raises ConfigError or KeyPermissionError."""
     wanted: dict[str, dict[str, None]] = {}
     traded: dict[str, set[str]] = {}
@@ -44,7 +48,7 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
             wanted.setdefault(source.kind, {})[source.symbol] = None
         if market.book is not None:
             wanted.setdefault(market.book.kind, {})[market.book.symbol] = None
-    services: dict[str, Service] = {}
+    services: dict[str, QuoteService] = {}
     for kind, symbols in sorted(wanted.items()):
         venue = venue_of(settings, kind, trades=frozenset(traded.get(kind, ())))
         chosen = tuple(sorted(symbols))
@@ -52,6 +56,13 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, Service
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
         services[service.name] = service
     return {**services, **onchain(settings, world, boards), **references(settings, world, boards)}
+
+
+def listen(supervisor: Supervisor, service: QuoteService, clock: Clock) -> None:
+    """Starts a feed. A defect in it ends it alone, and it starts again: a fault of one source never stops another."""
+    supervisor.start(
+        service.name, service, lambda _name, error: service.failed(error, clock.now(), _AGAIN_S), again_s=_AGAIN_S
+    )
 
 
 def chain_services(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
@@ -98,7 +109,7 @@ def _sequencer(settings: Settings, world: World, boards: Boards) -> dict[str, Se
 
 def pricing_services(
     settings: Settings, world: World, boards: Boards, plans: Mapping[MarketId, MarketPlan]
-) -> dict[str, Service]:
+) -> dict[str, PricingService]:
     """One service per component of the conversion graph."""
     groups = components([index_spec(market) for market in settings.markets])
     seen = pricing.Boards(
@@ -112,7 +123,7 @@ def pricing_services(
         boards.scores,
         boards.sequencer,
     )
-    services: dict[str, Service] = {}
+    services: dict[str, PricingService] = {}
     for specs, priced in by_component(groups, tuple(plans.values())):
         service = PricingService(
             specs, priced, seen, world.journal.snapshots, world.clock, world.pulse, world.meter, world.log

@@ -21,6 +21,7 @@ from keeper.app import logs
 from keeper.app.admin import AdminServer
 from keeper.app.build import archived, build, meter_of, open_chain, open_keys, system_clock, taped
 from keeper.app.gauges import Gauges
+from keeper.app.intake import listen
 from keeper.app.keyless import KEYLESS, keyless
 from keeper.app.ops import OpsServer
 from keeper.app.orders import Orders
@@ -165,8 +166,10 @@ class _Running:
     async def _supervise(self, ops: OpsServer, admin: AdminServer, notifier: Notifier) -> None:
         app, log = self.app, self.app.world.log
         preflight = Preflight(app.deployments, app.world.chain, app.boards, self.keys, log)
-        for key, service in {**app.core, **app.intake}.items():
+        for key, service in app.core.items():
             self.supervisor.start(key, service)
+        for feed in app.intake.values():
+            listen(self.supervisor, feed, app.world.clock)
         journal, pulse = app.world.journal, app.world.pulse
         reaper = Reaper(journal, log)
         for extra in (ops, admin, preflight, reaper, Watchdog(notifier, pulse), Heartbeat(journal.lock, pulse)):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.app.admin import Verb
-from keeper.app.intake import feeds, pricing_services
+from keeper.app.intake import feeds, listen, pricing_services
+from keeper.app.operator import WORDS
 from keeper.app.rates import traced_rate
 from keeper.app.registries import REGISTRIES
 from keeper.app.sessions import plans_of
@@ -70,13 +71,20 @@ class Orders:
         market = self._market(words)
         self.app.boards.paused.drop(market)
         self._keep_pauses()
-        pricing = [service for service in self.app.core.values() if isinstance(service, PricingService)]
-        halted = [service.name for service in pricing if service.resume(market)]
-        if [service.name for service in pricing if service.lift(market)]:
+        halted = self._told("resumed", market)
+        if self._told("lifted", market):
             return f"{market} runs again: its halt is lifted, and what is still wrong halts it again"
-        if [service.name for service in pricing if service.accept(market)]:
+        if self._told("accepted", market):
             return f"{market} runs again; what its two sources say is believed from now on"
         return f"{market} runs again{' from a fresh start' if halted else ''}"
+
+    def _told(self, word: str, market: MarketId) -> bool:
+        """Whether it meant anything to the market's prices; if so, a replay of the tape must hear it too."""
+        pricing = [service for service in self.app.core.values() if isinstance(service, PricingService)]
+        meant = [service.name for service in pricing if WORDS[word](service, market)]
+        if meant and self.app.world.taping is not None:
+            self.app.world.taping.ordered(word, market)
+        return bool(meant)
 
     async def halt(self, words: Mapping[str, str]) -> Any:
         self.app.switches.halt.order("the operator", words.get("reason", "")[:_LONGEST_REASON])
@@ -115,8 +123,10 @@ class Orders:
         intake = feeds(after, self.app.world, self.app.boards)
         await self.supervisor.stop_all(keep=lambda key: not key.startswith(("pricing:", "quotes:")))
         self._forget(before, after)
-        for key, service in {**prices, **intake}.items():
+        for key, service in prices.items():
             self.supervisor.start(key, service)
+        for feed in intake.values():
+            listen(self.supervisor, feed, self.app.world.clock)
         self.app.settings, self.app.plans, self.app.intake = after, plans, intake
         kept = {key: service for key, service in self.app.core.items() if not key.startswith("pricing:")}
         self.app.core = {**kept, **prices}

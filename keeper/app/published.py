@@ -11,13 +11,12 @@ from keeper.adapters.references.feed import ReferenceFeed
 from keeper.app.boards import Boards
 from keeper.app.world import World
 from keeper.domain.ids import SourceId
-from keeper.runtime.supervisor import Service
 from keeper.services.quotes import QuoteService
 from keeper.settings.models import Settings, VenueSettings
 from keeper.settings.options import build as build_option
 
 
-def onchain(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+def onchain(settings: Settings, world: World, boards: Boards) -> dict[str, QuoteService]:
     """One service reads them all, once a block."""
     sources = onchain_sources(settings)
     if not sources:
@@ -39,9 +38,9 @@ def onchain_sources(settings: Settings) -> dict[SourceId, OnchainSource]:
     }
 
 
-def references(settings: Settings, world: World, boards: Boards) -> dict[str, Service]:
+def references(settings: Settings, world: World, boards: Boards) -> dict[str, QuoteService]:
     """One service per publisher."""
-    services: dict[str, Service] = {}
+    services: dict[str, QuoteService] = {}
     for kind, symbols in reference_symbols(settings).items():
         feed = ReferenceFeed(reference(settings, kind), symbols, world.clock, world.draws(kind), world.sessions(kind))
         service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)

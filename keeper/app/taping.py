@@ -8,6 +8,7 @@ from typing import Any
 
 from keeper import __version__
 from keeper.adapters.onchain import ONCHAIN_SOURCES
+from keeper.adapters.references import REFERENCES
 from keeper.adapters.tape.documents import document
 from keeper.adapters.tape.lines import FORMAT, PROLOGUE, line
 from keeper.adapters.tape.sessions import Heard, RecordingSession
@@ -24,6 +25,9 @@ from keeper.ports.journal import StateStore
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
 from keeper.settings.models import Settings
+
+_HELD = {*ONCHAIN_SOURCES, *REFERENCES}
+"""Kinds of sources whose quotes are kept as they were read."""
 
 
 class Taping:
@@ -56,8 +60,13 @@ class Taping:
         boards.states.follow(self._state)
         boards.underway.follow(self._said)
         boards.paused.follow(lambda market, why: self._put("paused", market, why))
+        boards.paused.follow_drops(lambda market: self._put("paused", market, None))
         boards.quotes.follow(self._held)
         boards.sequencer.follow(lambda _key, word: self._put("sequencer", document(word)))
+
+    def ordered(self, word: str, market: MarketId) -> None:
+        """What the operator's `resume` has meant to the market's prices (`keeper.app.operator`)."""
+        self._put(word, market)
 
     def _put(self, kind: str, *words: Any) -> None:
         self.service.put(line(self._clock.now(), kind, *words))
@@ -66,8 +75,8 @@ class Taping:
         self._put("state", deployment, document(state))
 
     def _held(self, source: SourceId, quote: Quote) -> None:
-        """What a contract holds came over no venue's connection."""
-        if venue_of(source) in ONCHAIN_SOURCES:
+        """What a contract holds came over no venue's connection; a fix counts long after it was heard."""
+        if venue_of(source) in _HELD:
             self._put("held", document(quote))
 
     def _said(self, deployment: DeploymentId, way: UnderWay) -> None:
@@ -94,5 +103,8 @@ class Taping:
         if self._boards is not None:
             for deployment, state in self._boards.states.snapshot().items():
                 yield line(now, PROLOGUE + "state", deployment, document(state))
+            for source, quote in self._boards.quotes.snapshot().items():
+                if venue_of(source) in _HELD:
+                    yield line(now, PROLOGUE + "held", document(quote))
             for market, why in self._boards.paused.snapshot().items():
                 yield line(now, PROLOGUE + "paused", MarketId(market), why)

@@ -25,6 +25,7 @@ from keeper.ports.meter import Meter
 from keeper.runtime.pulse import Pulse
 from keeper.runtime.supervisor import Service
 from keeper.services.outbox.service import Outbox
+from keeper.services.quotes import QuoteService
 from keeper.settings.models import Settings
 
 
@@ -72,5 +73,5 @@ class App:
     outboxes: tuple[Outbox, ...]
     schedule: ApschedulerSchedule
     switches: Switches
-    intake: dict[str, Service] = field(default_factory=dict)
+    intake: dict[str, QuoteService] = field(default_factory=dict)
     core: dict[str, Service] = field(default_factory=dict)

@@ -276,7 +276,7 @@ def _trade(trade: Trade | None) -> str:
     if trade is None:
         return "null"
     return (
-        f'{{"id":{_text(trade.trade_id)},"observed":{_number(trade.observed_at)},"price":"{trade.price_e18}",'
+        f'{{"frame":{_text(trade.frame_hash)},"id":{_text(trade.trade_id)},"observed":{_number(trade.observed_at)},"price":"{trade.price_e18}",'
         f'"received":"{trade.received_at}","size":"{trade.size_e18}","source":{_text(trade.source)}}}'
     )
 

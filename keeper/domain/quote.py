@@ -67,6 +67,7 @@ class Trade:
     price_e18: int
     size_e18: int
     trade_id: str | None = None
+    frame_hash: str | None = None
 
 
 Observation = Quote | Depth | Trade

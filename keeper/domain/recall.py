@@ -153,6 +153,7 @@ def _trade_of(document: Mapping[str, Any] | None) -> Trade | None:
             int(document["price"]),
             int(document["size"]),
             document["id"],
+            document.get("frame"),  # older records do not tell it
         )
     )
 

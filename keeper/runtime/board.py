@@ -18,6 +18,7 @@ class Board(Generic[K, V]):
         self._version = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._followers: list[Callable[[K, V], None]] = []
+        self._bereaved: list[Callable[[K], None]] = []
 
     @property
     def version(self) -> int:
@@ -31,6 +32,8 @@ class Board(Generic[K, V]):
 
     def drop(self, key: K) -> None:
         if self._values.pop(key, None) is not None:
+            for heard in self._bereaved:
+                heard(key)
             self._wake()
 
     def get(self, key: K) -> V | None:
@@ -46,6 +49,10 @@ class Board(Generic[K, V]):
 
     def unfollow(self, heard: Callable[[K, V], None]) -> None:
         self._followers.remove(heard)
+
+    def follow_drops(self, heard: Callable[[K], None]) -> None:
+        """As `follow`, within each drop of a key that was there."""
+        self._bereaved.append(heard)
 
     async def changed(self, since: int) -> int:
         """Returns the version as soon as it differs from `since`."""

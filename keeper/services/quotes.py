@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keeper.domain.ids import SourceId
 from keeper.domain.quote import Depth, Observation, Quote, Trade
-from keeper.domain.time import SECOND
+from keeper.domain.time import SECOND, Timestamp
 from keeper.ports.feed import FeedNotice, QuoteFeed
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
@@ -29,6 +29,9 @@ _EVENTS = {
     "reading_refused": "feed.reading_refused",
 }
 _ASKED_TO_WAIT = frozenset({"http_429", "http_418"})
+_FAILED = (
+    "a defect in what listens to this venue: it starts again by itself, the others go on; report it with the traceback"
+)
 _ADVICE = {
     "benched": "the venue sends frames that do not match its documented format; see docs/operations.md#a-venue-is-benched",
     "symbol_refused": "the venue does not list this symbol; correct it in the market's file and reload",
@@ -54,6 +57,8 @@ class QuoteService:
     feeds: Board[SourceId, FeedStatus]
     meter: Meter
     log: EventLog
+    heard: set[SourceId] = field(default_factory=set)
+    """Sources that the feed has told of."""
 
     @property
     def name(self) -> str:
@@ -61,6 +66,14 @@ class QuoteService:
 
     async def run(self) -> None:
         await self.feed.run(self._emit, self._notice)
+
+    def failed(self, error: Exception, at: Timestamp, again_s: float) -> None:
+        """A defect has ended the feed: nothing is heard of its sources until it runs again."""
+        self.log.error(
+            "feed.failed", venue=self.feed.name, error=repr(error), retry_in_s=again_s, advice=_FAILED, exc_info=error
+        )
+        for source in sorted(self.heard):
+            self._follow(source, FeedNotice("disconnected", self.feed.name, (source,), at, "defect"))
 
     def _emit(self, observation: Observation) -> None:
         source = observation.source
@@ -88,6 +101,7 @@ class QuoteService:
         else:
             self.log.info(_EVENTS[notice.kind], **keys)
         for source in notice.sources:
+            self.heard.add(source)
             self._follow(source, notice)
 
     def _follow(self, source: SourceId, notice: FeedNotice) -> None:

@@ -22,7 +22,8 @@ def at(text: str) -> Timestamp:
 
 
 def phase(name: str, text: str) -> Phase:
-    return calendar(name, FIRST, LAST).hours(at(text)).phase
+    first, last = (FIRST, LAST) if text > "2025-06" else (date(2024, 1, 1), date(2025, 1, 1))
+    return calendar(name, first, last).hours(at(text)).phase
 
 
 @pytest.mark.parametrize(
@@ -48,8 +49,39 @@ def phase(name: str, text: str) -> Phase:
         ("FX", "2026-06-07T21:00:00", "open"),
         ("FX", "2026-01-09T21:59:59", "open"),  # and 22:00 in winter
         ("FX", "2026-01-09T22:00:00", "closed"),
+        ("FX", "2024-12-24T22:30:00", "closed"),  # Christmas: from 17:00 of the day before
+        ("FX", "2024-12-25T21:59:59", "closed"),
+        ("FX", "2024-12-25T22:00:00", "open"),  # until 17:00
+        ("FX", "2026-12-25T23:00:00", "closed"),  # a Friday: until Sunday
+        ("FX", "2026-11-26T21:00:00", "open"),  # Thanksgiving is no holiday of currencies
         ("METALS", "2026-06-03T21:30:00", "closed"),  # the daily break
         ("METALS", "2026-06-03T22:00:00", "open"),
+        *(
+            (name, instant, wanted)
+            for name in ("METALS", "ENERGY")
+            for instant, wanted in (
+                ("2026-04-02T20:59:59", "open"),  # Maundy Thursday ends at 17:00 in New York
+                ("2026-04-02T22:30:00", "closed"),
+                ("2026-04-03T15:00:00", "closed"),  # Good Friday, 11:00
+                ("2026-04-05T21:59:59", "closed"),
+                ("2026-04-05T22:00:00", "open"),  # Easter Sunday, 18:00
+                ("2026-11-26T19:29:59", "open"),  # Thanksgiving: until 14:30
+                ("2026-11-26T21:00:00", "closed"),
+                ("2026-11-26T23:00:00", "open"),  # and again from 18:00, for the Friday
+                ("2026-11-27T19:44:59", "open"),  # the day after it: until 14:45
+                ("2026-11-27T19:45:00", "closed"),
+                ("2026-12-24T18:44:59", "open"),  # Christmas Eve: until 13:45
+                ("2026-12-25T00:30:00", "closed"),
+                ("2026-12-25T18:00:00", "closed"),
+                ("2026-12-27T23:00:00", "open"),
+                ("2026-01-01T22:59:59", "closed"),  # New Year's Day: from 18:00 on
+                ("2026-01-01T23:00:00", "open"),
+                ("2026-01-19T19:30:00", "closed"),  # Martin Luther King Day: until 14:30
+                ("2026-06-19T17:30:00", "closed"),  # Juneteenth, a Friday: until 13:00
+                ("2026-07-03T16:59:59", "open"),  # the day before Independence Day, a Friday: until 13:00
+                ("2026-07-03T17:00:00", "closed"),
+            )
+        ),
         ("XNYS", "2027-06-01T15:00:00", "unknown"),
         ("XNYS", "2025-12-31T15:00:00", "unknown"),
     ],

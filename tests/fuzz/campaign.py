@@ -1,4 +1,4 @@
-"""Spoiled messages through every parser: nothing but FeedProtocolError comes out, or something sane, and no memory stays."""
+"""Spoiled messages through every parser: nothing but its own error comes out, or something sane, and no memory stays."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from keeper.errors import FeedProtocolError, RateLimited
 from keeper.ports.venue import Step, VenueEvent
 from tests.fuzz.corpus import READERS, Prey, prey
 from tests.fuzz.mutate import spoiled
+from tests.fuzz.published import PUBLISHED, Reader
 
 NOW = Timestamp(1_795_300_000 * SECOND)
+NO_VENUE = "published"
+"""The leg of what no venue sends."""
 CONNECTION = 500
 """Frames of one connection; its state ends with it, as at a venue."""
 WARM, MAX_GROWTH = 20_000, 24 << 20
@@ -54,9 +57,12 @@ class Line:
 def campaign(
     frames: int, seed: int, *, watch_memory: bool = False, most_faults: int = 20, only: str | None = None
 ) -> Outcome:
-    """Each frame follows from seed and number alone, but for the state of its connection. `only`: one venue's parsers."""
+    """Each frame follows from seed and number alone, but for the state of its connection. `only`: one venue's parsers, or
+    those of what is PUBLISHED.
+    """
     hunted = prey()
     lines = [Line(each) for each in hunted if only in (None, each.kind)]
+    others = sorted(PUBLISHED) if only in (None, NO_VENUE) else []
     everything = [frame for each in hunted for frame in each.frames]
     outcome, kept, salt = Outcome(), 0, "" if only is None else f"{only}:"
     if watch_memory:
@@ -64,7 +70,7 @@ def campaign(
     for number in range(frames):
         if watch_memory and number == min(WARM, frames // 2):
             kept = _kept()
-        _one(number, Random(f"{salt}{seed}:{number}"), lines, everything, outcome)
+        _one(number, Random(f"{salt}{seed}:{number}"), lines, others, everything, outcome)
         if len(outcome.faults) >= most_faults:
             break
     if watch_memory:
@@ -76,7 +82,7 @@ def campaign(
 
 
 def leg(kind: str, frames: int, seed: int) -> Outcome:
-    """A campaign against one venue, with an eye on the memory."""
+    """A campaign against one venue, or NO_VENUE, with an eye on the memory."""
     return campaign(frames, seed, watch_memory=True, only=kind)
 
 
@@ -85,8 +91,10 @@ def _kept() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-def _one(number: int, rng: Random, lines: list[Line], everything: list[bytes], outcome: Outcome) -> None:
-    name, read, frame = _drawn(rng, lines, everything)
+def _one(
+    number: int, rng: Random, lines: list[Line], others: list[str], everything: list[bytes], outcome: Outcome
+) -> None:
+    name, read, frame = _drawn(rng, lines, others, everything)
     try:
         said = read(frame)
     except FeedProtocolError:
@@ -103,8 +111,14 @@ def _one(number: int, rng: Random, lines: list[Line], everything: list[bytes], o
 USUAL = ("refused", "limited", "quotes", "events", "nothing")
 
 
-def _drawn(rng: Random, lines: list[Line], everything: list[bytes]) -> tuple[str, Callable[[bytes], str], bytes]:
+def _drawn(
+    rng: Random, lines: list[Line], others: list[str], everything: list[bytes]
+) -> tuple[str, Callable[[bytes], str], bytes]:
     """Who reads, and what: mostly a stream, of which most frames are spoiled before they are packed."""
+    if others and (not lines or rng.random() < 0.1):
+        name = rng.choice(others)
+        found = PUBLISHED[name]
+        return name, lambda frame: _alone(found, frame), found.spoil(rng.choice(found.samples), found.samples, rng)
     draw = rng.random()
     if draw < 0.05:
         name = rng.choice(sorted(READERS))
@@ -127,6 +141,16 @@ def _drawn(rng: Random, lines: list[Line], everything: list[bytes]) -> tuple[str
     else:
         frame = spoiled(hunted.pack(frame), [hunted.pack(other) for other in hunted.frames], rng)
     return hunted.kind, line.step, frame
+
+
+def _alone(reader: Reader, frame: bytes) -> str:
+    """A reader's own error is a refusal; another reader's is none."""
+    try:
+        return reader.read(frame) or "nothing"
+    except reader.own:
+        return "refused"
+    except FeedProtocolError as error:
+        return f"another's error: {error}"
 
 
 def _quiet(_made: object) -> str:

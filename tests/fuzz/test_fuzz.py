@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from keeper.adapters.onchain.chainlink import Facts
+from keeper.adapters.onchain.pyth import Pyth
+from keeper.adapters.onchain.source import Unusable
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.domain.quote import Quote
 from keeper.errors import FeedProtocolError
 from keeper.ports.venue import Step
-from tests.fuzz.campaign import MAX_GROWTH, NOW, campaign, leg, sane_step
+from tests.fuzz.campaign import MAX_GROWTH, NO_VENUE, NOW, campaign, leg, sane_step
 from tests.fuzz.corpus import READERS, prey
+from tests.fuzz.published import HEAD, LINK, PUBLISHED, ROUND
 
 
 def test_campaign__of_some_thousand_frames__ends_in_nothing_but_protocol_errors() -> None:
@@ -28,6 +32,35 @@ def test_campaign__of_some_thousand_frames__ends_in_nothing_but_protocol_errors(
         if hunted.kind in STREAM_VENUES:
             tried = sum(count for (name, _), count in outcome.counts.items() if name == f"{hunted.kind}:rest")
             assert tried > 20, f"{hunted.kind}: its answers over HTTP are hardly tried"
+
+
+def test_campaign__of_what_is_published__tries_every_reader_and_gets_behind_its_first_look() -> None:
+    outcome = leg(NO_VENUE, 6_000, 7)
+    assert not outcome.faults, "\n".join(outcome.faults)
+    assert {name for name, _ in outcome.counts} == PUBLISHED.keys()
+    for name in PUBLISHED:
+        refused, read = outcome.counts[name, "refused"], outcome.counts[name, "nothing"]
+        assert read > 20, f"{name}: nothing gets through"
+        assert refused > 40 or name in ("pyth:refused", "uniswap_v3:refused", "revert words"), f"{name} is hardly tried"
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_published__unspoiled__is_understood(name: str) -> None:
+    for sample in PUBLISHED[name].samples:
+        assert PUBLISHED[name].read(sample) == ""
+
+
+@pytest.mark.parametrize("defect", [KeyError("x"), FeedProtocolError("another reader's")])
+def test_campaign__over_a_contracts_reader_that_leaks__finds_it(
+    defect: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaky(*_words: object) -> None:
+        raise defect
+
+    monkeypatch.setattr(Pyth, "read", leaky)
+    faults = campaign(600, seed=1, only=NO_VENUE).faults
+    assert faults
+    assert all("pyth" in fault for fault in faults)
 
 
 def test_campaign__again_with_its_seed__is_the_same() -> None:
@@ -116,6 +149,12 @@ def test_found__by_campaigns__is_a_protocol_error_now(kind: str, frame: str, nam
     sent = gzip.compress(frame.encode()) if kind == "htx" else frame.encode()
     with pytest.raises(FeedProtocolError, match=named):
         venue.step(state, sent, NOW)
+
+
+def test_found__an_answer_that_vanishes_with_its_decimals__is_no_price() -> None:
+    made = LINK.read(Facts(36, None, bounded=True), (ROUND,), HEAD)
+    assert isinstance(made, Unusable)
+    assert made.reason == "not_positive"
 
 
 OTHERS: list[tuple[str, str]] = [

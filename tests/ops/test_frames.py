@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import json
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keeper.adapters.references.ecb import fixed_at
 from keeper.adapters.sources.coinbase import Coinbase
+from keeper.adapters.sources.perp import Perp
 from keeper.adapters.sources.wire import frame_hash
 from keeper.adapters.tape.lines import FORMAT, framed, line
 from keeper.app.provenance.command import _framed
 from keeper.app.provenance.frames import look_up, wanted_of
 from keeper.domain.ids import SourceId
-from keeper.domain.quote import Quote
+from keeper.domain.provenance import _trade
+from keeper.domain.quote import Quote, Trade
 from keeper.domain.time import SECOND, Timestamp
 
 RECORDED = Path(__file__).resolve().parents[1] / "venues" / "coinbase" / "frames.jsonl"
@@ -62,6 +67,68 @@ class Heard:
             "received": str(quote.received_at), "changed": str(quote.changed_at),
         }  # fmt: skip
         return {"book": None, "indices": [{"inputs": [stated | changes], "rejected": []}]}
+
+
+OWN = [
+    b'{"type":"trade","market":"BTC-USD","id":2,"ts":1618677811032,"price":"64000","size":"0.1","side":"buy"}',
+    b'{"type":"trade","market":"BTC-USD","id":3,"ts":1618677811132,"price":"64001","size":"0.2","side":"buy"}',
+]
+BANK = Path(__file__).resolve().parents[1] / "references" / "ecb_2025-10-21.xml"
+
+
+def _own(directory: Path, *frames: bytes) -> Path:
+    said = [framed(Timestamp(START + n * SECOND // 10), "perp#1", frame) for n, frame in enumerate(frames)]
+    rest = line(Timestamp(START + 20 * SECOND), "paused", "BTC-USD", None)
+    head = line(START, "head", {"format": FORMAT}) + line(START, "dial", "perp#1")
+    (directory / f"tape-{START:020d}.jsonl.gz").write_bytes(gzip.compress(head + b"".join(said) + rest))
+    return directory
+
+
+def _traded(**changes: Any) -> dict[str, Any]:
+    """A record whose own last trade is the second of two."""
+    (trade,) = Perp().step(None, OWN[1], Timestamp(START + SECOND // 10)).observations
+    assert isinstance(trade, Trade)
+    spelled = json.loads(_trade(trade)) | changes
+    return {"book": None, "indices": [], "trade": spelled}
+
+
+def test_look_up__the_own_last_trade__is_read_again_to_the_same(tmp_path: Path) -> None:
+    (seen,) = look_up(_own(tmp_path, *OWN), wanted_of(_traded()))
+    assert (seen.frame, seen.fault) == (OWN[1], "")
+    assert status(tmp_path, _traded())[0] == "ok"
+
+
+@pytest.mark.parametrize("name", ["price", "size", "observed", "id"])
+def test_look_up__a_trade_with_another_digit__names_it(tmp_path: Path, name: str) -> None:
+    document = _traded(**{name: "7"})
+    (seen,) = look_up(_own(tmp_path, *OWN), wanted_of(document))
+    assert seen.fault.startswith(f"{name}: ")
+    assert status(tmp_path, document)[0] == "failed"
+
+
+def test_look_up__a_trade_that_is_not_on_the_tape__is_missed(tmp_path: Path) -> None:
+    assert status(_own(tmp_path, OWN[0]), _traded())[0] == "failed"
+
+
+def test_wanted__of_a_record_that_told_no_frame_of_its_trade__is_nothing() -> None:
+    older = _traded()
+    del older["trade"]["frame"]
+    assert wanted_of(older) == []
+
+
+@pytest.mark.parametrize(("price", "wanted"), [("1160700000000000000", "ok"), ("1160700000000000001", "failed")])
+def test_look_up__a_banks_fix__is_read_again_to_the_same(tmp_path: Path, price: str, wanted: str) -> None:
+    body, at = BANK.read_bytes(), Timestamp(START + SECOND)
+    said = line(at, "http", "ecb", "GET /daily.xml", 200, {}, body.decode("latin-1"))
+    later = line(Timestamp(at + 9 * SECOND), "paused", "BTC-USD", None)
+    packed = gzip.compress(line(START, "head", {"format": FORMAT}) + said + later)
+    (tmp_path / f"tape-{START:020d}.jsonl.gz").write_bytes(packed)
+    stated = {
+        "source": "ecb:EUR/USD", "frame": frame_hash(body), "bid": None, "ask": None, "last": price, "sequence": None,
+        "observed": str(fixed_at(date(2025, 10, 21))), "received": str(at + 10), "changed": str(at + 10),
+    }  # fmt: skip
+    refused = {"reason": "reference", "quote": stated}
+    assert status(tmp_path, {"book": None, "indices": [{"inputs": [], "rejected": [refused]}]})[0] == wanted
 
 
 def status(tape: Path, document: dict[str, Any]) -> tuple[str, str]:

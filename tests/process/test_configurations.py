@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from keeper.app.registries import REGISTRIES
+from keeper.app.replay import replay
 from keeper.devnet.configure import LISTINGS
+from keeper.settings.load import load
 from tests.process.ledger import People, events
 from tests.process.stage import KeeperProcess, Stage, stage
 
@@ -91,6 +95,13 @@ async def test_few_sources__two_from_the_first_start_on__then_the_operator_must_
         assert (await ctl(scene, "ctl", "resume", "ETH-USD"))[0] == 0
         await keeper.published("ETH-USD")
         assert keeper.events("index.accepted")
+        await asyncio.sleep(5)  # a tape that goes on for a while
+        assert await keeper.stop() == 0
+        played = await asyncio.to_thread(
+            replay, keeper.config.parent / "state" / "tape", load(keeper.config, REGISTRIES, {})
+        )
+        assert played.events["index.accepted"] == 1
+        assert [said for said in played.series.said if said.market == "ETH-USD"]
 
 
 async def test_reload__that_prices_two_markets_in_one_loop__then_nobody_waits_for_the_other_one(tmp_path: Path) -> None:

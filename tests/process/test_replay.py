@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from keeper.adapters.clock import SystemClock
 from keeper.adapters.tape.reader import read
+from keeper.app.registries import REGISTRIES
+from keeper.app.replay import replay
+from keeper.domain.time import SECOND
+from keeper.settings.load import load
 from tests.canary import URL_SECRET, assert_kept
 from tests.process.stage import REPOSITORY, Stage, stage
 
@@ -52,6 +57,30 @@ async def test_replay__three_times_of_a_live_tape__the_same_decisions_and_near_w
     assert document["decisions"] > 0
     for file in tape.iterdir():
         assert_kept("".join(str(each) for each in read(file)), (*world.secrets, URL_SECRET.encode()))
+
+
+async def test_replay__of_a_pause_that_was_taken_back__stands_still_and_goes_on_as_the_keeper_did(world: Stage) -> None:
+    config, clock = world.configure(), SystemClock()
+    keeper = await world.keeper(config)
+    await keeper.published("BTC-USD")
+    assert (await world.command("ctl", "pause", "BTC-USD", "--config", str(config)))[0] == 0
+    paused = clock.now()
+    await asyncio.sleep(4)
+    before, resumed = (await keeper.market())["onchain"]["round_id"], clock.now()
+    assert (await world.command("ctl", "resume", "BTC-USD", "--config", str(config)))[0] == 0
+    world.market.jump("BTC", 0.003)
+    await keeper.until(lambda status: status["markets"]["BTC-USD"]["onchain"]["round_id"] > before)
+    await asyncio.sleep(5)
+    assert await keeper.stop() == 0
+    settings = load(config, REGISTRIES, {})
+    played = await asyncio.to_thread(replay, config.parent / "state" / "tape", settings)
+    for told in (played.live, played.series.said):
+        times = [said.at for said in told if said.market == "BTC-USD"]
+        assert [at for at in times if at < paused]
+        assert not [at for at in times if paused + SECOND < at < resumed]
+        assert [at for at in times if at > resumed]
+    code, document = await _replayed(config.parent / "state" / "tape", config, "1")
+    assert (code, document["markets"]["BTC-USD"]["apart"]) == (0, 0), document
 
 
 async def test_record__beside_a_keeper__keeps_a_tape_that_can_be_replayed_and_drawn(world: Stage) -> None:

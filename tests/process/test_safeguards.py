@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from keeper.app.registries import REGISTRIES
+from keeper.app.replay import replay
+from keeper.settings.load import load
 from tests.process.stage import KeeperProcess, stage
 from tests.process.test_faults import metric, refused, source, used, within_honest_range
 
@@ -95,3 +98,6 @@ async def test_all_venues__gone__then_the_markets_halt_and_come_back_as_their_fi
         assert (code, '"state": "NORMAL"' in printed) == (0, True), printed
         assert len(keeper.events("condition.lifted")) == 1
         assert await keeper.stop() == 0
+        settings = load(keeper.config, REGISTRIES, {})
+        played = await asyncio.to_thread(replay, keeper.config.parent / "state" / "tape", settings)
+        assert played.events["condition.lifted"] == 1

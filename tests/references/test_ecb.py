@@ -18,6 +18,10 @@ from hypothesis import strategies as st
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.references.ecb import Ecb, fixed_at, parse_ecb
 from keeper.adapters.references.feed import ReferenceFeed
+from keeper.adapters.tape.lines import parsed
+from keeper.adapters.tape.playing import PlayingSession, venues_of
+from keeper.adapters.tape.sessions import Heard as Taped
+from keeper.adapters.tape.sessions import RecordingSession
 from keeper.adapters.websocket import open_session
 from keeper.app.check_references import check_references
 from keeper.app.registries import REGISTRIES
@@ -27,6 +31,7 @@ from keeper.domain.quote import Observation, Quote
 from keeper.domain.time import SECOND, to_seconds
 from keeper.errors import FeedProtocolError
 from keeper.ports.feed import FeedNotice
+from keeper.runtime.virtual import VirtualClock, run_virtual
 from keeper.settings.load import load
 from tests.settings.examples import GLOBAL, INDEX, written
 
@@ -86,6 +91,8 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "x"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;"
         (b"currency='USD'", b"currency='usd'", "no rate"),
         (b"time='2025-10-21'", b"time='2025-02-30'", "no day"),
         (b"time='2025-10-21'", b"time='20251021'", "no day"),
+        (b"time='2025-10-21'", b"time='0001-01-01'", "no day"),
+        (b"time='2025-10-21'", b"time='1998-12-31'", "no day"),
         (CUBE, b"<Cube time='2025-10-20'/>" + CUBE, "more than one day"),
         (CUBE, CUBE * 0 + b"<a>" * 20 + b"</a>" * 20, "more XML"),
         (CUBE, b"<a/>" * 600, "more XML"),
@@ -162,6 +169,45 @@ async def test_feed__over_a_socket__tells_each_change_once_and_keeps_the_newest_
         assert {quote.last_e18 for quote in heard.quotes} == {1_160_700_000_000_000_000}
         assert {quote.observed_at for quote in heard.quotes} == {fixed_at(YESTERDAY)}
         assert len({quote.changed_at for quote in heard.quotes}) == 1
+
+
+async def recorded(server: RatesServer) -> tuple[list[bytes], Heard, Heard]:
+    """One look through a bare session, and one through a session that notes what it hears."""
+    lines: list[bytes] = []
+    bare, taped, clock = Heard(), Heard(), SystemClock()
+    for heard, sessions in (
+        (bare, open_session),
+        (taped, lambda: RecordingSession("ecb", open_session(), Taped(clock, lines.append))),
+    ):
+        feed = ReferenceFeed(Ecb(**server.options()), ("EUR/USD",), clock, random.Random(1))
+        async with sessions() as session:
+            await feed.look(session, heard.emit, heard.note)  # type: ignore[arg-type]
+    return lines, bare, taped
+
+
+async def _played(lines: list[bytes], url: str) -> Heard:
+    found, heard = [parsed(raw) for raw in lines], Heard()
+    clock = VirtualClock(found[0].at)
+    async with PlayingSession(venues_of(found)["ecb"], clock) as session:
+        feed = ReferenceFeed(Ecb(url), ("EUR/USD",), clock, random.Random(1))
+        await feed.look(session, heard.emit, heard.note)  # type: ignore[arg-type]
+    return heard
+
+
+def test_feed__through_every_kind_of_session__hears_the_same_fix() -> None:
+    async def over_a_socket() -> tuple[list[bytes], Heard, Heard, str]:
+        async with RatesServer() as server:
+            server.says(YESTERDAY, {"USD": EURO_DOLLAR})
+            return *(await recorded(server)), server.options()["rest_url"]
+
+    lines, bare, taped, url = asyncio.run(over_a_socket())
+    played = run_virtual(lambda: _played(lines, url))
+    for heard in (bare, taped, played):
+        assert [(quote.last_e18, quote.observed_at) for quote in heard.quotes] == [
+            (1_160_700_000_000_000_000, fixed_at(YESTERDAY))
+        ]
+        assert heard.notices == [("connected", "")]
+    assert [parsed(raw).kind for raw in lines] == ["http"]
 
 
 async def test_feed__after_a_failure__asks_again_by_itself() -> None:

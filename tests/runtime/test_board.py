@@ -41,6 +41,18 @@ def test_snapshot__when_board_moves_on__then_stays_as_it_was() -> None:
     assert board.get("a") == 2
 
 
+def test_follow_drops__of_a_key_that_was_there__is_heard_once() -> None:
+    board: Board[str, int] = Board()
+    heard: list[str] = []
+    board.follow_drops(heard.append)
+    board.put("a", 1)
+    board.drop("a")
+    board.drop("a")
+    board.drop("b")
+
+    assert heard == ["a"]
+
+
 def test_first_change__when_nothing_moves__then_false_after_exactly_the_timeout() -> None:
     async def scenario() -> tuple[bool, float]:
         board: Board[str, int] = Board()

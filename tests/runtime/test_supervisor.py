@@ -81,6 +81,45 @@ def test_watch__when_one_market_fails__then_only_that_market_halts() -> None:
     assert run_virtual(scenario) == (["pricing:ETH:ETH"], ("pricing:BTC",))
 
 
+@dataclass(frozen=True)
+class FailsTwice:
+    name: str
+    began: list[float]
+
+    async def run(self) -> None:
+        self.began.append(asyncio.get_running_loop().time())
+        if len(self.began) < 3:
+            raise RuntimeError(self.name)
+        await asyncio.sleep(10_000)
+
+
+def test_start__again_after_a_failure__waits_and_goes_on_under_its_key() -> None:
+    async def scenario() -> tuple[list[float], list[str], tuple[str, ...]]:
+        supervisor, began, told, stop = Supervisor(), [], [], asyncio.Event()
+        service = FailsTwice("feed", began)
+        supervisor.start("feed", service, lambda key, error: told.append(f"{key}:{error}"), again_s=5)
+        asyncio.get_running_loop().call_later(60, stop.set)
+        await supervisor.watch(stop.wait)
+        running = supervisor.keys
+        await supervisor.stop_all()
+        return began, told, running
+
+    assert run_virtual(scenario) == ([0.0, 5.0, 10.0], ["feed:feed"] * 2, ("feed",))
+
+
+def test_stop__while_a_failed_service_waits__it_does_not_come_back() -> None:
+    async def scenario() -> list[float]:
+        supervisor, began = Supervisor(), []
+        supervisor.start("feed", FailsTwice("feed", began), lambda _key, _error: None, again_s=5)
+        await asyncio.sleep(1)
+        await supervisor.stop("feed")
+        await asyncio.sleep(60)
+        assert supervisor.keys == ()
+        return began
+
+    assert run_virtual(scenario) == [0.0]
+
+
 def test_stop__when_one_key_stops__then_it_ends_before_the_call_returns_and_can_start_again() -> None:
     async def scenario() -> list[str]:
         supervisor = Supervisor()

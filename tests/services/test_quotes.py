@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from keeper.app.intake import listen
 from keeper.domain.ids import SourceId
 from keeper.domain.time import SECOND
 from keeper.ports.feed import FeedNotice
 from keeper.runtime.board import Board
+from keeper.runtime.supervisor import Supervisor
+from keeper.runtime.virtual import VirtualClock, run_virtual
 from keeper.services.quotes import QuoteService, silent_s
 from tests.domain.pricing.builders import NOW, after, book, quote, trade
 from tests.services.fakes import RecordingLog, RecordingMeter, play
@@ -107,3 +111,56 @@ def test_notice__frames_dropped__counted_by_reason():
     stage = Stage(script).play()
     assert stage.meter.counts[f"keeper_frames_dropped_total reason=json source={SOURCE}"] == 1
     assert stage.meter.counts[f"keeper_frames_dropped_total reason=future_refused source={SOURCE}"] == 1
+
+
+def test_failed__by_a_defect__is_told_and_no_source_of_it_is_taken_for_connected():
+    stage = Stage([notice("connected")])
+    service = QuoteService(stage, stage.quotes, stage.books, stage.trades, stage.feeds, stage.meter, stage.log)
+    play(service.run)
+    service.failed(KeyError("x"), after(9), 10.0)
+    assert (stage.status.state, stage.status.reason, stage.status.since) == ("disconnected", "defect", after(9))
+    assert stage.connected == 0
+    assert stage.meter.counts[f"keeper_feed_reconnects_total reason=defect source={SOURCE}"] == 1
+    (told,) = (line for line in stage.log.lines if line[1] == "feed.failed")
+    assert told[0] == "error"
+
+
+@dataclass
+class Defective:
+    """A feed whose parser has a defect that each message meets."""
+
+    name: str = "venue"
+
+    async def run(self, emit: Any, notify: Any) -> None:
+        notify(notice("connected"))
+        await asyncio.sleep(1)
+        raise KeyError("a field that no parser asked for")
+
+
+def test_listen__to_a_feed_with_a_defect__the_other_goes_on_and_the_program_too():
+    stage, heard = Stage([]), []
+
+    @dataclass
+    class Sound:
+        name: str = "sound"
+
+        async def run(self, emit: Any, notify: Any) -> None:
+            while True:
+                await asyncio.sleep(1)
+                heard.append(asyncio.get_running_loop().time())
+                emit(quote("a", 1))
+
+    async def scenario() -> tuple[str, ...]:
+        supervisor = Supervisor()
+        for feed in (Defective(), Sound()):
+            service = QuoteService(feed, stage.quotes, stage.books, stage.trades, stage.feeds, stage.meter, stage.log)
+            listen(supervisor, service, VirtualClock(NOW))
+        await supervisor.watch(lambda: asyncio.sleep(59.5))
+        running = supervisor.keys
+        await supervisor.stop_all()
+        return running
+
+    assert run_virtual(scenario) == ("quotes:sound", "quotes:venue")
+    assert len(heard) == 59
+    assert [line[1] for line in stage.log.lines].count("feed.failed") == 6
+    assert stage.status.reconnects == 6

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from keeper.adapters.sources import STREAM_VENUES
+from keeper.adapters.sources.wire import frame_hash
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.venues import DEVNET_VENUES
 from keeper.domain.ids import source_id
@@ -31,11 +32,13 @@ def symbols(kind: str) -> tuple[str, ...]:
     return tuple(sorted({told["symbol"] for row in rows(kind) for told in row["trades"]}))
 
 
-def written(kind: str, told: dict[str, Any]) -> Trade:
+def written(kind: str, told: dict[str, Any], frame: str) -> Trade:
     price, size = e18(told["price"]), e18(told["size"])
     assert price is not None
     assert size is not None
-    return Trade(source_id(kind, told["symbol"]), NOW, told.get("observed_at"), price, size, told.get("id"))
+    return Trade(
+        source_id(kind, told["symbol"]), NOW, told.get("observed_at"), price, size, told.get("id"), frame_hash(frame)
+    )
 
 
 def test_venues__that_tell_trades__are_these() -> None:
@@ -52,7 +55,7 @@ def test_recorded_trades__are_what_is_written_beside_them(kind: str) -> None:
     for row in found:
         for frame in (row["frame"], row["frame"].encode()):
             step = venue.step(state, frame, NOW)
-            assert list(step.observations) == [written(kind, told) for told in row["trades"]]
+            assert list(step.observations) == [written(kind, told, row["frame"]) for told in row["trades"]]
             assert step.state == state
             assert not step.events
 

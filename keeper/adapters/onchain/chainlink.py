@@ -86,15 +86,15 @@ class Chainlink:
         _round, answer, _started_s, updated_s, _answered_in = told
         if updated_s == 0:
             return Unusable("incomplete", "the round has no time: it is not finished")
-        if answer <= 0:
-            return Unusable("not_positive", f"answer {answer}")
+        price_e18 = answer * E18 // 10**facts.decimals
+        if price_e18 <= 0:
+            return Unusable("not_positive", f"answer {answer} of {facts.decimals} decimals")
         if updated_s > at.timestamp_s:
             return Unusable("future", f"updated {updated_s - at.timestamp_s} s after its block")
         if (age_s := at.timestamp_s - updated_s) > self.told_every_s:
             return Unusable("stale", f"{age_s} s old; it promises one each {self.heartbeat_s:g} s")
         if (facts.low is not None and answer <= facts.low) or (facts.high is not None and answer >= facts.high):
             return Unusable("bound", f"answer {answer} is the aggregator's own limit: the market may be beyond it")
-        price_e18 = answer * E18 // 10**facts.decimals
         return Reading(price_e18, from_seconds(updated_s), f"{text_of(price_e18)}, {age_s} s old")
 
 

@@ -85,6 +85,7 @@ class OnchainFeed:
         return ONCHAIN
 
     async def run(self, emit: Emit, notify: Notify) -> None:
+        self.told.clear()  # after a defect everything is told anew
         while True:
             version, head = self.blocks.version, self.blocks.get("head")
             if head is not None:

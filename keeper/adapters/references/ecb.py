@@ -27,6 +27,7 @@ _MAX_ELEMENTS = 500
 _MAX_DEPTH = 8
 _ZONE = ZoneInfo("Europe/Berlin")
 _FIXED_AT = time(16, 0)
+_EURO_BEGAN = date(1999, 1, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class _Reader:
             self.day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
         except ValueError:
             self.day = None
-        if self.day is None:
+        if self.day is None or self.day < _EURO_BEGAN:
             raise FeedProtocolError(f"no day: {text[:20]!r}")
 
     def _rated(self, code: str, rate: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 
 from keeper.adapters.backoff import full_jitter_s
 from keeper.adapters.budget import LIMITING
 from keeper.adapters.references.reference import Fix, Reference
+from keeper.adapters.sources.wire import frame_hash
 from keeper.adapters.websocket import SessionFactory, open_session
 from keeper.domain.ids import SourceId, source_id
 from keeper.domain.quote import Quote
@@ -32,7 +33,7 @@ async def fetch_fix(reference: Reference, session: aiohttp.ClientSession) -> Fix
     try:
         async with (
             asyncio.timeout(_TIMEOUT_S),
-            session.get(reference.rest_url, allow_redirects=False) as response,
+            session.request("GET", reference.rest_url, allow_redirects=False) as response,
         ):
             if response.status != _OK:
                 limited = "asked us to wait: " if response.status in LIMITING else ""
@@ -44,7 +45,7 @@ async def fetch_fix(reference: Reference, session: aiohttp.ClientSession) -> Fix
                     raise FeedProtocolError(f"an answer of more than {reference.max_bytes} bytes")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise FeedDisconnected(f"{reference.name}: {type(error).__name__}") from None
-    return reference.read(body)
+    return replace(reference.read(body), frame_hash=frame_hash(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class ReferenceFeed:
 
     async def run(self, emit: Emit, notify: Notify) -> None:
         failures = 0
+        self.told.clear()  # after a defect everything is told anew
         async with self.sessions() as session:
             while True:
                 failures = 0 if await self.look(session, emit, notify) else failures + 1
@@ -111,7 +113,8 @@ class ReferenceFeed:
             self._tell(source, "reading_refused", "older", "an older fix than the one before", notify)
             return
         same = before is not None and (before.last_e18, before.observed_at) == (price_e18, fix.at)
-        quote = Quote(source, now, before.changed_at if before and same else now, fix.at, last_e18=price_e18)
+        changed_at = before.changed_at if before and same else now
+        quote = Quote(source, now, changed_at, fix.at, last_e18=price_e18, frame_hash=fix.frame_hash)
         self.last[source] = quote
         self._tell(source, "connected", "", "", notify)
         emit(quote)

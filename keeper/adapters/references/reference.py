@@ -15,6 +15,8 @@ class Fix:
 
     at: Timestamp
     rates_e18: Mapping[str, int]
+    frame_hash: str | None = None
+    """As of a quote: of the answer that it was read from."""
 
 
 class Reference(Protocol):

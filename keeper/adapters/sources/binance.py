@@ -122,7 +122,7 @@ class Binance:
 
     def step(self, state: tuple[tuple[str, ...], ...], frame: Frame, received_at: Timestamp) -> Step:
         if self.trades and _is_trade(frame):
-            return Step(state, (self._trade(wire.decode(_TRADES, frame).data, received_at),))
+            return Step(state, (self._trade(wire.decode(_TRADES, frame).data, frame, received_at),))
         message = wire.decode(_FRAME, frame)
         if (ticker := message.data) is not None:
             return Step(state, (self._quote(ticker, frame, received_at),))
@@ -150,9 +150,10 @@ class Binance:
             wire.frame_hash(frame),
         )
 
-    def _trade(self, told: _AggTrade, received_at: Timestamp) -> Trade:
+    def _trade(self, told: _AggTrade, frame: Frame, received_at: Timestamp) -> Trade:
         source = wire.source(self.name, wire.asked_trades(told.s, self.trades))
-        return wire.trade(source, received_at, wire.from_millis(told.T), told.p, told.q, str(told.a))
+        at, digest = wire.from_millis(told.T), wire.frame_hash(frame)
+        return wire.trade(source, received_at, at, told.p, told.q, str(told.a), digest)
 
     def ping(self) -> None:
         """The venue pings by websocket control frames, which the transport answers."""

@@ -101,7 +101,7 @@ class Bitstamp:
             case "data":
                 return Step(state, (self._quote(message, frame, received_at),))
             case "trade" if self.trades:
-                return Step(state, (self._trade(message, received_at),))
+                return Step(state, (self._trade(message, frame, received_at),))
             case "bts:heartbeat":
                 return Step(state, events=(HEARTBEAT,))
             case "bts:subscription_succeeded":
@@ -133,11 +133,12 @@ class Bitstamp:
             wire.frame_hash(frame),
         )
 
-    def _trade(self, message: _Frame, received_at: Timestamp) -> Trade:
+    def _trade(self, message: _Frame, frame: Frame, received_at: Timestamp) -> Trade:
         pair = wire.asked_trades(message.channel.removeprefix(_TRADES), self.trades)
         told = wire.decode(_TRADE, bytes(message.data))
         source, at = wire.source(self.name, pair), wire.from_micros_text(told.microtimestamp)
-        return wire.trade(source, received_at, at, told.price_str, told.amount_str, str(told.id))
+        digest = wire.frame_hash(frame)
+        return wire.trade(source, received_at, at, told.price_str, told.amount_str, str(told.id), digest)
 
     def ping(self) -> str:
         return '{"event":"bts:heartbeat"}'

@@ -132,7 +132,8 @@ class Coinbase:
             product = wire.asked_trades(message.product_id, self.trades)
             at, source = wire.from_iso(message.time), wire.source(self.name, product)
             number = str(message.trade_id)
-            return Step(state, (wire.trade(source, received_at, at, message.price, message.size, number),))
+            digest = wire.frame_hash(frame)
+            return Step(state, (wire.trade(source, received_at, at, message.price, message.size, number, digest),))
         if isinstance(message, _Subscriptions):
             products = {p for channel in message.channels if channel.name == "ticker" for p in channel.product_ids}
             return Step(state, events=(VenueEvent("subscribed", tuple(sorted(products))),))

@@ -105,7 +105,7 @@ class Okx:
         if frame in ("pong", b"pong"):
             return Step(state, events=(HEARTBEAT,))
         if self.trades and _is_trades(frame):
-            return Step(state, self._trades(wire.decode(_TRADES, frame), received_at))
+            return Step(state, self._trades(wire.decode(_TRADES, frame), wire.frame_hash(frame), received_at))
         message = wire.decode(_FRAME, frame)
         if message.data is not None:
             if message.arg is None or message.arg.channel != "tickers":
@@ -128,7 +128,7 @@ class Okx:
             digest,
         )
 
-    def _trades(self, message: _Trades, received_at: Timestamp) -> list[Trade]:
+    def _trades(self, message: _Trades, digest: str, received_at: Timestamp) -> list[Trade]:
         """One trade or several, filled by one order at one price or at several."""
         if message.arg.channel != "trades":
             raise FeedProtocolError("data of a channel that was not subscribed to")
@@ -140,6 +140,7 @@ class Okx:
                 told.price,
                 told.size,
                 told.number,
+                digest,
             )
             for told in message.data
         ]

@@ -75,7 +75,7 @@ class Perp:
             case "book":
                 return Step(state, (self._depth(message, frame, received_at),))
             case "trade":
-                return Step(state, (self._trade(message, received_at),))
+                return Step(state, (self._trade(message, frame, received_at),))
             case "subscribed":
                 return Step(state, events=(VenueEvent("subscribed", tuple(message.markets)),))
             case "error":
@@ -95,7 +95,7 @@ class Perp:
             frame_hash=wire.frame_hash(frame),
         )
 
-    def _trade(self, message: _Frame, received_at: Timestamp) -> Trade:
+    def _trade(self, message: _Frame, frame: Frame, received_at: Timestamp) -> Trade:
         return Trade(
             source=wire.source(self.name, wire.present(message.market, "market")),
             received_at=received_at,
@@ -103,6 +103,7 @@ class Perp:
             price_e18=wire.e18(wire.present(message.price, "price")),
             size_e18=wire.e18(wire.present(message.size, "size")),
             trade_id=str(wire.present(message.id, "id")),
+            frame_hash=wire.frame_hash(frame),
         )
 
     def ping(self) -> None:

@@ -127,10 +127,16 @@ def quote(  # in the order of Quote's fields
 
 
 def trade(
-    source: SourceId, received_at: Timestamp, observed_at: Timestamp | None, price: str, size: str, trade_id: str | None
+    source: SourceId,
+    received_at: Timestamp,
+    observed_at: Timestamp | None,
+    price: str,
+    size: str,
+    trade_id: str | None,
+    digest: str,
 ) -> Trade:
     """One trade in the venue's own digits."""
-    return Trade(source, received_at, observed_at, e18(price), e18(size), trade_id)
+    return Trade(source, received_at, observed_at, e18(price), e18(size), trade_id, digest)
 
 
 def asked_trades(symbol: str, trades: frozenset[str]) -> str:

@@ -4,7 +4,8 @@
 `dial`, `sent`, `shut`, `fail`   connection opened, what we said on it, its end with the close code, a failed attempt
 `http`   an answer: venue, what was asked (method, path, query), status, headers that matter, body
 `state`, `paused`   what the chain said at a block, a market stopped by the operator (null: no longer)
-`held`, `sequencer`   a price that a contract holds, and what the rollup's uptime feed told, as read at a head
+`resumed`, `lifted`, `accepted`   what the operator's `resume` meant to a market: a defect's halt or its condition's taken back, a level believed
+`held`, `sequencer`   a price that a contract holds or a reference has fixed, and what the rollup's uptime feed told, as read at a head
 `said`   a report that was signed: deployment, round, evidence, per market index, mark, premium
 `head`, `saved`   what wrote the tape; the moving state of the prices
 

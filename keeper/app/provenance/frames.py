@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keeper.adapters.references import REFERENCES
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.adapters.sources.wire import frame_hash
 from keeper.adapters.tape.lines import Line, frame_of
 from keeper.adapters.tape.reader import read_files
 from keeper.adapters.tape.writer import files
 from keeper.domain.ids import SourceId
-from keeper.domain.quote import Depth, Observation, Quote
+from keeper.domain.quote import Depth, Observation, Quote, Trade
 from keeper.domain.time import SECOND, Timestamp
 from keeper.errors import KeeperError
-from keeper.ports.venue import StreamVenue
+from keeper.ports.venue import StreamVenue, VenueEvent
 
+Kind = type[Quote] | type[Depth] | type[Trade]
 _SLACK_NS = SECOND
 _FURTHER_BACK = 3
 """Files before that of a message which are read too when the state of its connection is not in that one."""
@@ -54,7 +56,7 @@ class Seen:
 
 def wanted_of(document: Mapping[str, Any]) -> list[Wanted]:
     """Every message named in a record, each once."""
-    found: dict[tuple[str, str], Wanted] = {}
+    found: dict[tuple[str, str, Kind], Wanted] = {}
     for index in document["indices"]:
         quotes = [*index["inputs"], *(each["quote"] for each in index["rejected"] if each["quote"] is not None)]
         for quote in quotes:
@@ -62,14 +64,16 @@ def wanted_of(document: Mapping[str, Any]) -> list[Wanted]:
     for reference in document.get("references", ()):
         if reference["quote"] is not None:
             _add(found, reference["quote"], int(reference["quote"]["changed"]))
-    if document["book"] is not None:
-        _add(found, document["book"], int(document["book"]["received"]))
+    for own in (document["book"], document.get("trade")):
+        if own is not None:
+            _add(found, own, int(own["received"]))
     return list(found.values())
 
 
-def _add(found: dict[tuple[str, str], Wanted], stated: Mapping[str, Any], earliest: int) -> None:
-    if stated["frame"] is not None:
-        key = str(stated["source"]), str(stated["frame"])
+def _add(found: dict[tuple[str, str, Kind], Wanted], stated: Mapping[str, Any], earliest: int) -> None:
+    """Older records name no frame of a trade."""
+    if stated.get("frame") is not None:
+        key = str(stated["source"]), str(stated["frame"]), _kind(stated)
         received = Timestamp(int(stated["received"]))
         found[key] = Wanted(SourceId(key[0]), key[1], earliest - _SLACK_NS, received, stated)
 
@@ -150,15 +154,24 @@ class _Listening:
     def _answer(self, venue: str, line: Line) -> None:
         _, _, status, _, body = line.words
         raw = str(body).encode("latin-1")
-        digest, dialect = frame_hash(raw), self._venue(venue)
+        digest = frame_hash(raw)
         for each in self._by_venue[venue]:
-            if each.wanted.digest == digest and _fits(each, line.at) and dialect is not None:
-                symbol = each.wanted.source.partition(":")[2]
+            if each.wanted.digest == digest and _fits(each, line.at):
                 try:
-                    made: Any = dialect.parse_rest(symbol, int(status), raw, each.wanted.received)
+                    made = self._answered(each.wanted, int(status), raw)
                 except KeeperError:
                     made = None
                 _judge(each, raw, line, "rest", [made] if isinstance(made, Quote) else [])
+
+    def _answered(self, wanted: Wanted, status: int, raw: bytes) -> Quote | VenueEvent | None:
+        venue, _, symbol = wanted.source.partition(":")
+        if venue in REFERENCES:
+            reference = REFERENCES[venue]()
+            fix = reference.read(raw)
+            price_e18 = reference.price_e18(symbol, fix)
+            return Quote(wanted.source, wanted.received, wanted.received, fix.at, last_e18=price_e18)
+        dialect = self._venue(venue)
+        return None if dialect is None else dialect.parse_rest(symbol, status, raw, wanted.received)
 
     def _stepped(self, name: str, venue: str, frame: bytes, at: Timestamp) -> Iterable[Observation]:
         dialect = self._venue(venue)
@@ -187,21 +200,29 @@ def _fits(each: Seen, at: int) -> bool:
 
 def _judge(each: Seen, frame: bytes, line: Line, name: str, made: Iterable[Observation]) -> None:
     each.frame, each.at, each.connection = frame, line.at, name
-    fitting = [found for found in made if found.source == each.wanted.source and isinstance(found, Quote | Depth)]
+    wanted = each.wanted
+    fitting = [found for found in made if found.source == wanted.source and type(found) is _kind(wanted.stated)]
     faults = [_apart(found, each.wanted.stated) for found in fitting]
     each.fault = "" if "" in faults else (faults or ["nothing of this source is read from it"])[-1]
 
 
-def _apart(made: Quote | Depth, stated: Mapping[str, Any]) -> str:
+def _kind(stated: Mapping[str, Any]) -> Kind:
+    """A vote has a price too, and no size."""
+    return Depth if "asks" in stated else Trade if "size" in stated else Quote
+
+
+def _apart(made: Observation, stated: Mapping[str, Any]) -> str:
     """The first thing that the record says otherwise."""
     if isinstance(made, Depth):
         sides = {"bids": made.bids, "asks": made.asks}
         read_: dict[str, Any] = {name: [[str(n) for n in level] for level in side] for name, side in sides.items()}
+    elif isinstance(made, Trade):
+        read_ = {"price": str(made.price_e18), "size": str(made.size_e18), "id": made.trade_id}
     else:
         prices = {"bid": made.bid_e18, "ask": made.ask_e18, "last": made.last_e18}
         read_ = {name: None if price is None else str(price) for name, price in prices.items()}
-    for name, value in (("observed", made.observed_at), ("sequence", made.sequence)):
-        read_[name] = None if value is None else str(value)
+    numbers = {"observed": made.observed_at} | ({} if isinstance(made, Trade) else {"sequence": made.sequence})
+    read_ |= {name: None if value is None else str(value) for name, value in numbers.items()}
     apart = (name for name, value in read_.items() if name in stated and value != stated[name])
     first = next(apart, None)
     return "" if first is None else f"{first}: {read_[first]} is read, {stated[first]} recorded"

@@ -16,6 +16,7 @@ from keeper.adapters.attestor import NobodySigns
 from keeper.adapters.coordinator import AlwaysLeader
 from keeper.adapters.journal import Journal
 from keeper.adapters.onchain.feed import ONCHAIN
+from keeper.adapters.references import REFERENCES
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.adapters.tape.lines import Line
@@ -23,7 +24,7 @@ from keeper.adapters.tape.playing import PlayingSession, VenueTape, venues_of
 from keeper.adapters.tape.reader import TapeUnreadable, read
 from keeper.app.boards import Boards, DeploymentBoards
 from keeper.app.build import meter_of
-from keeper.app.intake import feeds, pricing_services
+from keeper.app.intake import feeds, listen, pricing_services
 from keeper.app.replay.series import Said, Series
 from keeper.app.replay.stage import Acts, ChainPlayer, CountingLog
 from keeper.app.serve import deployment_of, publishing, settling
@@ -36,6 +37,7 @@ from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.pulse import Pulse
 from keeper.runtime.supervisor import Service, Supervisor
 from keeper.runtime.virtual import VirtualClock, run_virtual
+from keeper.services.quotes import QuoteService
 from keeper.settings.models import Settings
 
 _INBOX = 256
@@ -80,7 +82,7 @@ async def _play(lines: Sequence[Line], settings: Settings, directory: Path) -> R
         boards.prices.follow(series.price)
         boards.underway.follow(series.report)
         signers = frozenset(Address(each) for each in head.get("signers") or _authorised(lines))
-        await _run(_services(settings, world, boards, signers, acts, lines), (end - start) / SECOND)
+        await _run(_services(settings, world, boards, signers, acts, lines), clock, (end - start) / SECOND)
         decisions, fingerprint = _fingerprint(journal, directory, acts)
     frames = sum(found.kind in ("text", "data") for found in lines)
     taken = sorted(acts.values(), key=lambda each: (each[0], each[1].id))
@@ -116,10 +118,12 @@ def _services(
     inbox: Mailbox[Intent] = Mailbox("intents:replay", _INBOX)
     taker, leader = Acts(inbox, world.clock, acts), AlwaysLeader()
     boards.slot.follow(lambda _deployment, intent: taker.note(intent))
-    found: list[Service] = [ChainPlayer(lines, boards, world.clock), taker]
-    # What contracts held is on the tape as it was read: there is no chain to ask.
-    found += [feed for name, feed in feeds(settings, world, boards).items() if name != f"quotes:{ONCHAIN}"]
-    found += pricing_services(settings, world, boards, plans).values()
+    priced = pricing_services(settings, world, boards, plans).values()
+    found: list[Service] = [ChainPlayer(lines, boards, world.clock, tuple(priced)), taker]
+    # What contracts held and banks fixed is on the tape as it was read: a fix of the morning counts at noon.
+    held = {f"quotes:{name}" for name in (ONCHAIN, *REFERENCES)}
+    found += [feed for name, feed in feeds(settings, world, boards).items() if name not in held]
+    found += priced
     for name in sorted(settings.deployments):
         deployment = deployment_of(settings, name)
         if deployment.markets:
@@ -128,10 +132,13 @@ def _services(
     return found
 
 
-async def _run(services: Sequence[Service], seconds: float) -> None:
+async def _run(services: Sequence[Service], clock: VirtualClock, seconds: float) -> None:
     supervisor = Supervisor()
     for service in services:
-        supervisor.start(service.name, service)
+        if isinstance(service, QuoteService):
+            listen(supervisor, service, clock)
+        else:
+            supervisor.start(service.name, service)
     try:
         await supervisor.watch(lambda: asyncio.sleep(seconds))
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 from keeper.adapters.tape.documents import restored
 from keeper.adapters.tape.lines import Line
 from keeper.app.boards import Boards
+from keeper.app.operator import WORDS
 from keeper.domain.exchange import ChainState
 from keeper.domain.ids import DeploymentId, MarketId
 from keeper.domain.quote import Quote
@@ -19,9 +20,10 @@ from keeper.domain.time import SECOND
 from keeper.domain.transaction import Intent
 from keeper.ports.clock import Clock
 from keeper.runtime.mailbox import Mailbox
+from keeper.services.pricing import PricingService
 from keeper.services.sequencer import KEY as SEQUENCER
 
-_PLAYED = frozenset({"state", "paused", "held", "sequencer"})
+_PLAYED = frozenset({"state", "paused", "held", "sequencer", *WORDS})
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class ChainPlayer:
     lines: Sequence[Line]
     boards: Boards
     clock: Clock
+    pricing: Sequence[PricingService] = ()
+    """Whoever the operator spoke to."""
     name: str = "chain"
 
     async def run(self) -> None:
@@ -62,6 +66,11 @@ class ChainPlayer:
             self.boards.quotes.put(quote.source, quote)
         elif found.kind == "sequencer":
             self.boards.sequencer.put(SEQUENCER, restored(found.words[0], Sequencer))
+        elif found.kind in WORDS:
+            for service in self.pricing:
+                WORDS[found.kind](service, MarketId(found.words[0]))
+        elif found.words[1] is None:
+            self.boards.paused.drop(MarketId(found.words[0]))
         else:
             self.boards.paused.put(MarketId(found.words[0]), str(found.words[1]))
 

@@ -176,7 +176,13 @@ def full() -> Decision:
     }
     told[SourceId("usd0")] = replace(told[SourceId("usd0")], last_e18=e18(200_000), frame_hash="cd" * 8)
     del told[SourceId("usdt0")]
-    decision = decide(told, MARK.start(), book(20_010), trade(20_005), FundingEstimate(10**14, 1_700_003_600, 3600))
+    decision = decide(
+        told,
+        MARK.start(),
+        book(20_010),
+        replace(trade(20_005), frame_hash="ef" * 8),
+        FundingEstimate(10**14, 1_700_003_600, 3600),
+    )
     assert decision is not None
     return replace(
         decision,
@@ -229,6 +235,7 @@ def test_record__shape() -> None:
     assert votes["usdt1"]["rate"] == str(e18(1))
     assert votes["usd1"]["rate"] is None
     assert votes["usd1"]["weight"] == "2"
+    assert document["trade"]["frame"] == "ef" * 8
     assert votes["usd1"]["observed"] == votes["usd1"]["received"] == str(NOW)
 
 
@@ -283,6 +290,13 @@ def test_record__names_with_quotes_and_other_scripts__are_escaped() -> None:
     document = json.loads(canonical_record(odd))
     assert (document["code"], document["market"]) == ('1.0"\\\n', "ΔX-USD")
     assert canonical_json(document) == canonical_record(odd)
+
+
+def test_recall__of_a_record_that_tells_no_frame_of_its_trade__is_that_trade_without_it() -> None:
+    document = json.loads(canonical_record(full()))
+    assert recall(document).trade == replace(trade(20_005), frame_hash="ef" * 8)
+    del document["trade"]["frame"]
+    assert recall(document).trade == trade(20_005)
 
 
 def test_recall__another_format__is_refused() -> None:

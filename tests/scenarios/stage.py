@@ -21,11 +21,10 @@ from keeper.devnet.simulator.faults import Fault, Switch
 from keeper.devnet.simulator.record import SEND
 from keeper.domain.chain import Call
 from keeper.domain.fees import GWEI, Fees
+from keeper.domain.heads import Head
 from keeper.domain.transaction import Attempt, TxRecord
 from keeper.ports.signer import SignedTransaction, UnsignedTransaction
-from keeper.runtime.pulse import Pulse
-from keeper.services.outbox import OutboxRules, OutcomeBoard
-from keeper.services.outbox.desk import Desk
+from keeper.services.outbox import Outbox, OutboxRules, OutcomeBoard
 from tests.chain.stage import CHAIN_ID, KEY_SEED, Keeper, Stage, _deployed
 
 RULES = OutboxRules(tick_s=0.2, resend_after_s=1.0, finality_blocks=20, orphan_after_s=0.0, send_timeout_s=2.0)
@@ -35,17 +34,22 @@ COUNT = "eth_getTransactionCount"
 __all__ = ["COUNT", "RECEIPT", "RULES", "SEND", "Scene", "Sender", "staged"]
 
 
-class Rounds(Pulse):
-    """Remembers up to which block the outbox has acted, and how often it looked."""
+@dataclass
+class Rounds:
+    """Up to which block the outbox has acted, and how often it looked."""
 
-    def __init__(self, pulse: Pulse, desk: Desk) -> None:
-        super().__init__(pulse.clock)
-        self.desk, self.block, self.rounds = desk, -1, 0
+    block: int = -1
+    rounds: int = 0
 
-    def beat(self, service: str) -> None:
-        super().beat(service)
-        if service.startswith("outbox:"):
-            self.block, self.rounds = self.desk.block, self.rounds + 1
+
+class Watched(Outbox):
+    """Counts its rounds. A beat is no sign of one: it beats between sends too."""
+
+    counted: Rounds
+
+    async def _tick(self, head: Head) -> None:
+        await super()._tick(head)
+        self.counted.block, self.counted.rounds = self.wallet.desk.block, self.counted.rounds + 1
 
 
 class Sender(Keeper):
@@ -66,8 +70,10 @@ class Sender(Keeper):
         self.chain = RpcChain(endpoints, CHAIN_ID, meter=self.meter, log=self.log, clock=wallet.clock, **options)
         self.wallet = replace(self.wallet, chain=self.chain, outcomes=outcomes or self.wallet.outcomes)
         self.heads = replace(self.heads, chain=self.chain)
-        self.rounds = Rounds(self.outbox.pulse, self.wallet.desk)
-        self.outbox = replace(self.outbox, wallet=self.wallet, pulse=self.rounds)
+        self.rounds = Rounds()
+        watched = Watched(self.wallet, self.prices, self.inbox, self.outbox.heads, self.outbox.pulse)
+        object.__setattr__(watched, "counted", self.rounds)  # as everything else of an outbox it never changes
+        self.outbox = watched
 
     async def start(self) -> None:
         await super().start()

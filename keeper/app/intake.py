@@ -12,10 +12,10 @@ from keeper.adapters.references import REFERENCES
 from keeper.adapters.rpc_stream import HeadStream
 from keeper.app.boards import Boards
 from keeper.app.endpoints import stream_endpoints
-from keeper.app.published import onchain, references
+from keeper.app.published import onchain, quote_service, references
 from keeper.app.venues import venue_of
 from keeper.app.world import World
-from keeper.domain.ids import MarketId
+from keeper.domain.ids import MarketId, source_id
 from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.market import MarketPlan, by_component
 from keeper.domain.pricing import components
@@ -53,7 +53,8 @@ def feeds(settings: Settings, world: World, boards: Boards) -> dict[str, QuoteSe
         venue = venue_of(settings, kind, trades=frozenset(traded.get(kind, ())))
         chosen = tuple(sorted(symbols))
         feed = feed_of(venue, chosen, world.clock, world.draws(kind), world.sessions(kind))
-        service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
+        asked = frozenset(source_id(kind, symbol) for symbol in chosen)
+        service = quote_service(feed, asked, world, boards)
         services[service.name] = service
     return {**services, **onchain(settings, world, boards), **references(settings, world, boards)}
 

@@ -10,10 +10,16 @@ from keeper.adapters.references import REFERENCES, Reference
 from keeper.adapters.references.feed import ReferenceFeed
 from keeper.app.boards import Boards
 from keeper.app.world import World
-from keeper.domain.ids import SourceId
+from keeper.domain.ids import SourceId, source_id
+from keeper.ports.feed import QuoteFeed
 from keeper.services.quotes import QuoteService
 from keeper.settings.models import Settings, VenueSettings
 from keeper.settings.options import build as build_option
+
+
+def quote_service(feed: QuoteFeed, sources: frozenset[SourceId], world: World, boards: Boards) -> QuoteService:
+    """`sources`: what the feed was asked for."""
+    return QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log, sources)
 
 
 def onchain(settings: Settings, world: World, boards: Boards) -> dict[str, QuoteService]:
@@ -22,7 +28,7 @@ def onchain(settings: Settings, world: World, boards: Boards) -> dict[str, Quote
     if not sources:
         return {}
     feed = OnchainFeed(sources, world.chain, boards.blocks, world.clock)
-    service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
+    service = quote_service(feed, frozenset(sources), world, boards)
     return {service.name: service}
 
 
@@ -43,7 +49,7 @@ def references(settings: Settings, world: World, boards: Boards) -> dict[str, Qu
     services: dict[str, QuoteService] = {}
     for kind, symbols in reference_symbols(settings).items():
         feed = ReferenceFeed(reference(settings, kind), symbols, world.clock, world.draws(kind), world.sessions(kind))
-        service = QuoteService(feed, boards.quotes, boards.books, boards.trades, boards.feeds, world.meter, world.log)
+        service = quote_service(feed, frozenset(source_id(kind, symbol) for symbol in symbols), world, boards)
         services[service.name] = service
     return services
 

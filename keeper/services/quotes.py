@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from keeper.domain.ids import SourceId
 from keeper.domain.quote import Depth, Observation, Quote, Trade
@@ -57,8 +57,8 @@ class QuoteService:
     feeds: Board[SourceId, FeedStatus]
     meter: Meter
     log: EventLog
-    heard: set[SourceId] = field(default_factory=set)
-    """Sources that the feed has told of."""
+    sources: frozenset[SourceId] = frozenset()
+    """What the feed was asked for."""
 
     @property
     def name(self) -> str:
@@ -72,7 +72,7 @@ class QuoteService:
         self.log.error(
             "feed.failed", venue=self.feed.name, error=repr(error), retry_in_s=again_s, advice=_FAILED, exc_info=error
         )
-        for source in sorted(self.heard):
+        for source in sorted(self.sources):
             self._follow(source, FeedNotice("disconnected", self.feed.name, (source,), at, "defect"))
 
     def _emit(self, observation: Observation) -> None:
@@ -101,7 +101,6 @@ class QuoteService:
         else:
             self.log.info(_EVENTS[notice.kind], **keys)
         for source in notice.sources:
-            self.heard.add(source)
             self._follow(source, notice)
 
     def _follow(self, source: SourceId, notice: FeedNotice) -> None:

@@ -113,16 +113,19 @@ def test_notice__frames_dropped__counted_by_reason():
     assert stage.meter.counts[f"keeper_frames_dropped_total reason=future_refused source={SOURCE}"] == 1
 
 
-def test_failed__by_a_defect__is_told_and_no_source_of_it_is_taken_for_connected():
-    stage = Stage([notice("connected")])
-    service = QuoteService(stage, stage.quotes, stage.books, stage.trades, stage.feeds, stage.meter, stage.log)
+@pytest.mark.parametrize("told", [True, False])
+def test_failed__by_a_defect__is_told_and_no_source_of_it_is_taken_for_connected(told: bool):
+    stage = Stage([notice("connected")] if told else [])
+    service = QuoteService(
+        stage, stage.quotes, stage.books, stage.trades, stage.feeds, stage.meter, stage.log, frozenset({SOURCE})
+    )
     play(service.run)
     service.failed(KeyError("x"), after(9), 10.0)
     assert (stage.status.state, stage.status.reason, stage.status.since) == ("disconnected", "defect", after(9))
     assert stage.connected == 0
     assert stage.meter.counts[f"keeper_feed_reconnects_total reason=defect source={SOURCE}"] == 1
-    (told,) = (line for line in stage.log.lines if line[1] == "feed.failed")
-    assert told[0] == "error"
+    (failed,) = (line for line in stage.log.lines if line[1] == "feed.failed")
+    assert failed[0] == "error"
 
 
 @dataclass
@@ -153,7 +156,10 @@ def test_listen__to_a_feed_with_a_defect__the_other_goes_on_and_the_program_too(
     async def scenario() -> tuple[str, ...]:
         supervisor = Supervisor()
         for feed in (Defective(), Sound()):
-            service = QuoteService(feed, stage.quotes, stage.books, stage.trades, stage.feeds, stage.meter, stage.log)
+            asked = frozenset({SOURCE} if feed.name == "venue" else ())
+            service = QuoteService(
+                feed, stage.quotes, stage.books, stage.trades, stage.feeds, stage.meter, stage.log, asked
+            )
             listen(supervisor, service, VirtualClock(NOW))
         await supervisor.watch(lambda: asyncio.sleep(59.5))
         running = supervisor.keys

@@ -1,4 +1,4 @@
-"""What the operator takes back or gives his word for is on the tape, and a replay hears it at that instant."""
+"""What the operator takes back or gives his word for is on the tape, and a replay hears it at that instant; a bank's fix is on each file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.journal import Journal
 from keeper.adapters.prometheus import PrometheusMeter
+from keeper.adapters.tape.documents import restored
 from keeper.adapters.tape.lines import Line, line, parsed
 from keeper.adapters.tape.reader import read
 from keeper.app.boards import Boards
@@ -20,8 +21,9 @@ from keeper.app.registries import REGISTRIES
 from keeper.app.replay.stage import ChainPlayer
 from keeper.app.taping import Taping
 from keeper.domain.condition import Condition
-from keeper.domain.ids import MarketId
+from keeper.domain.ids import MarketId, SourceId
 from keeper.domain.index import IndexPrice
+from keeper.domain.quote import Quote
 from keeper.domain.time import SECOND, Timestamp
 from keeper.runtime.virtual import VirtualClock, run_virtual
 from keeper.services.pricing import PricingService
@@ -77,6 +79,20 @@ def test_pause__taken_back__is_taken_back_in_a_replay(tmp_path: Path) -> None:
     tape = _tape(tmp_path, act)
     assert [(found.kind, *found.words) for found in tape][-1] == ("paused", BTC, None)
     assert _heard(tape) == {"ETH-USD": "paused by the operator"}
+
+
+def test_file__begun_after_a_fix_was_heard__holds_it_all_the_same(tmp_path: Path) -> None:
+    """A ring's oldest files give way, and a bank fixes once a day."""
+    fix = Quote(SourceId("ecb:EUR/USD"), Timestamp(7), Timestamp(7), Timestamp(5), last_e18=e18(1), frame_hash="ab" * 8)
+
+    def act(boards: Boards, taping: Taping) -> None:
+        boards.quotes.put(fix.source, fix)
+        boards.quotes.put(SourceId("kraken:EUR/USD"), replace(fix, source=SourceId("kraken:EUR/USD")))
+        told = [parsed(raw) for raw in taping.service.prologue()]
+        assert [restored(found.words[0], Quote) for found in told if found.kind == "~held"] == [fix]
+
+    (held,) = [found for found in _tape(tmp_path, act)[1:] if found.kind == "held"]
+    assert restored(held.words[0], Quote) == fix
 
 
 def test_tape__of_an_older_keeper__is_read_as_ever() -> None:

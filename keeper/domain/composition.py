@@ -13,7 +13,7 @@ from keeper.domain.aggregation import median, weighted_mean
 from keeper.domain.ballots import Ruled, averaged, ruled_on
 from keeper.domain.ids import SourceId
 from keeper.domain.index import NOBODY, IndexFlag, IndexPrice, Withheld, WithheldReason, shortfall, unrepresentable
-from keeper.domain.index_methods import QuoteGroupMedian
+from keeper.domain.index_methods import QuoteGroupMedian, limits
 from keeper.domain.index_spec import IndexSpec, OnDepeg
 from keeper.domain.index_state import IndexFold, IndexState, Traded
 from keeper.domain.ladder import Rung
@@ -134,8 +134,11 @@ def _combined(
         votes = sorted((price, weight) for (_, price, _), weight in zip(ruled.ballots, weights, strict=True))
     if ruled.by_median:
         return _checked(spec, ruled, groups, Made(median(votes), (*flags, IndexFlag.MEDIAN), now))
-    price = weighted_mean([(price, 1) for price, _ in votes]) if rung is Rung.EQUAL else spec.method.combine(votes)
-    return _checked(spec, ruled, groups, Made(price, flags, now))
+    if rung is Rung.EQUAL:
+        price, limited = weighted_mean([(price, 1) for price, _ in votes]), ruled.limited
+    else:
+        price, limited = spec.method.combine(votes), ruled.limited or limits(spec.method, votes)
+    return _checked(spec, ruled, groups, Made(price, (*flags, IndexFlag.LIMITED) if limited else flags, now))
 
 
 def _checked(spec: IndexSpec, ruled: Ruled, groups: dict[str, int], made: Made) -> Made | Refused:

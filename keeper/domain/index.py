@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from keeper.domain.aggregation import Vote
 from keeper.domain.ids import IndexId, SourceId
-from keeper.domain.index_methods import INDEX_METHODS
+from keeper.domain.index_methods import INDEX_METHODS, limits
 from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
 from keeper.domain.index_state import IndexFold
 from keeper.domain.numbers import BPS, MAX_PRICE_E18, exceeds_bps, text_of
@@ -92,6 +92,12 @@ class IndexFlag(StrEnum):
     """Without the sources that sit out it would be below its quorum: they vote."""
     PEG_ALERT = "peg_alert"
     """A rate is further from par than its alert. Not a doubt by itself: the rate is what converts."""
+    LIMITED = "limited"
+    """A vote was moved or halved by the outlier rule or the method. Not a doubt by itself: that is how it makes its price."""
+
+
+_TOLD_ONLY = frozenset({IndexFlag.PEG_ALERT, IndexFlag.LIMITED})
+"""Flags that are no doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ class IndexPrice:
     @property
     def degraded(self) -> bool:
         """A price to show, perhaps to publish, and not to liquidate by."""
-        return any(flag is not IndexFlag.PEG_ALERT for flag in self.flags)
+        return any(flag not in _TOLD_ONLY for flag in self.flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +173,14 @@ def index_price(
     missing = shortfall(spec, kept, last_e18)
     if missing is not None:
         return Withheld(spec.id, *missing, now, tuple(kept), tuple(rejected))
+    flags: tuple[IndexFlag, ...] = ()
     if price is None:
-        price = spec.method.combine(_votes(kept))
+        votes = _votes(kept)
+        price = spec.method.combine(votes)
+        flags = (IndexFlag.LIMITED,) if limits(spec.method, votes) else ()
     if price > MAX_PRICE_E18:
         return Withheld(spec.id, *unrepresentable(price), now, tuple(kept), tuple(rejected))
-    return IndexPrice(spec.id, price, now, tuple(kept), tuple(rejected))
+    return IndexPrice(spec.id, price, now, tuple(kept), tuple(rejected), flags)
 
 
 def _votes(inputs: Sequence[PricedQuote]) -> list[Vote]:

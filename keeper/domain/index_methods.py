@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Protocol
 
 from keeper.domain.aggregation import (
     Vote,
+    around,
     clamped_weighted_mean,
     lower_weighted_median,
     median,
@@ -107,6 +108,11 @@ class ClampedWeightedMean:
     def combine(self, votes: Sequence[Vote]) -> int:
         return clamped_weighted_mean(votes, self.clamp_bps)
 
+    def limits(self, votes: Sequence[Vote]) -> bool:
+        """Some vote is moved."""
+        low, high = around(median(votes), self.clamp_bps)
+        return votes[0][0] < low or votes[-1][0] > high
+
 
 @dataclass(frozen=True, slots=True)
 class TrimmedMean:
@@ -185,3 +191,8 @@ INDEX_METHODS: Mapping[str, type[IndexMethod]] = {
     method.name: method
     for method in (Median, WeightedMedian, WeightedMean, ClampedWeightedMean, TrimmedMean, Vwap, QuoteGroupMedian)
 }
+
+
+def limits(method: IndexMethod, votes: Sequence[Vote]) -> bool:
+    """The method takes some of these votes, sorted by price, for another price than they say."""
+    return isinstance(method, ClampedWeightedMean) and method.limits(votes)

@@ -69,7 +69,7 @@ def _depegged(spec: IndexSpec, rates: Rates) -> Refused | None:
 def _decided(spec: IndexSpec, ruled: Ruled, given: Given, now: Timestamp) -> Made | Refused:
     """By the quorum, or by the rung of the ladder for what is left."""
     have = len(ruled.kept)
-    if have > 2 or (have == 2 and spec.allow_two):
+    if have >= spec.min_sources or (have == 2 and spec.allow_two):
         missing = shortfall(spec, ruled.kept, given.last_e18) or _too_few_operators(spec, ruled.kept)
         return missing or _combined(spec, ruled, Rung.USUAL, (), now)
     rung = spec.ladder.of(have)

@@ -202,6 +202,33 @@ def test_ladder__table(
     assert found.degraded is bool(flags)
 
 
+@pytest.mark.parametrize("rung", [Rung.HOLD, Rung.WITHHOLD])
+@pytest.mark.parametrize("count", range(6))
+def test_ladder__below_a_quorum_above_three__what_two_do_more_do_likewise(rung: Rung, count: int) -> None:
+    """Five are wanted. Four know more than two: they are not without a price where two have one."""
+    names = ("a", "b", "c", "d", "e")
+    plan = usd(*names, min_sources=5, ladder=Ladder(two=rung, one=rung, none=rung))
+    found = composed(plan, dict.fromkeys(names[:count], 101), last=100, state=COMPUTED)
+    if count == 5:
+        assert (price(found), getattr(found, "flags", None)) == (e18(101), ())
+    elif rung is Rung.HOLD:
+        assert isinstance(found, IndexPrice)
+        assert (found.price_e18, found.flags, found.as_of) == (e18(100), (IndexFlag.HELD,), after(-30))
+    else:
+        assert isinstance(found, Withheld)
+        assert (found.reason, found.detail) == (WithheldReason.SOURCES, f"{count} of 5 sources")
+
+
+def test_ladder__held_by_more_than_two__ends_with_its_time() -> None:
+    plan = usd("a", "b", "c", "d", min_sources=4, ladder=Ladder(*[Rung.HOLD] * 3, hold_max_ns=30 * SECOND))
+    told_ = dict.fromkeys(ABC, 101)
+    assert price(composed(plan, told_, last=100, state=COMPUTED)) == e18(100)
+    assert (
+        reason(composed(plan, told_, last=100, state=replace(COMPUTED, computed_at=after(-31))))
+        is WithheldReason.SOURCES
+    )
+
+
 def test_ladder__held__has_the_age_of_what_is_held_and_ends() -> None:
     plan = usd(*ABC, ladder=Ladder(Rung.HOLD, Rung.HOLD, Rung.HOLD, hold_max_ns=60 * SECOND))
     made = composed(plan, dict.fromkeys(ABC, 100))

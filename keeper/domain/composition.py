@@ -26,13 +26,14 @@ from keeper.domain.time import Timestamp
 
 class Given(NamedTuple):
     """What an index is computed from besides quotes and rates: the last price, its memory, its sources' trades, and which
-    of them sit out.
+    of them sit out. `spares`: its fallbacks vote however many others do.
     """
 
     last_e18: int | None
     state: IndexState
     traded: Mapping[SourceId, Traded]
     benched: frozenset[SourceId] = NOBODY
+    spares: bool = False
 
 
 class Made(NamedTuple):
@@ -50,7 +51,7 @@ def composed_price(
     spec: IndexSpec, quotes: Quotes, rates: Rates, given: Given, now: Timestamp
 ) -> IndexPrice | Withheld:
     """The index of `spec` at `now`; its `fold` is there where something beyond quotes, rates and last price counted."""
-    inputs, rejected = screen(spec, quotes, rates, now, given.benched)
+    inputs, rejected = screen(spec, quotes, rates, now, given.benched, spares=given.spares)
     if spec.method.by_volume:
         inputs = averaged(inputs, given.traded, rejected)
     ruled = ruled_on(spec, inputs, given.traded, rejected, given.state, now)

@@ -161,12 +161,14 @@ def index_price(
     now: Timestamp,
     benched: frozenset[SourceId] = NOBODY,
     before: Sequence[PricedQuote] = (),
+    spares: bool = False,
 ) -> IndexPrice | Withheld:
     """Screen, convert, drop outliers, count the quorum, aggregate. `last_e18` is asked only when two sources are left.
 
-    `before` are the inputs of an earlier result of the same spec: they save work and change nothing.
+    `before` are the inputs of an earlier result of the same spec: they save work and change nothing. `spares`: fallbacks vote
+    however many others do.
     """
-    inputs, rejected = screen(spec, quotes, rates, now, benched, before)
+    inputs, rejected = screen(spec, quotes, rates, now, benched, before, spares)
     kept, price = inputs, unanimous(spec, inputs)
     if price is None:
         kept = without_outliers(spec, inputs, _votes(inputs), rejected)

@@ -166,18 +166,19 @@ def screen(
     now: Timestamp,
     benched: Collection[SourceId] = (),
     before: Sequence[PricedQuote] = (),
+    spares: bool = False,
 ) -> tuple[list[PricedQuote], list[Rejection]]:
     """Votes in the order of the spec's sources, and the refused; outliers are judged afterwards, against the votes.
 
     `benched` sources sit out: their quotes are screened like all others, and do not vote. `before` are votes that this spec
-    had at another instant: they save work and change nothing.
+    had at another instant: they save work and change nothing. `spares`: fallbacks vote however many others do.
     """
     accepted, rejected = _swept(spec, quotes, rates, now, {vote[0].source: vote for vote in before})
     if spec.frozen_after_ns is not None:
         accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
     if benched:
         accepted = _without_benched(accepted, rejected, benched)
-    if spec.falls_back:
+    if spec.falls_back and not spares:
         accepted = _without_spares(accepted, rejected, spec.min_sources)
     return accepted, rejected
 

@@ -37,11 +37,12 @@ class Given(NamedTuple):
 
 
 class Made(NamedTuple):
-    """`at`: when it was computed, before now for one that is held."""
+    """`at`: when it was computed, before now for one that is held. `weights` of the votes, where not as configured."""
 
     price_e18: int
     flags: tuple[IndexFlag, ...]
     at: Timestamp
+    weights: tuple[int, ...] = ()
 
 
 Refused = tuple[WithheldReason, str]
@@ -136,10 +137,13 @@ def _combined(
     if ruled.by_median:
         return _checked(spec, ruled, groups, Made(median(votes), (*flags, IndexFlag.MEDIAN), now))
     if rung is Rung.EQUAL:
+        weights = [1] * len(weights)
         price, limited = weighted_mean([(price, 1) for price, _ in votes]), ruled.limited
     else:
         price, limited = spec.method.combine(votes), ruled.limited or limits(spec.method, votes)
-    return _checked(spec, ruled, groups, Made(price, (*flags, IndexFlag.LIMITED) if limited else flags, now))
+    flags = (*flags, IndexFlag.LIMITED) if limited else flags
+    usual = all(weight == vote.spec.weight for vote, weight in zip(ruled.kept, weights, strict=True))
+    return _checked(spec, ruled, groups, Made(price, flags, now, () if usual else tuple(weights)))
 
 
 def _checked(spec: IndexSpec, ruled: Ruled, groups: dict[str, int], made: Made) -> Made | Refused:
@@ -169,7 +173,7 @@ def _told(
         price = raw if rounding is None else rounding.rounded(raw)
         if 0 < price <= MAX_PRICE_E18:
             fold, told = _fold(spec, ruled, given, found.at, now), None if rounding is None else raw
-            return IndexPrice(spec.id, price, found.at, inputs, refused, found.flags, told, fold)
+            return IndexPrice(spec.id, price, found.at, inputs, refused, found.flags, told, fold, weights=found.weights)
         found = unrepresentable(price)
     return Withheld(spec.id, *found, now, inputs, refused, _fold(spec, ruled, given, given.state.computed_at, now))
 

@@ -105,7 +105,8 @@ class IndexPrice:
     """An index with everything behind it. `as_of` is the instant of the computation.
 
     `raw_e18` is the price before it was rounded, None where it was not. `fold` is what an index with a memory, or with
-    trades, was computed from besides. `benched` are the sources that were to sit out.
+    trades, was computed from besides. `benched` are the sources that were to sit out. `weights`: what `inputs` counted with, in
+    their order, where that is not as configured (caps, halved votes, volumes).
     """
 
     index: IndexId
@@ -117,6 +118,7 @@ class IndexPrice:
     raw_e18: int | None = None
     fold: IndexFold | None = None
     benched: frozenset[SourceId] = NOBODY
+    weights: tuple[int, ...] = ()
 
     def oldest(self) -> Timestamp:
         """The oldest time among its inputs: the venue's own where it gives one, else ours of receipt.

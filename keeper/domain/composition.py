@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from keeper.domain.aggregation import median, weighted_mean
+from keeper.domain.aggregation import Vote, weighted_mean, weighted_median
 from keeper.domain.ballots import Ruled, averaged, ruled_on
 from keeper.domain.ids import SourceId
 from keeper.domain.index import NOBODY, IndexFlag, IndexPrice, Withheld, WithheldReason, shortfall, unrepresentable
-from keeper.domain.index_methods import QuoteGroupMedian, limits
+from keeper.domain.index_methods import ClampedWeightedMean, QuoteGroupMedian, limits
 from keeper.domain.index_spec import IndexSpec, OnDepeg
 from keeper.domain.index_state import IndexFold, IndexState, Traded
 from keeper.domain.ladder import Rung
@@ -123,7 +123,8 @@ def _held(spec: IndexSpec, given: Given, now: Timestamp) -> Made | Refused:
 def _combined(
     spec: IndexSpec, ruled: Ruled, rung: Rung, flags: tuple[IndexFlag, ...], now: Timestamp
 ) -> Made | Refused:
-    weights: Sequence[int] | None = [ballot.weight for ballot in ruled.ballots]
+    # A median of all counts each alike, as far as the caps let it: whom they hold below half is not the middle by many venues.
+    weights: Sequence[int] | None = [1 if ruled.by_median else ballot.weight for ballot in ruled.ballots]
     if spec.caps is not None and rung is not Rung.EQUAL:
         weights = spec.caps.weights([vote.spec for vote in ruled.kept], weights or ())
     if weights is None:
@@ -135,15 +136,24 @@ def _combined(
     else:
         votes = sorted((price, weight) for (_, price, _), weight in zip(ruled.ballots, weights, strict=True))
     if ruled.by_median:
-        return _checked(spec, ruled, groups, Made(median(votes), (*flags, IndexFlag.MEDIAN), now))
+        return _checked(spec, ruled, groups, Made(weighted_median(votes), (*flags, IndexFlag.MEDIAN), now))
     if rung is Rung.EQUAL:
         weights = [1] * len(weights)
         price, limited = weighted_mean([(price, 1) for price, _ in votes]), ruled.limited
     else:
-        price, limited = spec.method.combine(votes), ruled.limited or limits(spec.method, votes)
+        price, limited = _by_method(spec, votes)
+        limited = limited or ruled.limited
     flags = (*flags, IndexFlag.LIMITED) if limited else flags
     usual = all(weight == vote.spec.weight for vote, weight in zip(ruled.kept, weights, strict=True))
     return _checked(spec, ruled, groups, Made(price, flags, now, () if usual else tuple(weights)))
+
+
+def _by_method(spec: IndexSpec, votes: Sequence[Vote]) -> tuple[int, bool]:
+    """The price, and whether the method moved a vote. Caps bind the centre of a clamp too, or many venues of one would be it."""
+    if spec.caps is not None and isinstance(spec.method, ClampedWeightedMean):
+        center = weighted_median(votes)
+        return spec.method.combine_about(votes, center), spec.method.limits(votes, center)
+    return spec.method.combine(votes), limits(spec.method, votes)
 
 
 def _checked(spec: IndexSpec, ruled: Ruled, groups: dict[str, int], made: Made) -> Made | Refused:

@@ -91,7 +91,10 @@ class WeightedMean:
 
 @dataclass(frozen=True, slots=True)
 class ClampedWeightedMean:
-    """Fewer than half of the votes hostile: within the honest range widened by `clamp_bps` on both sides."""
+    """Fewer than half of the votes hostile: within the honest range widened by `clamp_bps` on both sides.
+
+    The centre of the clamp is the median by number; with caps, the median of what they let each say.
+    """
 
     clamp_bps: int = 50
 
@@ -108,9 +111,12 @@ class ClampedWeightedMean:
     def combine(self, votes: Sequence[Vote]) -> int:
         return clamped_weighted_mean(votes, self.clamp_bps)
 
-    def limits(self, votes: Sequence[Vote]) -> bool:
+    def combine_about(self, votes: Sequence[Vote], center: int) -> int:
+        return clamped_weighted_mean(votes, self.clamp_bps, center)
+
+    def limits(self, votes: Sequence[Vote], center: int) -> bool:
         """Some vote is moved."""
-        low, high = around(median(votes), self.clamp_bps)
+        low, high = around(center, self.clamp_bps)
         return votes[0][0] < low or votes[-1][0] > high
 
 
@@ -195,4 +201,4 @@ INDEX_METHODS: Mapping[str, type[IndexMethod]] = {
 
 def limits(method: IndexMethod, votes: Sequence[Vote]) -> bool:
     """The method takes some of these votes, sorted by price, for another price than they say."""
-    return isinstance(method, ClampedWeightedMean) and method.limits(votes)
+    return isinstance(method, ClampedWeightedMean) and method.limits(votes, median(votes))

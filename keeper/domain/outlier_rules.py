@@ -30,7 +30,7 @@ class Ballot(NamedTuple):
 class Judgement:
     """`kept` in the order given, moved or reweighted as the rule has it; `refused` with the reason in words.
 
-    `by_median`: too many are off for the method to go by; the plain median of the kept decides. `limited`: one of the kept was
+    `by_median`: too many are off for the method to go by; the median of the kept decides. `limited`: one of the kept was
     moved or counts less.
     """
 

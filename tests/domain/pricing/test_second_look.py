@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.gate import Doubt, Gate, GateInputs
-from keeper.domain.ids import SourceId
+from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld, WithheldReason
+from keeper.domain.index_state import IndexState
 from keeper.domain.ladder import LADDERS
 from keeper.domain.outlier_rules import Exclude, HalveThenExclude, ZeroWeight
 from keeper.domain.pricing import price_component
@@ -182,3 +183,57 @@ def test_fallback__law(prices: list[int | None], earlier: list[int | None], chos
         assert isinstance(found, IndexPrice)
     elif BANK in quotes:
         assert Rejected.SPARE not in {each.reason for each in found.rejected}
+
+
+def test_index__withheld_by_the_reference__is_no_new_one_to_hold() -> None:
+    """A ladder holds what was last an index, with its age: what the reference refused never was one."""
+    plan = usd("a", "b", "c", reference=ReferenceBand(BANK, 200, withhold=True), ladder=LADDERS["okx"])
+    states: dict[IndexId, IndexState] = {}
+    for seconds, price in ((0, "100"), (5, "103")):
+        now = after(seconds)
+        quotes = board(*(quote(name, price, at=now) for name in "abc"), bank("100"))
+        found = price_component((plan,), quotes, {BTC: 100 * 10**18}, now, states)[BTC]
+        assert found.fold is not None
+        states = {BTC: found.fold.after}
+    assert isinstance(found, Withheld)
+    for seconds, type_ in ((7, IndexPrice), (900, IndexPrice), (901, Withheld)):
+        held = price_component((plan,), {}, {BTC: 100 * 10**18}, after(seconds), states)[BTC]
+        assert isinstance(held, type_), seconds
+        assert isinstance(held, Withheld) or (held.flags, held.as_of) == ((IndexFlag.HELD,), NOW)
+
+
+def test_index__withheld_by_the_reference__still_says_who_sat_out() -> None:
+    """Or its record would be computed again with the vote of somebody who had none."""
+    plan, benched = (
+        usd("a", "b", "c", "d", reference=ReferenceBand(BANK, 200, withhold=True)),
+        frozenset({SourceId("d")}),
+    )
+    quotes = board(*three("103"), quote("d", "103"), bank("100"))
+    found = price_component((plan,), quotes, {}, NOW, benched={BTC: benched})[BTC]
+    assert isinstance(found, Withheld)
+    assert (found.reason, found.benched) == (WithheldReason.REFERENCE, benched)
+
+
+def test_held_index__was_made_by_no_fallback() -> None:
+    plan = replace(falls_back(False), ladder=LADDERS["bitmex"])
+    state = {BTC: IndexState(computed_at=after(-1))}
+    found = price_component((plan,), board(bank("150")), {BTC: 100 * 10**18}, NOW, state)[BTC]
+    assert isinstance(found, IndexPrice)
+    assert found.flags == (IndexFlag.HELD,)
+
+
+@pytest.mark.parametrize("composed", [False, True])
+def test_fallback__that_speaks_once_a_day__is_not_frozen_for_it(composed: bool) -> None:
+    """Its own limit lets it be days old: that it stands still says nothing. One as young as the others must move as they do."""
+    plan = replace(falls_back(composed), frozen_after_ns=60 * SECOND)
+    moving = [quote(name, "100", at=NOW, changed=after(-1)) for name in "ab"]
+    daily = quote(BANK, last="100", at=NOW, observed=after(-3600), changed=after(-3600))
+    found = priced(plan, *moving, daily)
+    assert isinstance(found, IndexPrice), found
+    assert (found.flags, len(found.inputs)) == ((IndexFlag.FALLBACK,), 3)
+    dead = quote("c", last="100", at=NOW, changed=after(-61))
+    frozen = priced(plan, *moving, dead, daily)
+    assert [(each.source, each.reason) for each in frozen.rejected] == [("c", Rejected.FROZEN)]
+    young = replace(plan, sources=tuple(replace(each, max_age_ns=10 * SECOND) for each in plan.sources))
+    refused = priced(young, *moving, quote(BANK, last="100", at=NOW, changed=after(-61)))
+    assert [(each.source, each.reason) for each in refused.rejected][-1] == (BANK, Rejected.FROZEN)

@@ -69,12 +69,12 @@ def weighted_mean(votes: Sequence[Vote]) -> int:
     return value // total
 
 
-def clamped_weighted_mean(votes: Sequence[Vote], clamp_bps: int) -> int:
-    """Weighted mean of the prices after each is moved to within `clamp_bps` of their median, rounded down.
+def clamped_weighted_mean(votes: Sequence[Vote], clamp_bps: int, center: int | None = None) -> int:
+    """Weighted mean of the prices after each is moved to within `clamp_bps` of `center`, or of their median, rounded down.
 
     https://insights.deribit.com/exchange-updates/new-deribit-index
     """
-    low, high = around(median(votes), clamp_bps)
+    low, high = around(median(votes) if center is None else center, clamp_bps)
     value = total = 0
     for price, weight in votes:
         value += weight * (low if price < low else min(price, high))

@@ -17,12 +17,16 @@ from keeper.domain.time import Timestamp
 
 
 class Ruled(NamedTuple):
-    """`kept` with their true prices, `ballots` what they count as, in the same order."""
+    """`kept` with their true prices, `ballots` what they count as, in the same order.
+
+    `limited`: one of them was moved or counts less than it would.
+    """
 
     kept: list[PricedQuote]
     ballots: list[Ballot]
     watched: Memory
     by_median: bool
+    limited: bool = False
 
 
 def averaged(
@@ -53,7 +57,7 @@ def ruled_on(
     kept: list[PricedQuote] = []
     ballots: list[Ballot] = []
     watched: dict[SourceId, Timestamp | None] = {}
-    by_median = False
+    by_median = limited = False
     for members in _juries(spec):
         votes = [vote for vote in inputs if vote.source in members]
         known = {source: since for source, since in state.watched.items() if source in members}
@@ -62,8 +66,8 @@ def ruled_on(
         kept += [vote for vote in votes if vote.source in counted]
         ballots += found.kept
         watched.update(found.watched)
-        by_median = by_median or found.by_median
-    return Ruled(kept, ballots, watched, by_median)
+        by_median, limited = by_median or found.by_median, limited or found.limited
+    return Ruled(kept, ballots, watched, by_median, limited)
 
 
 def _juries(spec: IndexSpec) -> list[set[SourceId]]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from keeper.domain.aggregation import median, weighted_mean
+from keeper.domain.aggregation import Vote, weighted_mean, weighted_median
 from keeper.domain.ballots import Ruled, averaged, ruled_on
 from keeper.domain.ids import SourceId
 from keeper.domain.index import NOBODY, IndexFlag, IndexPrice, Withheld, WithheldReason, shortfall, unrepresentable
-from keeper.domain.index_methods import QuoteGroupMedian
+from keeper.domain.index_methods import ClampedWeightedMean, QuoteGroupMedian, limits
 from keeper.domain.index_spec import IndexSpec, OnDepeg
 from keeper.domain.index_state import IndexFold, IndexState, Traded
 from keeper.domain.ladder import Rung
@@ -26,21 +26,23 @@ from keeper.domain.time import Timestamp
 
 class Given(NamedTuple):
     """What an index is computed from besides quotes and rates: the last price, its memory, its sources' trades, and which
-    of them sit out.
+    of them sit out. `spares`: its fallbacks vote however many others do.
     """
 
     last_e18: int | None
     state: IndexState
     traded: Mapping[SourceId, Traded]
     benched: frozenset[SourceId] = NOBODY
+    spares: bool = False
 
 
 class Made(NamedTuple):
-    """`at`: when it was computed, before now for one that is held."""
+    """`at`: when it was computed, before now for one that is held. `weights` of the votes, where not as configured."""
 
     price_e18: int
     flags: tuple[IndexFlag, ...]
     at: Timestamp
+    weights: tuple[int, ...] = ()
 
 
 Refused = tuple[WithheldReason, str]
@@ -50,7 +52,7 @@ def composed_price(
     spec: IndexSpec, quotes: Quotes, rates: Rates, given: Given, now: Timestamp
 ) -> IndexPrice | Withheld:
     """The index of `spec` at `now`; its `fold` is there where something beyond quotes, rates and last price counted."""
-    inputs, rejected = screen(spec, quotes, rates, now, given.benched)
+    inputs, rejected = screen(spec, quotes, rates, now, given.benched, spares=given.spares)
     if spec.method.by_volume:
         inputs = averaged(inputs, given.traded, rejected)
     ruled = ruled_on(spec, inputs, given.traded, rejected, given.state, now)
@@ -69,7 +71,7 @@ def _depegged(spec: IndexSpec, rates: Rates) -> Refused | None:
 def _decided(spec: IndexSpec, ruled: Ruled, given: Given, now: Timestamp) -> Made | Refused:
     """By the quorum, or by the rung of the ladder for what is left."""
     have = len(ruled.kept)
-    if have > 2 or (have == 2 and spec.allow_two):
+    if have >= spec.min_sources or (have == 2 and spec.allow_two):
         missing = shortfall(spec, ruled.kept, given.last_e18) or _too_few_operators(spec, ruled.kept)
         return missing or _combined(spec, ruled, Rung.USUAL, (), now)
     rung = spec.ladder.of(have)
@@ -121,7 +123,8 @@ def _held(spec: IndexSpec, given: Given, now: Timestamp) -> Made | Refused:
 def _combined(
     spec: IndexSpec, ruled: Ruled, rung: Rung, flags: tuple[IndexFlag, ...], now: Timestamp
 ) -> Made | Refused:
-    weights: Sequence[int] | None = [ballot.weight for ballot in ruled.ballots]
+    # A median of all counts each alike, as far as the caps let it: whom they hold below half is not the middle by many venues.
+    weights: Sequence[int] | None = [1 if ruled.by_median else ballot.weight for ballot in ruled.ballots]
     if spec.caps is not None and rung is not Rung.EQUAL:
         weights = spec.caps.weights([vote.spec for vote in ruled.kept], weights or ())
     if weights is None:
@@ -133,9 +136,24 @@ def _combined(
     else:
         votes = sorted((price, weight) for (_, price, _), weight in zip(ruled.ballots, weights, strict=True))
     if ruled.by_median:
-        return _checked(spec, ruled, groups, Made(median(votes), (*flags, IndexFlag.MEDIAN), now))
-    price = weighted_mean([(price, 1) for price, _ in votes]) if rung is Rung.EQUAL else spec.method.combine(votes)
-    return _checked(spec, ruled, groups, Made(price, flags, now))
+        return _checked(spec, ruled, groups, Made(weighted_median(votes), (*flags, IndexFlag.MEDIAN), now))
+    if rung is Rung.EQUAL:
+        weights = [1] * len(weights)
+        price, limited = weighted_mean([(price, 1) for price, _ in votes]), ruled.limited
+    else:
+        price, limited = _by_method(spec, votes)
+        limited = limited or ruled.limited
+    flags = (*flags, IndexFlag.LIMITED) if limited else flags
+    usual = all(weight == vote.spec.weight for vote, weight in zip(ruled.kept, weights, strict=True))
+    return _checked(spec, ruled, groups, Made(price, flags, now, () if usual else tuple(weights)))
+
+
+def _by_method(spec: IndexSpec, votes: Sequence[Vote]) -> tuple[int, bool]:
+    """The price, and whether the method moved a vote. Caps bind the centre of a clamp too, or many venues of one would be it."""
+    if spec.caps is not None and isinstance(spec.method, ClampedWeightedMean):
+        center = weighted_median(votes)
+        return spec.method.combine_about(votes, center), spec.method.limits(votes, center)
+    return spec.method.combine(votes), limits(spec.method, votes)
 
 
 def _checked(spec: IndexSpec, ruled: Ruled, groups: dict[str, int], made: Made) -> Made | Refused:
@@ -165,7 +183,7 @@ def _told(
         price = raw if rounding is None else rounding.rounded(raw)
         if 0 < price <= MAX_PRICE_E18:
             fold, told = _fold(spec, ruled, given, found.at, now), None if rounding is None else raw
-            return IndexPrice(spec.id, price, found.at, inputs, refused, found.flags, told, fold)
+            return IndexPrice(spec.id, price, found.at, inputs, refused, found.flags, told, fold, weights=found.weights)
         found = unrepresentable(price)
     return Withheld(spec.id, *found, now, inputs, refused, _fold(spec, ruled, given, given.state.computed_at, now))
 

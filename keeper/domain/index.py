@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from keeper.domain.aggregation import Vote
 from keeper.domain.ids import IndexId, SourceId
-from keeper.domain.index_methods import INDEX_METHODS
+from keeper.domain.index_methods import INDEX_METHODS, limits
 from keeper.domain.index_spec import IndexSpec, PegSpec, SourceSpec
 from keeper.domain.index_state import IndexFold
 from keeper.domain.numbers import BPS, MAX_PRICE_E18, exceeds_bps, text_of
@@ -92,6 +92,12 @@ class IndexFlag(StrEnum):
     """Without the sources that sit out it would be below its quorum: they vote."""
     PEG_ALERT = "peg_alert"
     """A rate is further from par than its alert. Not a doubt by itself: the rate is what converts."""
+    LIMITED = "limited"
+    """A vote was moved or halved by the outlier rule or the method. Not a doubt by itself: that is how it makes its price."""
+
+
+_TOLD_ONLY = frozenset({IndexFlag.PEG_ALERT, IndexFlag.LIMITED})
+"""Flags that are no doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,8 @@ class IndexPrice:
     """An index with everything behind it. `as_of` is the instant of the computation.
 
     `raw_e18` is the price before it was rounded, None where it was not. `fold` is what an index with a memory, or with
-    trades, was computed from besides. `benched` are the sources that were to sit out.
+    trades, was computed from besides. `benched` are the sources that were to sit out. `weights`: what `inputs` counted with, in
+    their order, where that is not as configured (caps, halved votes, volumes).
     """
 
     index: IndexId
@@ -111,6 +118,7 @@ class IndexPrice:
     raw_e18: int | None = None
     fold: IndexFold | None = None
     benched: frozenset[SourceId] = NOBODY
+    weights: tuple[int, ...] = ()
 
     def oldest(self) -> Timestamp:
         """The oldest time among its inputs: the venue's own where it gives one, else ours of receipt.
@@ -130,7 +138,7 @@ class IndexPrice:
     @property
     def degraded(self) -> bool:
         """A price to show, perhaps to publish, and not to liquidate by."""
-        return any(flag is not IndexFlag.PEG_ALERT for flag in self.flags)
+        return any(flag not in _TOLD_ONLY for flag in self.flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,23 +163,28 @@ def index_price(
     now: Timestamp,
     benched: frozenset[SourceId] = NOBODY,
     before: Sequence[PricedQuote] = (),
+    spares: bool = False,
 ) -> IndexPrice | Withheld:
     """Screen, convert, drop outliers, count the quorum, aggregate. `last_e18` is asked only when two sources are left.
 
-    `before` are the inputs of an earlier result of the same spec: they save work and change nothing.
+    `before` are the inputs of an earlier result of the same spec: they save work and change nothing. `spares`: fallbacks vote
+    however many others do.
     """
-    inputs, rejected = screen(spec, quotes, rates, now, benched, before)
+    inputs, rejected = screen(spec, quotes, rates, now, benched, before, spares)
     kept, price = inputs, unanimous(spec, inputs)
     if price is None:
         kept = without_outliers(spec, inputs, _votes(inputs), rejected)
     missing = shortfall(spec, kept, last_e18)
     if missing is not None:
         return Withheld(spec.id, *missing, now, tuple(kept), tuple(rejected))
+    flags: tuple[IndexFlag, ...] = ()
     if price is None:
-        price = spec.method.combine(_votes(kept))
+        votes = _votes(kept)
+        price = spec.method.combine(votes)
+        flags = (IndexFlag.LIMITED,) if limits(spec.method, votes) else ()
     if price > MAX_PRICE_E18:
         return Withheld(spec.id, *unrepresentable(price), now, tuple(kept), tuple(rejected))
-    return IndexPrice(spec.id, price, now, tuple(kept), tuple(rejected))
+    return IndexPrice(spec.id, price, now, tuple(kept), tuple(rejected), flags)
 
 
 def _votes(inputs: Sequence[PricedQuote]) -> list[Vote]:

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Protocol
 
 from keeper.domain.aggregation import (
     Vote,
+    around,
     clamped_weighted_mean,
     lower_weighted_median,
     median,
@@ -90,7 +91,10 @@ class WeightedMean:
 
 @dataclass(frozen=True, slots=True)
 class ClampedWeightedMean:
-    """Fewer than half of the votes hostile: within the honest range widened by `clamp_bps` on both sides."""
+    """Fewer than half of the votes hostile: within the honest range widened by `clamp_bps` on both sides.
+
+    The centre of the clamp is the median by number; with caps, the median of what they let each say.
+    """
 
     clamp_bps: int = 50
 
@@ -106,6 +110,14 @@ class ClampedWeightedMean:
 
     def combine(self, votes: Sequence[Vote]) -> int:
         return clamped_weighted_mean(votes, self.clamp_bps)
+
+    def combine_about(self, votes: Sequence[Vote], center: int) -> int:
+        return clamped_weighted_mean(votes, self.clamp_bps, center)
+
+    def limits(self, votes: Sequence[Vote], center: int) -> bool:
+        """Some vote is moved."""
+        low, high = around(center, self.clamp_bps)
+        return votes[0][0] < low or votes[-1][0] > high
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +197,8 @@ INDEX_METHODS: Mapping[str, type[IndexMethod]] = {
     method.name: method
     for method in (Median, WeightedMedian, WeightedMean, ClampedWeightedMean, TrimmedMean, Vwap, QuoteGroupMedian)
 }
+
+
+def limits(method: IndexMethod, votes: Sequence[Vote]) -> bool:
+    """The method takes some of these votes, sorted by price, for another price than they say."""
+    return isinstance(method, ClampedWeightedMean) and method.limits(votes, median(votes))

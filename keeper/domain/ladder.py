@@ -1,4 +1,4 @@
-"""What becomes of an index when fewer sources are left than its quorum: one rung for two, for one and for none."""
+"""What becomes of an index when fewer sources are left than its quorum: one rung for two or more, for one and for none."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class Ladder:
         return bool({Rung.HOLD, Rung.NEAR_LAST} & {self.two, self.one, self.none})
 
     def of(self, sources: int) -> Rung:
-        """The rung of so many sources, at most two."""
-        return (self.none, self.one, self.two)[sources]
+        """The rung of so many sources, fewer than the quorum. What two may do, more may: they know more."""
+        return (self.none, self.one, self.two)[min(sources, 2)]
 
     def reach_bps(self, sources: int) -> int:
-        return self.two_reach_bps if sources == 2 else self.one_reach_bps
+        return self.two_reach_bps if sources >= 2 else self.one_reach_bps
 
 
 LADDERS: Mapping[str, Ladder] = {

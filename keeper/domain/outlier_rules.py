@@ -30,13 +30,15 @@ class Ballot(NamedTuple):
 class Judgement:
     """`kept` in the order given, moved or reweighted as the rule has it; `refused` with the reason in words.
 
-    `by_median`: too many are off for the method to go by; the plain median of the kept decides.
+    `by_median`: too many are off for the method to go by; the median of the kept decides. `limited`: one of the kept was
+    moved or counts less.
     """
 
     kept: Sequence[Ballot]
     refused: Mapping[SourceId, str] = field(default_factory=dict)
     watched: Memory = field(default_factory=dict)
     by_median: bool = False
+    limited: bool = False
 
 
 class OutlierRule(Protocol):
@@ -81,7 +83,8 @@ class Clamp:
         if len(ballots) < 3:
             return Judgement(ballots)
         low, high = around(center_e18, self.clamp_bps)
-        return Judgement([ballot._replace(price_e18=clamp(ballot.price_e18, low, high)) for ballot in ballots])
+        kept = [ballot._replace(price_e18=clamp(ballot.price_e18, low, high)) for ballot in ballots]
+        return Judgement(kept, limited=kept != ballots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,7 @@ class HalveThenExclude:
             for source, price, weight in ballots
             if source not in refused
         ]
-        return Judgement(kept, refused, watched)
+        return Judgement(kept, refused, watched, limited=len(far) > len(refused))
 
 
 OUTLIER_RULES: Mapping[str, type[OutlierRule]] = {

@@ -65,6 +65,8 @@ def price_component(
         else:
             inputs = () if earlier is None else earlier.inputs
             found = index_price(spec, quotes, rates, level, now, before=inputs)
+            if spec.falls_back:
+                found = _with_spares(spec, found, quotes, rates, Given(level, START, _NONE), now)
         if telling and isinstance(found, IndexPrice):
             found = replace(found, flags=(*found.flags, *rate_flags(spec, priced, found)))
         if spec.falls_back or spec.reference is not None:
@@ -74,9 +76,27 @@ def price_component(
 
 
 def _price(spec: IndexSpec, quotes: Quotes, rates: Rates, given: Given, now: Timestamp) -> IndexPrice | Withheld:
+    found = _looked(spec, quotes, rates, given, now)
+    return _with_spares(spec, found, quotes, rates, given, now) if spec.falls_back else found
+
+
+def _looked(spec: IndexSpec, quotes: Quotes, rates: Rates, given: Given, now: Timestamp) -> IndexPrice | Withheld:
     if spec.composed:
         return composed_price(spec, quotes, rates, given, now)
-    return index_price(spec, quotes, rates, given.last_e18, now, given.benched)
+    return index_price(spec, quotes, rates, given.last_e18, now, given.benched, spares=given.spares)
+
+
+def _with_spares(
+    spec: IndexSpec, found: IndexPrice | Withheld, quotes: Quotes, rates: Rates, given: Given, now: Timestamp
+) -> IndexPrice | Withheld:
+    """Where outliers left fewer of the others than the quorum, the fallbacks vote too. They never take a price away."""
+    enough = len(found.inputs) >= spec.min_sources
+    if enough or not any(refused.reason is Rejected.SPARE for refused in found.rejected):
+        return found
+    whole = _looked(spec, quotes, rates, given._replace(spares=True), now)
+    if isinstance(whole, IndexPrice) or (isinstance(found, Withheld) and whole.reason in _WANTING):
+        return whole
+    return found
 
 
 def _with_quarantine(

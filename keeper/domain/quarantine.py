@@ -13,7 +13,7 @@ _AT_FAULT = frozenset({Rejected.FUTURE, Rejected.NON_POSITIVE, Rejected.CROSSED,
 """What a quote is refused for by itself."""
 _BY_OTHERS = frozenset({Rejected.FROZEN, Rejected.OUTLIER})
 """What it is refused for by the others: that counts where they are believed."""
-_BELIEVED = frozenset({IndexFlag.PEG_ALERT, IndexFlag.MEDIAN, IndexFlag.QUARANTINE_LIFTED})
+_BELIEVED = frozenset({IndexFlag.PEG_ALERT, IndexFlag.LIMITED, IndexFlag.MEDIAN, IndexFlag.QUARANTINE_LIFTED})
 """Flags of an index that sources can be measured by all the same."""
 _ENOUGH = 3
 """Of two sources that differ nobody knows which is wrong."""

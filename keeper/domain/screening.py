@@ -166,18 +166,19 @@ def screen(
     now: Timestamp,
     benched: Collection[SourceId] = (),
     before: Sequence[PricedQuote] = (),
+    spares: bool = False,
 ) -> tuple[list[PricedQuote], list[Rejection]]:
     """Votes in the order of the spec's sources, and the refused; outliers are judged afterwards, against the votes.
 
     `benched` sources sit out: their quotes are screened like all others, and do not vote. `before` are votes that this spec
-    had at another instant: they save work and change nothing.
+    had at another instant: they save work and change nothing. `spares`: fallbacks vote however many others do.
     """
     accepted, rejected = _swept(spec, quotes, rates, now, {vote[0].source: vote for vote in before})
     if spec.frozen_after_ns is not None:
         accepted = _without_frozen(accepted, rejected, now, spec.frozen_after_ns)
     if benched:
         accepted = _without_benched(accepted, rejected, benched)
-    if spec.falls_back:
+    if spec.falls_back and not spares:
         accepted = _without_spares(accepted, rejected, spec.min_sources)
     return accepted, rejected
 
@@ -250,14 +251,18 @@ def _without_spares(votes: list[PricedQuote], rejected: list[Rejection], enough:
 def _without_frozen(
     votes: list[PricedQuote], rejected: list[Rejection], now: Timestamp, after_ns: int
 ) -> list[PricedQuote]:
-    """Drops the unchanged if more than half of the *other* votes changed meanwhile: a quiet market freezes nobody."""
-    moved = sum(now - vote.quote.changed_at <= after_ns for vote in votes)
-    if 2 * moved <= len(votes) - 1:
+    """Drops the unchanged if more than half of the *other* votes changed meanwhile: a quiet market freezes nobody.
+
+    A fallback that may be older by its own limit, as one that speaks once a day, is neither dropped nor counted.
+    """
+    slow = {vote.source for vote in votes if vote.spec.fallback and vote.spec.max_age_ns > after_ns}
+    moved = sum(now - vote.quote.changed_at <= after_ns for vote in votes if vote.source not in slow)
+    if 2 * moved <= len(votes) - len(slow) - 1:
         return votes
     kept = []
     for vote in votes:
         still_ns = now - vote.quote.changed_at
-        if still_ns <= after_ns:
+        if still_ns <= after_ns or vote.source in slow:
             kept.append(vote)
         else:
             detail = f"unchanged for {still_ns // MILLISECOND} ms while {moved} others moved"

@@ -80,7 +80,9 @@ class LadderSettings(Model):
     """What fewer sources than `min_sources` do: as a venue does it, and each rung by itself."""
 
     like: Name = Field(default="withhold", description=f"Rungs and limits to begin with: {_listed(LADDERS)}.")
-    two: Rung | None = Field(default=None, strict=False, description=f"Two sources: {_listed(Rung)}.")
+    two: Rung | None = Field(
+        default=None, strict=False, description=f"Two sources, or more below `min_sources`: {_listed(Rung)}."
+    )
     one: Rung | None = Field(default=None, strict=False, description="One source, likewise.")
     none: Rung | None = Field(default=None, strict=False, description="No source: `withhold` or `hold`.")
     allow_one: bool = Field(default=False, description="Needed where one source alone may make the price.")

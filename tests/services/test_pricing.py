@@ -14,7 +14,7 @@ from keeper.domain.gate import Doubt
 from keeper.domain.guard import Guard, Held
 from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, SourceSpec, Withheld
-from keeper.domain.index_methods import Vwap
+from keeper.domain.index_methods import ClampedWeightedMean, Vwap
 from keeper.domain.ladder import Ladder, Rung
 from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.mark.index_only import IndexOnly
@@ -506,5 +506,25 @@ def test_run__index_held__is_shown_and_not_published():
             assert stage.mark(BTC) == e18(100)
             assert (priced.held, priced.publishable) == (True, None)
             assert Doubt.DEGRADED in priced.gate.reasons
+
+    play(scenario)
+
+
+def test_run__vote_moved_by_the_method__is_told_and_no_warning():
+    """Venues that stand at the edge of a clamp would warn at every tick."""
+
+    async def scenario():
+        spec = replace(plan_of(BTC).spec, method=ClampedWeightedMean(50))
+        stage = Stage(options={BTC: {"spec": spec}})
+        stage.chain()
+        async with running(stage.service):
+            for price in (100, 99.4, 100):
+                for _ in range(10):
+                    stage.quote(BTC, 100)
+                    stage.boards.quotes.put(SourceId(f"{BTC}:2"), quote(f"{BTC}:2", price, at=stage.desk.clock.now()))
+                    await settled(0.1)
+        log, index = stage.desk.log, index_of(BTC)
+        assert [line["flags"] for line in log.of("index.limited") if line["market"] == index] == [["limited"], []]
+        assert log.of("index.flagged") == []
 
     play(scenario)

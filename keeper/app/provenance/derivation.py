@@ -10,6 +10,7 @@ from keeper.app.provenance.batches import Batch
 from keeper.app.provenance.chainside import ChainFacts
 from keeper.app.provenance.checks import signers_of
 from keeper.app.provenance.frames import Seen
+from keeper.app.provenance.shares import Shares, shares_of
 from keeper.app.txview import moment
 from keeper.domain.market import MarketPlan
 from keeper.domain.numbers import text_of
@@ -87,7 +88,12 @@ def _market(document: Mapping[str, Any], batch: Batch, frames: Mapping[Any, Seen
     plan = None if batch.config is None else batch.config.plans.get(document["market"])
     methods = {} if batch.config is None else {spec.id: _named(spec.method) for spec in batch.config.specs}
     converted = {} if batch.config is None else {spec.id: spec for spec in batch.config.specs}
-    indices = [_index(each, now, methods, frames) for each in document["indices"]]
+    shares = (
+        {}
+        if batch.config is None
+        else shares_of(document, batch.config.specs_of([e["id"] for e in document["indices"]]))
+    )
+    indices = [_index(each, now, methods, shares.get(each["id"], {}), frames) for each in document["indices"]]
     by_id = {each["id"]: each for each in indices}
     for each in indices:
         spec = converted.get(each["id"])
@@ -105,6 +111,7 @@ def _market(document: Mapping[str, Any], batch: Batch, frames: Mapping[Any, Seen
         "book": _book(document["book"], now, frames),
         "trade": _trade(document["trade"], now),
         "funding": _funding(document["funding"]),
+        "funding_method": _funding_method(document.get("rates")),
         "impact": None if document["impact"] is None else {k: _price(v) for k, v in document["impact"].items()},
         "carried_premium": _price(document["carried"]["value"]),
         "accepted": {name: _price(level) for name, level in document.get("accepted", {}).items()},
@@ -119,28 +126,40 @@ def _market(document: Mapping[str, Any], batch: Batch, frames: Mapping[Any, Seen
     }
 
 
-def _index(index: Mapping[str, Any], now: int, methods: Mapping[Any, str], frames: Mapping[Any, Seen]) -> Node:
-    total = sum(int(vote["weight"]) for vote in index["inputs"])
+def _index(
+    index: Mapping[str, Any], now: int, methods: Mapping[Any, str], shares: Shares, frames: Mapping[Any, Seen]
+) -> Node:
+    """`share_pct` is what a vote counted for, None where weights do not count or the rules of then are not kept."""
+    traded = index["traded"]
     used = index["withheld"] is None
     votes = [
         {**_quote(vote, now, frames), "price": _price(vote["price"]), "rate": _price(vote["rate"]), "used": used,
-         "weight": int(vote["weight"]), "share_pct": round(100 * int(vote["weight"]) / total, 1), "reason": ""}
+         "weight": int(vote["weight"]), "share_pct": shares.get(vote["source"]), "reason": "",
+         "traded": _traded(traded.get(vote["source"]))}
         for vote in index["inputs"]
     ]  # fmt: skip
     refused = [
         {**_quote(each["quote"] or {}, now, frames), "source": each["source"], "price": _price(each["price"]), "used": False,
-         "rate": None, "weight": None, "share_pct": None, "reason": each["reason"], "detail": each["detail"]}
+         "rate": None, "weight": None, "share_pct": None, "reason": each["reason"], "detail": each["detail"],
+         "traded": _traded(traded.get(each["source"]))}
         for each in index["rejected"]
     ]  # fmt: skip
     return {
         "id": index["id"],
         "method": methods.get(index["id"]),
         "price": _price(index["price"]),
+        "raw": _price(index["raw"]),
+        "flags": index["flags"],
         "withheld": index["withheld"],
         "detail": index["detail"],
         "last": _price(index["last"]),
+        "benched": index.get("benched", []),
         "sources": votes + refused,
     }
+
+
+def _traded(traded: Mapping[str, Any] | None) -> Node | None:
+    return None if traded is None else {"price": _price(traded["price"]), "volume": _price(traded["volume"])}
 
 
 def _quote(quote: Mapping[str, Any], now: int, frames: Mapping[Any, Seen]) -> Node:
@@ -204,6 +223,20 @@ def _funding(funding: Mapping[str, Any] | None) -> Node | None:
         return None
     boundary = moment(Timestamp(int(funding["boundary"]) * SECOND))
     return {"rate": _price(funding["rate"]), "boundary": boundary, "interval_s": int(funding["interval"])}
+
+
+def _funding_method(rates: Mapping[str, Any] | None) -> Node | None:
+    if rates is None:
+        return None
+    return {
+        "method": rates["method"],
+        "rate": _price(rates["rate"]),
+        "premium": _price(rates["premium"]),
+        "flags": rates["flags"],
+        "boundary": moment(Timestamp(int(rates["boundary"]) * SECOND)),
+        "interval_s": int(rates["interval"]),
+        "state_before": rates["state_before"],
+    }
 
 
 def _guard(guard: Mapping[str, Any] | None) -> Node | None:

@@ -9,6 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from keeper.app.scrub import text
+from keeper.domain.evidence import canonical_json
 
 Node = Mapping[str, Any]
 _DIM, _RED, _YELLOW, _BOLD = "dim", "red", "yellow", "bold"
@@ -57,6 +58,7 @@ def _market(above: Tree, market: Node) -> None:
     _session(node, market["session"])
     _mark(node, market)
     _premium(node, market)
+    _funding_method(node, market["funding_method"])
     _guard(node, market)
     _condition(node, market["condition_before"])
     _due(node, market["due"])
@@ -65,7 +67,11 @@ def _market(above: Tree, market: Node) -> None:
 def _index(above: Tree, index: Node, word: str) -> None:
     method = f", {index['method']}" if index["method"] else ""
     value = index["price"] or f"withheld: {index['withheld']} ({index['detail']})"
-    node = above.add(_line(f"{word} {index['id']} = {value}{method}"))
+    raw = "" if index["raw"] in (None, index["price"]) else f" ({index['raw']} before rounding)"
+    flags = f" [{', '.join(index['flags'])}]" if index["flags"] else ""
+    node = above.add(_line(f"{word} {index['id']} = {value}{raw}{method}{flags}", _YELLOW if flags else ""))
+    if index["benched"]:
+        node.add(_line(f"sits out: {', '.join(index['benched'])}", _YELLOW))
     for source in index["sources"]:
         _source(node, source)
     for quote, rate in index["conversions"].items():
@@ -90,8 +96,12 @@ def _source(above: Tree, source: Node) -> None:
         words, style = f"{source['source']} refused, {source['reason']}{detail}{sides}{age}", _RED
     else:
         rate = f" at rate {source['rate']}" if source["rate"] else ""
-        share = f", weight {source['weight']} ({source['share_pct']} %)"
-        words, style = f"{source['source']} {source['price']}{rate}{share}{sides}{age}", ""
+        part = "" if source["share_pct"] is None else f" ({source['share_pct']:g} %)"
+        traded = (
+            "" if source["traded"] is None else f", traded {source['traded']['volume']} at {source['traded']['price']}"
+        )
+        weight = f", weight {source['weight']}{part}{traded}"
+        words, style = f"{source['source']} {source['price']}{rate}{weight}{sides}{age}", ""
     node = above.add(_line(words, style))
     if "received_at" in source:
         venue = source["observed_at"] or "not told"
@@ -120,6 +130,16 @@ def _mark(above: Tree, market: Node) -> None:
         node.add(_line(f"estimated rate {funding['rate']} until {funding['boundary']}"))
     state = ", ".join(f"{name} {value}" for name, value in mark["state_before"].items())
     node.add(_line(f"state before: {state or 'none'}", _DIM))
+
+
+def _funding_method(above: Tree, found: Node | None) -> None:
+    if found is None:
+        return
+    flags = f" [{', '.join(found['flags'])}]" if found["flags"] else ""
+    words = f"funding by {found['method']}: rate {found['rate']}, premium {found['premium']}, until {found['boundary']}{flags}"
+    node = above.add(_line(words))
+    state = "none" if found["state_before"] is None else canonical_json(found["state_before"])
+    node.add(_line(f"state before: {state[:_LONGEST_FRAME]}", _DIM))
 
 
 def _premium(above: Tree, market: Node) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from keeper.domain.mark.decay import ONE_BITS, decay, half_life_ns
-from keeper.domain.mark.method import Plain
+from keeper.domain.mark.method import Flags, MarkFlag, Plain
 from keeper.domain.numbers import BPS, E18, clamp
 from keeper.domain.premium import impact_prices, readable
 from keeper.domain.quote import Depth
@@ -73,7 +73,7 @@ class Basis(NamedTuple):
     warm_pct: int
     impact_notional_e18: int
 
-    def sample(self, book: Depth | None, index_e18: int, now: Timestamp) -> int | None:
+    def distance(self, book: Depth | None, index_e18: int, now: Timestamp) -> int | None:
         """The book's basis now, rounded down; None if the book is missing, old, one-sided, crossed or not deep enough."""
         if book is None or not readable(book, now, self.book_age_ns):
             return None
@@ -83,8 +83,12 @@ class Basis(NamedTuple):
             if impact is None:
                 return None
             bid, ask = impact.bid_e18, impact.ask_e18
+        return (bid + ask - 2 * index_e18) * E18 // (2 * index_e18)
+
+    def sample(self, distance: int | None) -> int | None:
+        """The distance as it enters the average."""
         limit = self.max_basis_bps * (E18 // BPS)
-        return clamp((bid + ask - 2 * index_e18) * E18 // (2 * index_e18), -limit, limit)
+        return None if distance is None else clamp(distance, -limit, limit)
 
     def step(self, state: BasisState, sample: int | None, now: Timestamp) -> BasisState:
         """Folds the time since the last step with the sample that stood then; `sample` stands from now on."""
@@ -133,6 +137,13 @@ class BasisOptions:
             self.warm_pct,
             self.impact_notional_usd * E18,
         )
+
+
+def sampled_flags(distance: int | None, sample: int | None) -> Flags:
+    """What became of the book's distance at this look."""
+    if distance is None:
+        return (MarkFlag.KEPT_BASIS,)
+    return () if sample == distance else (MarkFlag.CLAMPED,)
 
 
 def plus_basis(index_e18: int, basis_e18: int) -> int:

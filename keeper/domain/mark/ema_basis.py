@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keeper.domain.grade import Grade
-from keeper.domain.mark.basis import BasisOptions, BasisState, plus_basis, restored
+from keeper.domain.mark.basis import BasisOptions, BasisState, plus_basis, restored, sampled_flags
 from keeper.domain.mark.method import MarkFlag, MarkInputs, MarkPrice, Plain, marked
 
 
@@ -30,12 +30,13 @@ class EmaBasis(BasisOptions):
 
     def step(self, state: BasisState, inputs: MarkInputs) -> tuple[BasisState, MarkPrice]:
         basis, index = self.basis(), inputs.index.price_e18
-        sample = basis.sample(inputs.book, index, inputs.now)
+        distance = basis.distance(inputs.book, index, inputs.now)
+        sample = basis.sample(distance)
         after = basis.step(state, sample, inputs.now)
         average = after.average_e18
         if average is None:
             return after, marked(self.name, inputs, index, self.max_basis_bps, (), (MarkFlag.NO_BOOK,))
-        flags = () if sample is not None else (MarkFlag.KEPT_BASIS,)
+        flags = sampled_flags(distance, sample)
         components = (("basis", average), ("index_plus_basis", plus_basis(index, average)))
         if not basis.is_warm(after):
             return after, marked(self.name, inputs, index, self.max_basis_bps, components, (*flags, MarkFlag.COLD))

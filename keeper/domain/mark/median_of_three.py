@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keeper.domain.grade import Grade
-from keeper.domain.mark.basis import BasisOptions, BasisState, plus_basis, restored
+from keeper.domain.mark.basis import BasisOptions, BasisState, plus_basis, restored, sampled_flags
 from keeper.domain.mark.choice import Choice, choose
 from keeper.domain.mark.components import last_trade
 from keeper.domain.mark.funding_fair import funding_fair_e18
@@ -39,7 +39,8 @@ class MedianOfThree(BasisOptions):
 
     def step(self, state: BasisState, inputs: MarkInputs) -> tuple[BasisState, MarkPrice]:
         basis, index = self.basis(), inputs.index.price_e18
-        sample = basis.sample(inputs.book, index, inputs.now)
+        distance = basis.distance(inputs.book, index, inputs.now)
+        sample = basis.sample(distance)
         after = basis.step(state, sample, inputs.now)
         fair = funding_fair_e18(index, inputs.funding, inputs.now)
         last = last_trade(inputs.trade, inputs.now, self.max_trade_age_s)
@@ -53,6 +54,6 @@ class MedianOfThree(BasisOptions):
             shifted = plus_basis(index, after.average_e18)
             components += [("basis", after.average_e18), ("index_plus_basis", shifted)]
             choice = choose(fair, shifted, last, basis.is_warm(after), self.apart_bps)
-            flags = flags if sample is not None else (*flags, MarkFlag.KEPT_BASIS)
+            flags = (*flags, *sampled_flags(distance, sample))
         flags = (*flags, *choice[1])
         return after, marked(self.name, inputs, choice[0], self.max_basis_bps, tuple(components), flags)

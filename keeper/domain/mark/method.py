@@ -73,6 +73,7 @@ class MarkFlag(StrEnum):
     STEPPED = "stepped"
     """It moves further than one update may; the rest follows with the next ones."""
     CLAMPED = "clamped"
+    """The price, or the sample of its basis, was moved to within its limit: the method's own, and no doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +144,8 @@ def marked(
     """The mark after its final clamp, with the flags that every method gives."""
     index = inputs.index
     price = within(price_e18, index.price_e18, max_basis_bps)
-    if price != price_e18:
+    if price != price_e18 and MarkFlag.CLAMPED not in flags:
         flags = (*flags, MarkFlag.CLAMPED)
     if inputs.now - index.as_of > STALE_INDEX_NS:
         flags = (MarkFlag.STALE_INDEX, *flags)
     return MarkPrice(inputs.market, price, inputs.now, index.index, index.price_e18, method, components, flags)
-
-
-def held_index(last: IndexPrice | None, now: Timestamp, hold_ns: int) -> IndexPrice | None:
-    """The index to go on marking with while a newer one is withheld; None once it is older than `hold_ns`."""
-    return last if last is not None and now - last.as_of <= hold_ns else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from keeper.domain.mark.averages import TickAverage, TickState, restored_ticks
-from keeper.domain.mark.basis import Basis, BasisState, plus_basis, restored
+from keeper.domain.mark.basis import Basis, BasisState, plus_basis, restored, sampled_flags
 from keeper.domain.mark.components import BookPrice, book_price
 from keeper.domain.mark.method import MarkFlag, MarkInputs, MarkPrice, Plain, marked
 from keeper.domain.mark.stride import Stride, StrideLimit, restored_stride
@@ -93,14 +93,20 @@ class MovingOptions(LimitOptions):
             return Basis(window, self.max_sample_bps, self.max_book_age_s * SECOND, keep, self.warm_pct, 0)
         return TickAverage(self.average, self.samples, self.every_s * SECOND, keep, self.warm_pct)
 
-    def sample(self, book: Depth | None, index_e18: int) -> int | None:
+    def distance(self, book: Depth | None, index_e18: int) -> int | None:
         """Of a usable book: how far its price stands from the index, rounded down; None if it is not deep enough."""
         price = None if book is None else book_price(book, self.price, self.impact_notional_usd)
         if price is None:
             return None
-        scale = E18 if self.basis == "relative" else index_e18
-        limit = self.max_sample_bps * scale // BPS
-        return clamp((price - index_e18) * scale // index_e18, -limit, limit)
+        return (price - index_e18) * self._scale(index_e18) // index_e18
+
+    def sample(self, distance: int | None, index_e18: int) -> int | None:
+        """The distance as it enters the average."""
+        limit = self.max_sample_bps * self._scale(index_e18) // BPS
+        return None if distance is None else clamp(distance, -limit, limit)
+
+    def _scale(self, index_e18: int) -> int:
+        return E18 if self.basis == "relative" else index_e18
 
     def shifted(self, index_e18: int, basis: int) -> int:
         return plus_basis(index_e18, basis) if self.basis == "relative" else index_e18 + basis
@@ -145,17 +151,15 @@ def restored_moving(options: MovingOptions, plain: Plain) -> MovingState:
     )
 
 
-def moved(options: MovingOptions, state: TickState | BasisState, sample: int | None, inputs: MarkInputs) -> Moved:
-    """Folds one sample. Without one the average from before counts for `keep_basis_s`."""
-    average = options.averaged()
+def moved(options: MovingOptions, state: TickState | BasisState, distance: int | None, inputs: MarkInputs) -> Moved:
+    """Folds one look at the book, cut to its limit. Without one the average from before counts for `keep_basis_s`."""
+    average, sample = options.averaged(), options.sample(distance, inputs.index.price_e18)
     if isinstance(average, Basis):
         after = average.step(state if isinstance(state, BasisState) else BasisState(), sample, inputs.now)
-        return Moved(after, after.average_e18, average.is_warm(after), _told(after.average_e18, sample))
+        return Moved(after, after.average_e18, average.is_warm(after), _told(after.average_e18, distance, sample))
     ticks = average.step(state if isinstance(state, TickState) else TickState(), sample, inputs.now)
-    return Moved(ticks, ticks.value, average.is_warm(ticks), _told(ticks.value, sample))
+    return Moved(ticks, ticks.value, average.is_warm(ticks), _told(ticks.value, distance, sample))
 
 
-def _told(value: int | None, sample: int | None) -> tuple[MarkFlag, ...]:
-    if value is None:
-        return (MarkFlag.NO_BOOK,)
-    return () if sample is not None else (MarkFlag.KEPT_BASIS,)
+def _told(value: int | None, distance: int | None, sample: int | None) -> tuple[MarkFlag, ...]:
+    return (MarkFlag.NO_BOOK,) if value is None else sampled_flags(distance, sample)

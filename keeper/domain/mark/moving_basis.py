@@ -30,8 +30,8 @@ class MovingBasis(MovingOptions):
 
     def step(self, state: MovingState, inputs: MarkInputs) -> tuple[MovingState, MarkPrice]:
         index = inputs.index.price_e18
-        sample = self.sample(usable(inputs.book, inputs.now, self.max_book_age_s), index)
-        basis = moved(self, state.average, sample, inputs)
+        distance = self.distance(usable(inputs.book, inputs.now, self.max_book_age_s), index)
+        basis = moved(self, state.average, distance, inputs)
         price, flags = index, basis.flags
         components: Components = ()
         if basis.value is not None:

@@ -55,7 +55,7 @@ class MovingMedian(MovingOptions):
     def step(self, state: MovingState, inputs: MarkInputs) -> tuple[MovingState, MarkPrice]:
         index = inputs.index.price_e18
         book = usable(inputs.book, inputs.now, self.max_book_age_s)
-        basis = moved(self, state.average, self.sample(book, index), inputs)
+        basis = moved(self, state.average, self.distance(book, index), inputs)
         fair = funding_fair_e18(index, inputs.funding, inputs.now, self.round_up_s)
         third = self._third(book, inputs)
         components = [("funding_fair", fair)] if third is None else [("funding_fair", fair), (self.third, third)]

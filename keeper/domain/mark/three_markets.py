@@ -65,7 +65,7 @@ class ThreeMarkets(MovingOptions):
     def step(self, state: MarketsState, inputs: MarkInputs) -> tuple[MarketsState, MarkPrice]:
         index = inputs.index.price_e18
         book = usable(inputs.book, inputs.now, self.max_book_age_s)
-        basis = moved(self, state.moving.average, self.sample(book, index), inputs)
+        basis = moved(self, state.moving.average, self.distance(book, index), inputs)
         own = quoted(book, last_trade(inputs.trade, inputs.now, self.max_trade_age_s))
         fill = self._fill().step(state.own, own, inputs.now)
         shifted = self.shifted(index, basis.value) if basis.value is not None and basis.warm else None

@@ -63,9 +63,14 @@ class Teller:
             self.log.info("index.computed", market=index, price=text_of(priced.price_e18), sources=len(priced.inputs))
 
     def _flags(self, index: IndexId, flags: tuple[IndexFlag, ...]) -> None:
-        if flags != self.flags.get(index, ()):
-            self.flags[index] = flags
-            self.log.warning("index.flagged", market=index, flags=[flag.value for flag in flags])
+        before = self.flags.get(index, ())
+        if flags == before:
+            return
+        self.flags[index], names = flags, [flag.value for flag in flags]
+        if set(flags) ^ set(before) == {IndexFlag.LIMITED}:
+            self.log.info("index.limited", market=index, flags=names)
+        else:
+            self.log.warning("index.flagged", market=index, flags=names)
 
     def condition(self, priced: PricedMarket) -> bool:
         """A transition, with its causes. Gives whether the market was halted, or is no more."""

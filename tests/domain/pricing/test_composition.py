@@ -202,6 +202,33 @@ def test_ladder__table(
     assert found.degraded is bool(flags)
 
 
+@pytest.mark.parametrize("rung", [Rung.HOLD, Rung.WITHHOLD])
+@pytest.mark.parametrize("count", range(6))
+def test_ladder__below_a_quorum_above_three__what_two_do_more_do_likewise(rung: Rung, count: int) -> None:
+    """Five are wanted. Four know more than two: they are not without a price where two have one."""
+    names = ("a", "b", "c", "d", "e")
+    plan = usd(*names, min_sources=5, ladder=Ladder(two=rung, one=rung, none=rung))
+    found = composed(plan, dict.fromkeys(names[:count], 101), last=100, state=COMPUTED)
+    if count == 5:
+        assert (price(found), getattr(found, "flags", None)) == (e18(101), ())
+    elif rung is Rung.HOLD:
+        assert isinstance(found, IndexPrice)
+        assert (found.price_e18, found.flags, found.as_of) == (e18(100), (IndexFlag.HELD,), after(-30))
+    else:
+        assert isinstance(found, Withheld)
+        assert (found.reason, found.detail) == (WithheldReason.SOURCES, f"{count} of 5 sources")
+
+
+def test_ladder__held_by_more_than_two__ends_with_its_time() -> None:
+    plan = usd("a", "b", "c", "d", min_sources=4, ladder=Ladder(*[Rung.HOLD] * 3, hold_max_ns=30 * SECOND))
+    told_ = dict.fromkeys(ABC, 101)
+    assert price(composed(plan, told_, last=100, state=COMPUTED)) == e18(100)
+    assert (
+        reason(composed(plan, told_, last=100, state=replace(COMPUTED, computed_at=after(-31))))
+        is WithheldReason.SOURCES
+    )
+
+
 def test_ladder__held__has_the_age_of_what_is_held_and_ends() -> None:
     plan = usd(*ABC, ladder=Ladder(Rung.HOLD, Rung.HOLD, Rung.HOLD, hold_max_ns=60 * SECOND))
     made = composed(plan, dict.fromkeys(ABC, 100))
@@ -591,3 +618,36 @@ def test_spec__group_median_with_conversions_or_a_cross_check__is_refused() -> N
         CrossCheck(0)
     with pytest.raises(ValueError, match="alert_bps"):
         PegSpec(USDT, alert_bps=0)
+
+
+def test_caps__where_too_many_deviate__bind_the_median_too() -> None:
+    """Three venues of one company have two fifths of the say, as a vote that is judged and as one of the median of all."""
+    names = ("x1", "x2", "x3", "a", "b", "c")
+    plan = usd(*names, method=WeightedMean(), outliers=ZeroWeight(500, 1), caps=Caps(operator_bps=4000))
+    sources = tuple(replace(each, operator="x" if each.source.startswith("x") else None) for each in plan.sources)
+    plan = replace(plan, sources=sources)
+    hostile = {**dict.fromkeys(("x1", "x2", "x3"), 120), "a": 100, "b": "100.2", "c": "100.4"}
+    found = composed(plan, {name: value for name, value in hostile.items() if name != "c"})
+    assert isinstance(found, IndexPrice)
+    assert (found.flags, found.price_e18) == ((IndexFlag.MEDIAN,), e18("100.2"))
+    even = composed(plan, hostile)
+    assert price(even) < e18(101)
+    assert price(composed(replace(plan, caps=None), {k: v for k, v in hostile.items() if k != "c"})) == e18(120)
+
+
+def test_caps__with_a_clamped_mean__bind_the_centre_of_its_clamp() -> None:
+    """Three of five venues are one company's: clamped around it, the honest would be drawn to it."""
+    names = ("x1", "x2", "x3", "a", "b")
+    plan = usd(*names, method=ClampedWeightedMean(50), caps=Caps(operator_bps=4000))
+    sources = tuple(replace(each, operator="x" if each.source.startswith("x") else None) for each in plan.sources)
+    plan = replace(plan, sources=sources)
+    prices: dict[str, str | int] = {**dict.fromkeys(("x1", "x2", "x3"), "100.9"), "a": 100, "b": 100}
+    found = composed(plan, prices)
+    assert isinstance(found, IndexPrice)
+    assert (found.price_e18, found.flags) == (
+        e18("100.199999999999999999"),
+        (IndexFlag.LIMITED,),
+    )  # thirds, rounded down
+    alike = composed(plan, dict.fromkeys(names, 100))
+    assert isinstance(alike, IndexPrice)
+    assert alike.flags == ()

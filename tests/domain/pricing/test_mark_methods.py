@@ -16,10 +16,10 @@ from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.basis import Basis, BasisOptions, BasisState, plus_basis
 from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.mark.funding_fair import FundingFair, funding_fair_e18
-from keeper.domain.mark.method import FundingEstimate, MarkFlag, held_index
+from keeper.domain.mark.method import FundingEstimate, MarkFlag
 from keeper.domain.numbers import E18, exceeds_bps
 from keeper.domain.quote import Depth, Level, Trade
-from keeper.domain.time import MILLISECOND, SECOND, Timestamp
+from keeper.domain.time import SECOND, Timestamp
 from tests.domain.pricing.builders import BTC, LAW, NOW, OWN, after, book, e18, index, mark_inputs, trade
 
 
@@ -77,7 +77,7 @@ def test_basis__one_second_of_a_thirty_second_average__is_the_recorded_mark(row:
     now, mark, bid, ask = (e18(text) for text in BITCOM[row + 1])
     basis = BasisOptions(basis_window_s=30).basis()
     own = Depth(OWN, NOW, NOW, (Level(bid, E18),), (Level(ask, E18),))
-    state = BasisState((mark_before - before) * E18 // before, basis.sample(own, now, NOW), NOW, NOW, 0)
+    state = BasisState((mark_before - before) * E18 // before, basis.sample(basis.distance(own, now, NOW)), NOW, NOW, 0)
     average = basis.step(state, None, after(1)).average_e18
     assert average is not None
     assert abs(plus_basis(now, average) - mark) * 10**6 <= 13 * mark
@@ -137,9 +137,9 @@ def test_basis__spike_of_a_tenth_of_a_second__counts_for_a_tenth_of_a_second() -
 def test_basis__sample_beyond_the_bound__enters_at_the_bound() -> None:
     """A wild own book cannot poison the average for longer than a book at the bound would."""
     basis = basis_of(max_basis_bps=50)
-    assert basis.sample(book(200), e18(100), NOW) == 50 * 10**14
-    assert basis.sample(book(1), e18(100), NOW) == -50 * 10**14
-    assert basis.sample(book("100.1"), e18(100), NOW) == 10**15
+    assert basis.sample(basis.distance(book(200), e18(100), NOW)) == 50 * 10**14
+    assert basis.sample(basis.distance(book(1), e18(100), NOW)) == -50 * 10**14
+    assert basis.sample(basis.distance(book("100.1"), e18(100), NOW)) == 10**15
 
 
 @pytest.mark.parametrize(
@@ -156,15 +156,15 @@ def test_basis__sample_beyond_the_bound__enters_at_the_bound() -> None:
     ids=["none", "no bids", "no asks", "crossed", "zero", "old", "old by its venue's time"],
 )
 def test_basis__unusable_book__is_no_sample(own: Depth | None) -> None:
-    assert basis_of().sample(own, e18(100), NOW) is None
+    assert basis_of().distance(own, e18(100), NOW) is None
 
 
 def test_basis__impact_mid__needs_the_depth() -> None:
     own = Depth(OWN, NOW, NOW, (Level(99 * E18, E18), Level(98 * E18, 10 * E18)), (Level(101 * E18, 20 * E18),))
     basis = basis_of(impact_notional_usd=500, max_basis_bps=5000)
     bid = 500 * E18 * 10**18 // (E18 + (500 - 99) * 10**36 // (98 * E18))
-    assert basis.sample(own, e18(100), NOW) == pytest.approx(((bid + 101 * E18) / 2 - 100 * E18) / 100, rel=1e-12)
-    assert basis_of(impact_notional_usd=5000).sample(own, e18(100), NOW) is None
+    assert basis.distance(own, e18(100), NOW) == pytest.approx(((bid + 101 * E18) / 2 - 100 * E18) / 100, rel=1e-12)
+    assert basis_of(impact_notional_usd=5000).distance(own, e18(100), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -363,13 +363,6 @@ def test_ema_basis__warm__is_index_plus_average_and_cold_is_index() -> None:
         own = None if mid is None else book(mid, at=now)
         state, mark = method.step(state, mark_inputs(index(100, at=now), own, at=now))
         assert (mark.price_e18, mark.flags) == (e18(expected), flags)
-
-
-def test_held_index__withheld_for_longer_than_the_limit__stops_the_mark() -> None:
-    last = index(100)
-    assert held_index(None, NOW, 60 * SECOND) is None
-    assert held_index(last, after(60), 60 * SECOND) is last
-    assert held_index(last, Timestamp(after(60) + MILLISECOND), 60 * SECOND) is None
 
 
 def test_marks__clamped__say_so() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.domain.mark import MARK_METHODS
-from keeper.domain.mark.method import FundingEstimate, MarkFlag, held_index
+from keeper.domain.mark.method import FundingEstimate, MarkFlag
 from keeper.domain.mark.moving_median import MovingMedian
 from keeper.domain.quote import Depth
 from keeper.domain.time import SECOND
@@ -98,14 +98,10 @@ def test_median__three_tenths_of_the_window__are_warm_and_one_sample_less_is_not
 
 
 @pytest.mark.parametrize("name", [*LAST_TRADE, "lighter", "hyperliquid", "polymarket", "deribit", "ftx", "curie"])
-def test_every_method__index_held__is_flagged_for_a_minute_and_then_no_mark(name: str) -> None:
-    """While the index is withheld the last one is marked with, flagged; after a minute there is nothing to mark with."""
-    method, last = MARK_METHODS[name](), index(100)
-    held = held_index(last, after(60), 60 * SECOND)
-    assert held is last
-    _, mark = method.step(method.start(), mark_inputs(held, at=after(60)))
+def test_every_method__index_held_by_a_ladder__is_flagged(name: str) -> None:
+    method = MARK_METHODS[name]()
+    _, mark = method.step(method.start(), mark_inputs(index(100), at=after(60)))
     assert mark.flags[0] is MarkFlag.STALE_INDEX
-    assert held_index(last, after(60.001), 60 * SECOND) is None
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,8 @@ def _residue(step: Step) -> Decimal:
 def _elapsed(before: dict[str, Any], after: dict[str, Any]) -> Decimal:
     """That venue lets each sample stand for the second before it."""
     method, at = EmaBasis(warm_pct=0), inputs(before).now
-    sample = method.basis().sample(inputs(after).book, e18(after["index"]), inputs(after).now)
+    basis = method.basis()
+    sample = basis.sample(basis.distance(inputs(after).book, e18(after["index"]), inputs(after).now))
     average = e18(before["mark"] - before["index"]) * E18 // e18(before["index"])
     return mark(method, inputs(after), BasisState(average, sample, at, at, 30 * SECOND))
 

@@ -178,7 +178,8 @@ def _kraken() -> Row:
     method, errors = MovingBasis(basis="relative"), []
     for each in observations("kraken_futures"):
         if "premium_pct" in each and each["bid"]:
-            sample = method.sample(inputs(each).book, e18(each["index"]))
+            index = e18(each["index"])
+            sample = method.sample(method.distance(inputs(each).book, index), index)
             assert sample is not None
             errors.append(abs(decimal_of(sample) * 100 - Decimal(each["premium_pct"])))
     return Row(

@@ -63,10 +63,22 @@ class SourceSettings(Model):
         return source_id(self.kind, self.symbol)
 
 
+class ReferenceSettings(SourceSettings):
+    """One perpetual at another venue."""
+
+    kind: Name = Field(
+        description="The venue, one that quotes perpetuals: `binance_perp`, `bybit_perp`, `cryptocom`, `gate_perp`, "
+        "`hyperliquid_perp`, `mexc_perp`, `okx`."
+    )
+    symbol: Symbol = Field(
+        description="The venue's own spelling of the perpetual, e.g. `BTC-USDT-SWAP` at `okx`, `BTC_USDT` at `gate_perp`."
+    )
+
+
 class MarkSettings(Chosen):
     """How index and own book become the mark. Every key but `method` is an option of the method."""
 
-    references: tuple[SourceSettings, ...] = Field(
+    references: tuple[ReferenceSettings, ...] = Field(
         default=(),
         max_length=16,
         description="Other venues' perpetuals, weighted, for the methods that look at them (`hyperliquid`, `hip3`, `polymarket`).",

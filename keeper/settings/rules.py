@@ -14,12 +14,13 @@ from keeper.domain.operators import operator_of
 from keeper.domain.rates import FUNDING_METHODS
 from keeper.domain.session import OffHours
 from keeper.errors import ConfigError
+from keeper.ports.venue import PerpetualVenue
 from keeper.settings.closed_venues import unknown_venue
 from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
-from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
+from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings, SourceSettings
 from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, VenueSettings, sender_place
 from keeper.settings.onchain_rules import onchain_kinds
 from keeper.settings.options import Complaint, Registries, examine
@@ -180,13 +181,26 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
                     f" trades come from {', '.join(_trading(known))}",
                 )
         for number, source in enumerate(market.references):
-            if source.kind not in known.venues:
-                yield Complaint(("mark", "references", number, "kind"), unknown_venue(source.kind, known.venues))
+            yield from _under(("mark", "references", number), list(_perpetual(source, known.venues)))
     yield from _calendar(market, known)
     if known.venues is not None:
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), unknown_venue(market.book.kind, books))
+
+
+def _perpetual(source: SourceSettings, venues: Mapping[str, Any]) -> Iterator[Complaint]:
+    """A spot book taken for a perpetual is wrong by the whole basis, and looks like a price all the same."""
+    if source.kind not in venues:
+        yield Complaint(("kind",), unknown_venue(source.kind, venues))
+        return
+    described = venues[source.kind]
+    if not issubclass(described, PerpetualVenue):
+        own, perpetual = f"{source.kind}_perp", [kind for kind in venues if issubclass(venues[kind], PerpetualVenue)]
+        choice = f"did you mean {own}?" if own in venues else f"perpetuals come from {', '.join(sorted(perpetual))}"
+        yield Complaint(("kind",), f"{source.kind} gives this keeper spot books alone; {choice}")
+    elif (nearest := described.perpetual(source.symbol)) != source.symbol:
+        yield Complaint(("symbol",), f"{source.symbol} is no perpetual at {source.kind}; write it as {nearest}")
 
 
 def _calendar(market: MarketSettings, known: Registries) -> Iterator[Complaint]:

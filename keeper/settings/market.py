@@ -63,7 +63,7 @@ class SourceSettings(Model):
         return source_id(self.kind, self.symbol)
 
 
-class ReferenceSettings(SourceSettings):
+class PerpetualSettings(SourceSettings):
     """One perpetual at another venue."""
 
     kind: Name = Field(
@@ -78,7 +78,7 @@ class ReferenceSettings(SourceSettings):
 class MarkSettings(Chosen):
     """How index and own book become the mark. Every key but `method` is an option of the method."""
 
-    references: tuple[ReferenceSettings, ...] = Field(
+    references: tuple[PerpetualSettings, ...] = Field(
         default=(),
         max_length=16,
         description="Other venues' perpetuals, weighted, for the methods that look at them (`hyperliquid`, `hip3`, `polymarket`).",

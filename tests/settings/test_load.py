@@ -20,7 +20,7 @@ from keeper.domain.time import SECOND
 from keeper.ports.venue import PerpetualVenue
 from keeper.settings.faults import SettingsRefused
 from keeper.settings.load import admin_sockets, load
-from keeper.settings.market import MarketSettings, ReferenceSettings
+from keeper.settings.market import MarketSettings, PerpetualSettings
 from keeper.settings.reference import reference
 from keeper.settings.specs import index_spec, market_plan
 from tests.architecture.code import ROOT
@@ -218,7 +218,7 @@ def test_references__of_the_five_venues_of_the_formula__are_perpetuals(tmp_path:
 
 def test_venues_of_perpetuals__in_the_description__are_those_of_the_registry() -> None:
     assert REGISTRIES.venues is not None
-    told = str(ReferenceSettings.model_fields["kind"].description)
+    told = str(PerpetualSettings.model_fields["kind"].description)
     assert sorted(re.findall(r"`([a-z_]+)`", told)) == sorted(
         kind for kind, venue in REGISTRIES.venues.items() if issubclass(venue, PerpetualVenue)
     )

@@ -112,7 +112,7 @@ class FundingSettings(Chosen):
     impact_notional_e18: PositiveE18 = Field(
         default=10_000 * ONE,
         alias="impact_notional",
-        description="Quote currency that an impact price fills on each side.",
+        description="Quote currency that an impact price fills on each side; what venues fill is in docs/funding-methods.md.",
     )
     sample_s: Seconds = Field(
         default=5.0, description="Expected distance of two usable books; the last sample is carried for three of these."

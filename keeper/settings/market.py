@@ -84,6 +84,12 @@ class MarkSettings(Chosen):
         description="Other venues' perpetuals, weighted, for the methods that look at them (`hyperliquid`, `hip3`, `polymarket`).",
     )
     method: Name = Field(description="Mark method, e.g. `median3`, `binance`, `index`; all of them below.")
+    max_step_bps: Bps | None = Field(
+        default=None,
+        description="Most that the mark moves per `step_s`, whatever the method; 0: no limit. "
+        "Default the method's own, which none has but `hip3`.",
+    )
+    step_s: Count | None = Field(default=None, description="How long one step lasts. Default 3.")
 
 
 class FundingVersion(Chosen):

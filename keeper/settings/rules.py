@@ -20,12 +20,12 @@ from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
-from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings, SourceSettings
+from keeper.settings.market import FundingSettings, MarketSettings, MarkSettings, PublishSettings, SourceSettings
 from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, VenueSettings, sender_place
 from keeper.settings.onchain_rules import onchain_kinds
 from keeper.settings.options import Complaint, Registries, examine
 from keeper.settings.safeguard_specs import condition_rules, score_rules
-from keeper.settings.specs import gate, guard, publish_policy, rate_plan
+from keeper.settings.specs import gate, guard, mark_method, mark_options, publish_policy, rate_plan
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
@@ -51,7 +51,7 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
     if market.publish:
         yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
     if market.mark:
-        yield from _under(("mark",), examine(MARK_METHODS, market.mark.method, market.mark.options, "method"))
+        yield from _mark(market.market, market.mark)
         yield from _references(market)
     if market.funding:
         yield from _funding(market, market.funding)
@@ -59,6 +59,14 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
         yield from _refusal(("liquidation", "gate"), lambda: gate(market))
     yield from _refusal(("condition",), lambda: condition_rules(market))
     yield from _refusal(("scorecard",), lambda: score_rules(market))
+
+
+def _mark(market: str, mark: MarkSettings) -> Iterator[Complaint]:
+    options = mark_options(mark)
+    found = list(_under(("mark",), examine(MARK_METHODS, mark.method, options, "method")))
+    if mark.step_s is not None and not mark.max_step_bps and "step_s" not in options:
+        yield Complaint(("mark", "step_s"), "an update of what size? set max_step_bps")
+    yield from found or _refusal(("mark",), lambda: mark_method(market, mark))
 
 
 def _references(market: MarketSettings) -> Iterator[Complaint]:

@@ -192,6 +192,8 @@ def test_config_schema__of_a_market__has_every_mark_method_with_its_options_and_
     assert kinds["binance"]["additionalProperties"] is False
     assert kinds["bitmex_dated"]["required"] == ["method", "expires_at_s"]
     assert kinds["gate"]["properties"]["mark_tick"] == {"default": "", "type": ["string", "number"]}
+    assert all("max_step_bps" in kind["properties"] for kind in kinds.values())
+    assert kinds["hip3"]["properties"]["max_step_bps"] == {"default": 100, "type": "integer"}
     listed = schema["x-methods"]["mark"]
     assert listed["bitmex"]["grade"] == "reproduced"
     assert (listed["binance"]["form"], listed["binance"]["grade"]) == ("moving_median", "consistent")

@@ -98,7 +98,7 @@ class MexcPerp:
                 events = (VenueEvent("subscribed", begun),) if begun else ()
                 return Step(_without(state, begun), (self._quote(ticker, frame, received_at),), events=events)
             case "rs.sub.ticker":
-                return Step(state[1:], events=(VenueEvent("subscribed", state[:1]),))
+                return Step(state[1:], events=(VenueEvent("subscribed", state[:1]) if state else HEARTBEAT,))
             case "rs.error":
                 refusal = _refusal(wire.decode(_WORDS, bytes(message.data)))
                 return Step(_without(state, refusal.symbols), events=(refusal,))

@@ -62,6 +62,19 @@ have no such bound: their mark then trails the index, and `condition.alert_bps` 
 other limits, ten times a day's start and a local mark while the oracle is older than 10 s, `hip3` has neither: the index's own
 bound and the guard stand for the first, and without an index there is no mark (*documented only*).
 
+Hyperliquid's mark with the five venues and weights that it documents; `references` takes perpetuals alone:
+
+```yaml
+mark:
+  method: hyperliquid
+  references:
+    - {kind: binance_perp, symbol: BTCUSDT, quote: USDT, weight: 3}
+    - {kind: okx, symbol: BTC-USDT-SWAP, quote: USDT, weight: 2}
+    - {kind: bybit_perp, symbol: BTCUSDT, quote: USDT, weight: 2}
+    - {kind: gate_perp, symbol: BTC_USDT, quote: USDT}
+    - {kind: mexc_perp, symbol: BTC_USDT, quote: USDT}
+```
+
 """
 
 

@@ -261,6 +261,13 @@ def test_step__of_a_method_that_has_one__is_its_own(
     assert (mark.max_step_bps, mark.step_s) == expected
 
 
+def test_recipe__of_hyperliquids_mark__is_accepted(tmp_path: Path) -> None:
+    (recipe,) = re.findall(r"```yaml\n(mark:.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
+    text = MARKET.replace("mark: {method: index}\n", recipe)
+    plan = market_plan(load(written(tmp_path, BTC=text), REGISTRIES, {}).perps[0])
+    assert [each.weight for each in plan.references] == [3, 2, 2, 1, 1]
+
+
 def test_step__by_default__is_none(tmp_path: Path) -> None:
     assert market_plan(load(written(tmp_path), REGISTRIES, {}).perps[0]).mark == IndexOnly()
 

@@ -32,14 +32,30 @@ def funding_row(method: type[FundingMethod[Any]]) -> str:
     found = form_of(method())
     premium = {PREMIUM_REPORTED: "reported", PREMIUM_DERIVED: "derived"}
     reached = f"**yes**: kind {found.kind}, {premium[found.premium_kind]} premium" if isinstance(found, Form) else found
-    return f"| `{method.name}` | {method.formula} | {method.grade} | {reached} | {method.source} |\n"
+    words = (method.formula, method.grade, reached, impact_of(method), method.source)
+    return f"| `{method.name}` | {' | '.join(words)} |\n"
+
+
+def impact_of(method: type[FundingMethod[Any]]) -> str:
+    """What to set as `funding.impact_notional`; none where the method samples no impact prices."""
+    if not (method.impact_notional or getattr(method(), "sample", "").startswith("impact")):
+        return "none"
+    return method.impact_notional or "not in our sources"
 
 
 def funding_document(text: str) -> str:
     """`text` with everything between its two marks replaced by the table of methods."""
     before, _, after = text.split(MARK)
     rows = "".join(funding_row(method) for method in FUNDING_METHODS.values())
-    head = "| method | formula | grade | reference protocol, with the method's own constants | source |\n|---|---|---|---|---|\n"
+    titles = (
+        "method",
+        "formula",
+        "grade",
+        "reference protocol, with the method's own constants",
+        "impact notional",
+        "source",
+    )
+    head = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|\n"
     return f"{before}{MARK}{head}{rows}{MARK}{after}"
 
 

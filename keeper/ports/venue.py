@@ -172,6 +172,16 @@ class TradeVenue(StreamVenue[S], Protocol[S]):
 
 
 @runtime_checkable
+class PerpetualVenue(Protocol):
+    """A venue that quotes perpetuals, alone or beside spot: what a symbol is, its name alone tells."""
+
+    @staticmethod
+    def perpetual(symbol: str) -> str:
+        """The name of a perpetual that is nearest to `symbol`: `symbol` itself where that is one."""
+        ...
+
+
+@runtime_checkable
 class AdmittingVenue(Protocol):
     """A venue that must be asked by HTTP before each connection: a StreamVenue with these besides.
 

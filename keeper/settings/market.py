@@ -63,15 +63,33 @@ class SourceSettings(Model):
         return source_id(self.kind, self.symbol)
 
 
+class PerpetualSettings(SourceSettings):
+    """One perpetual at another venue."""
+
+    kind: Name = Field(
+        description="The venue, one that quotes perpetuals: `binance_perp`, `bybit_perp`, `cryptocom`, `gate_perp`, "
+        "`hyperliquid_perp`, `mexc_perp`, `okx`."
+    )
+    symbol: Symbol = Field(
+        description="The venue's own spelling of the perpetual, e.g. `BTC-USDT-SWAP` at `okx`, `BTC_USDT` at `gate_perp`."
+    )
+
+
 class MarkSettings(Chosen):
     """How index and own book become the mark. Every key but `method` is an option of the method."""
 
-    references: tuple[SourceSettings, ...] = Field(
+    references: tuple[PerpetualSettings, ...] = Field(
         default=(),
         max_length=16,
         description="Other venues' perpetuals, weighted, for the methods that look at them (`hyperliquid`, `hip3`, `polymarket`).",
     )
     method: Name = Field(description="Mark method, e.g. `median3`, `binance`, `index`; all of them below.")
+    max_step_bps: Bps | None = Field(
+        default=None,
+        description="Most that the mark moves per `step_s`, whatever the method; 0: no limit. "
+        "Default the method's own, which none has but `hip3`.",
+    )
+    step_s: Count | None = Field(default=None, description="How long one step lasts. Default 3.")
 
 
 class FundingVersion(Chosen):
@@ -100,7 +118,7 @@ class FundingSettings(Chosen):
     impact_notional_e18: PositiveE18 = Field(
         default=10_000 * ONE,
         alias="impact_notional",
-        description="Quote currency that an impact price fills on each side.",
+        description="Quote currency that an impact price fills on each side; what venues fill is in docs/funding-methods.md.",
     )
     sample_s: Seconds = Field(
         default=5.0, description="Expected distance of two usable books; the last sample is carried for three of these."

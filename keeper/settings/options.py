@@ -22,7 +22,8 @@ from keeper.settings.faults import Key, suggestion
 
 T = TypeVar("T")
 Kinds = Mapping[str, type[Any]]
-_RATIOS = (Ratio, Ratio | None)
+RATIOS = (Ratio, Ratio | None)
+"""Hints of options that are written as decimals and held scaled by 1e18."""
 _QUIET = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
@@ -117,7 +118,7 @@ def _required(found: dataclasses.Field[Any]) -> bool:
 
 def _plain(hint: Any, value: Any) -> Any:
     """A decimal number becomes a float only where the option is a float, text where it is text, and exact where it is a ratio."""
-    if hint in _RATIOS and value is not None:
+    if hint in RATIOS and value is not None:
         return parse_e18(format(Decimal(value), "f"))
     if not isinstance(value, Decimal):
         return value
@@ -131,7 +132,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 def _objections(hint: Any, value: Any) -> list[tuple[tuple[Key, ...], str]]:
     if isinstance(value, bool) and hint in (int, float, int | None, float | None):
         return [((), "write a number")]
-    if hint in _RATIOS and not _is_ratio(value):
+    if hint in RATIOS and not _is_ratio(value):
         return [((), 'write a plain decimal number of at most 18 digits after the point, e.g. "0.0001"')]
     if hint is Address and not _is_address(value):
         return [((), "write an address: 0x and 40 hexadecimal digits, in quotes")]

@@ -56,7 +56,24 @@ _MARKS = """\
 for a form (in brackets) with that venue's parameters. *reproduced*: recorded inputs give the recorded mark; *consistent*: the
 recorded mark is one that the formula can give; *documented only*: the venue's text. The observations are in
 [docs/validation.md](../docs/validation.md). The limits of a method (`max_basis_bps`, `max_step_bps`) are published, flagged; those
-of `guard` never are.
+of `guard` never are. `max_step_bps` holds for every method: one that has it not among its options is limited from outside, by the same
+rule, and where it bounds the distance to the index, that bound counts more. `index`, `dydx_v4` and whatever else is the index itself
+have no such bound: their mark then trails the index, and `condition.alert_bps` and `condition.halt_bps` say how far it may. Of HIP-3's
+other limits, ten times a day's start and a local mark while the oracle is older than 10 s, `hip3` has neither: the index's own
+bound and the guard stand for the first, and without an index there is no mark (*documented only*).
+
+Hyperliquid's mark with the five venues and weights that it documents; `references` takes perpetuals alone:
+
+```yaml
+mark:
+  method: hyperliquid
+  references:
+    - {kind: binance_perp, symbol: BTCUSDT, quote: USDT, weight: 3}
+    - {kind: okx, symbol: BTC-USDT-SWAP, quote: USDT, weight: 2}
+    - {kind: bybit_perp, symbol: BTCUSDT, quote: USDT, weight: 2}
+    - {kind: gate_perp, symbol: BTC_USDT, quote: USDT}
+    - {kind: mexc_perp, symbol: BTC_USDT, quote: USDT}
+```
 
 """
 

@@ -14,12 +14,13 @@ from keeper.domain.operators import operator_of
 from keeper.domain.rates import FUNDING_METHODS
 from keeper.domain.session import OffHours
 from keeper.errors import ConfigError
+from keeper.ports.venue import PerpetualVenue
 from keeper.settings.closed_venues import unknown_venue
 from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
-from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
+from keeper.settings.market import FundingSettings, MarketSettings, MarkSettings, PublishSettings, SourceSettings
 from keeper.settings.models import (
     LANES,
     SENDER,
@@ -32,7 +33,7 @@ from keeper.settings.models import (
 from keeper.settings.onchain_rules import onchain_kinds
 from keeper.settings.options import Complaint, Registries, examine
 from keeper.settings.safeguard_specs import condition_rules, score_rules
-from keeper.settings.specs import gate, guard, publish_policy, rate_plan
+from keeper.settings.specs import gate, guard, mark_method, mark_options, publish_policy, rate_plan
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
@@ -58,7 +59,7 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
     if market.publish:
         yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
     if market.mark:
-        yield from _under(("mark",), examine(MARK_METHODS, market.mark.method, market.mark.options, "method"))
+        yield from _mark(market.market, market.mark)
         yield from _references(market)
     if market.funding:
         yield from _funding(market, market.funding)
@@ -66,6 +67,14 @@ def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
         yield from _refusal(("liquidation", "gate"), lambda: gate(market))
     yield from _refusal(("condition",), lambda: condition_rules(market))
     yield from _refusal(("scorecard",), lambda: score_rules(market))
+
+
+def _mark(market: str, mark: MarkSettings) -> Iterator[Complaint]:
+    options = mark_options(mark)
+    found = list(_under(("mark",), examine(MARK_METHODS, mark.method, options, "method")))
+    if mark.step_s is not None and not mark.max_step_bps and "step_s" not in options:
+        yield Complaint(("mark", "step_s"), "an update of what size? set max_step_bps")
+    yield from found or _refusal(("mark",), lambda: mark_method(market, mark))
 
 
 def _references(market: MarketSettings) -> Iterator[Complaint]:
@@ -188,13 +197,26 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
                     f" trades come from {', '.join(_trading(known))}",
                 )
         for number, source in enumerate(market.references):
-            if source.kind not in known.venues:
-                yield Complaint(("mark", "references", number, "kind"), unknown_venue(source.kind, known.venues))
+            yield from _under(("mark", "references", number), list(_perpetual(source, known.venues)))
     yield from _calendar(market, known)
     if known.venues is not None:
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), unknown_venue(market.book.kind, books))
+
+
+def _perpetual(source: SourceSettings, venues: Mapping[str, Any]) -> Iterator[Complaint]:
+    """A spot book taken for a perpetual is wrong by the whole basis, and looks like a price all the same."""
+    if source.kind not in venues:
+        yield Complaint(("kind",), unknown_venue(source.kind, venues))
+        return
+    described = venues[source.kind]
+    if not issubclass(described, PerpetualVenue):
+        own, perpetual = f"{source.kind}_perp", [kind for kind in venues if issubclass(venues[kind], PerpetualVenue)]
+        choice = f"did you mean {own}?" if own in venues else f"perpetuals come from {', '.join(sorted(perpetual))}"
+        yield Complaint(("kind",), f"{source.kind} gives this keeper spot books alone; {choice}")
+    elif (nearest := described.perpetual(source.symbol)) != source.symbol:
+        yield Complaint(("symbol",), f"{source.symbol} is no perpetual at {source.kind}; write it as {nearest}")
 
 
 def _calendar(market: MarketSettings, known: Registries) -> Iterator[Complaint]:

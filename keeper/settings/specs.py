@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Gate
 from keeper.domain.guard import Guard
 from keeper.domain.ids import MarketId
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.mark.method import MarkMethod
+from keeper.domain.mark.stepped import Stepped
 from keeper.domain.market import LiquidationRules, MarketPlan
 from keeper.domain.publishing import PublishPolicy
 from keeper.domain.rates import FUNDING_METHODS
@@ -18,7 +21,7 @@ from keeper.domain.rates.history import HISTORY
 from keeper.domain.rates.versions import Versions
 from keeper.domain.time import nanos
 from keeper.settings.index_specs import index_spec, source_spec
-from keeper.settings.market import FundingSettings, GateSettings, MarketSettings, PublishSettings
+from keeper.settings.market import FundingSettings, GateSettings, MarketSettings, MarkSettings, PublishSettings
 from keeper.settings.models import Settings
 from keeper.settings.options import build
 from keeper.settings.safeguard_specs import condition_rules
@@ -78,6 +81,29 @@ def rate_plan(market: MarketSettings) -> RatePlan | None:
     return RatePlan(Versions(tuple(entries)), rules.impact_notional_e18)
 
 
+def mark_options(mark: MarkSettings) -> dict[str, Any]:
+    """Those of the method itself, the limit of a step among them where the method knows one."""
+    return {**mark.options, **(_step(mark) if _steps_itself(mark.method) else {})}
+
+
+def mark_method(market: str, mark: MarkSettings) -> MarkMethod[Any]:
+    """With the limit of a step around it where it has none of its own. Raises ConfigError, ValueError for the limit."""
+    method = build(MARK_METHODS, mark.method, mark_options(mark), f"{market}: mark")
+    if _steps_itself(mark.method) or not mark.max_step_bps:
+        return method
+    return Stepped(method, **_step(mark))
+
+
+def _steps_itself(method: str) -> bool:
+    described: Any = MARK_METHODS.get(method)
+    return described is not None and "max_step_bps" in {found.name for found in fields(described)}
+
+
+def _step(mark: MarkSettings) -> dict[str, int]:
+    given = {"max_step_bps": mark.max_step_bps, "step_s": mark.step_s}
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def market_plan(market: MarketSettings) -> MarketPlan:
     """The whole of one perpetual. Raises ValueError for an index without a deployment, ConfigError for a mark's options."""
     if market.deployment_id is None or market.market_no is None or market.mark is None or market.publish is None:
@@ -88,7 +114,7 @@ def market_plan(market: MarketSettings) -> MarketPlan:
         market_no=market.market_no,
         deployment=market.deployment_id,
         spec=index_spec(market),
-        mark=build(MARK_METHODS, market.mark.method, market.mark.options, f"{market.market}: mark"),
+        mark=mark_method(market.market, market.mark),
         policy=publish_policy(market.publish),
         guard=guard(market),
         gate=gate(market),

@@ -46,6 +46,21 @@ def test_documentation__of_the_funding_methods__is_their_table() -> None:
     assert text == funding_document(text)
 
 
+def test_documentation__of_the_funding_methods__says_what_to_set_as_impact_notional() -> None:
+    """The default is one number for all; no venue's is."""
+    rows = (ROOT / "docs/funding-methods.md").read_text().splitlines()
+    column = {row.split("|")[1].strip(" `"): row.split("|")[5].strip() for row in rows if row.startswith("| `")}
+    assert set(column) == set(FUNDING_METHODS)
+    assert column["hyperliquid"] == "20,000 USDC (BTC, ETH), 6,000 (others)"
+    assert column["dydx_v4"] == "500 USDC / initial margin fraction"
+    assert column["binance"] == "200 USDT / initial margin rate at the highest leverage"
+    assert column["gate"].startswith("the contract's funding_impact_value")
+    assert column["btse"] == "10,000 contracts"
+    assert column["bybit"] == "not in our sources"
+    for name in ("okx", "ftx", "kraken", "coinbase_intx", "deribit", "drift", "curie", "synthetix", "gmx_v1"):
+        assert column[name] == "none", name
+
+
 @pytest.mark.parametrize("kind", sorted(INDEX_METHODS))
 def test_index_method__in_the_registry__is_tested(kind: str) -> None:
     assert re.search(rf"\b({kind}|{INDEX_METHODS[kind].__name__})\b", _tests_under("tests/domain"))

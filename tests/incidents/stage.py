@@ -70,6 +70,8 @@ class Venues:
     """What the venues last said. Each has its own small and steady distance from the others."""
 
     told: dict[SourceId, Quote] = field(default_factory=dict)
+    unjudged: dict[SourceId, Decimal] = field(default_factory=dict)
+    """What a source holds for whoever reads it without judging, where that is not what it told."""
 
     def say(
         self,
@@ -169,7 +171,7 @@ class Stage:
         self.fold, priced = step(self.plan, self.fold, seen, now)
         if (marked := priced.publishable) is not None:
             self.chain = _chain(marked.entry.index_e18, now)
-        look = _look(second, sorted(Decimal(value) for value in truth), priced, self.chain)
+        look = _look(second, sorted(Decimal(value) for value in truth), priced, self.chain, self.venues.unjudged)
         self.looks.append(look)
         return look
 
@@ -186,9 +188,15 @@ def _chain(index_e18: int, now: Timestamp) -> ChainState:
     return chain_state({1: str(decimal_of(index_e18))}, at_s=second, observed_s=second)
 
 
-def _look(second: float, truth: Sequence[Decimal], priced: PricedMarket, chain: ChainState) -> Look:
+def _look(
+    second: float,
+    truth: Sequence[Decimal],
+    priced: PricedMarket,
+    chain: ChainState,
+    unjudged: Mapping[SourceId, Decimal],
+) -> Look:
     marked, index = priced.publishable, priced.index
-    mean, middle = naive(priced.plan.spec, priced.seen.quotes)
+    mean, middle = naive(priced.plan.spec, priced.seen.quotes, unjudged)
     return Look(
         second,
         (truth[0], truth[-1]),
@@ -215,9 +223,10 @@ def _reason(priced: PricedMarket) -> str:
     return "" if priced.condition.publishes else f"condition: {priced.condition.condition.name}"
 
 
-def naive(index: IndexSpec, quotes: Quotes) -> tuple[Decimal, Decimal]:
+def naive(index: IndexSpec, quotes: Quotes, unjudged: Mapping[SourceId, Decimal]) -> tuple[Decimal, Decimal]:
     """Mean and median of everything that was ever said, at par."""
-    prices = [said(quotes[each.source]) for each in index.sources if each.source in quotes]
+    known = [each.source for each in index.sources if each.source in quotes]
+    prices = [unjudged.get(source, said(quotes[source])) for source in known]
     return Decimal(fmean(prices)), Decimal(median(prices))
 
 

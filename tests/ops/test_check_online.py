@@ -26,7 +26,7 @@ from keeper.settings.load import load
 
 REPORT, OTHER, SENDER = "11" * 32, "33" * 32, "22" * 32
 DEPLOYER = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-VENUES = ("binance", "coinbase", "kraken", "bitstamp")
+VENUES = ("binance", "binance_perp", "coinbase", "kraken", "bitstamp")
 
 MARKET = """\
 market: BTC-USD
@@ -44,7 +44,7 @@ funding: {premium: derived}
 publish: {heartbeat_s: 30}
 assert: {penalty_bps: 40, cap: "0.0075", interval_s: 3600, tiers: [{floor_units: 0, mmr_bps: 50}, {floor_units: 50000000000, mmr_bps: 100}, {floor_units: 250000000000, mmr_bps: 250}, {floor_units: 1000000000000, mmr_bps: 500}]}
 """
-PERPS = "{method: hyperliquid, references: [{kind: kraken, symbol: PF/XBTUSD}]}"
+PERPS = "{method: hyperliquid, references: [{kind: binance_perp, symbol: XBTUSDT, quote: USDT}]}"
 INDEX = """\
 market: USDT-USD
 sources: [{kind: kraken, symbol: USDT/USD}, {kind: coinbase, symbol: USDT-USD}, {kind: bitstamp, symbol: usdtusd}]
@@ -128,7 +128,7 @@ async def test_check__of_each_mistake__names_it_and_its_exit_code(stage: Stage) 
         ("BTC-USD.yaml", "market_no: 1", "market_no: 2", ("BTC-USD", "market_no", 78)),
         ("BTC-USD.yaml", "symbol: BTC/USD", "symbol: BTCC/USD", ("BTC-USD", "kraken:BTCC/USD", 78)),
         ("BTC-USD.yaml", "symbol: btcusd", 'symbol: btcusd, multiplier: "0.001"', ("BTC-USD", "bitstamp:btcusd", 78)),
-        ("BTC-USD.yaml", "{method: index}", PERPS, ("BTC-USD", "kraken:PF/XBTUSD", 78)),
+        ("BTC-USD.yaml", "{method: index}", PERPS, ("BTC-USD", "binance_perp:XBTUSDT", 78)),
         ("BTC-USD.yaml", "penalty_bps: 40", "penalty_bps: 41", ("BTC-USD", "assert.penalty_bps", 78)),
         ("BTC-USD.yaml", "mmr_bps: 500", "mmr_bps: 501", ("BTC-USD", "assert.tiers", 78)),
         ("BTC-USD.yaml", '"0.0075"', '"0.0076"', ("BTC-USD", "assert.cap", 78)),

@@ -13,6 +13,7 @@ import pytest
 
 from keeper import __version__
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.rates import FUNDING_METHODS
 from tests.architecture.code import ROOT
 from tests.settings.examples import GLOBAL, MARKET, written
 
@@ -191,11 +192,50 @@ def test_config_schema__of_a_market__has_every_mark_method_with_its_options_and_
     assert kinds["binance"]["additionalProperties"] is False
     assert kinds["bitmex_dated"]["required"] == ["method", "expires_at_s"]
     assert kinds["gate"]["properties"]["mark_tick"] == {"default": "", "type": ["string", "number"]}
+    assert all("max_step_bps" in kind["properties"] for kind in kinds.values())
+    assert kinds["hip3"]["properties"]["max_step_bps"] == {"default": 100, "type": "integer"}
     listed = schema["x-methods"]["mark"]
     assert listed["bitmex"]["grade"] == "reproduced"
     assert (listed["binance"]["form"], listed["binance"]["grade"]) == ("moving_median", "consistent")
     assert listed["binance"]["options"] == {"samples": 60, "every_s": 5}
     assert listed["gate"]["source"].startswith("gate.com")
+
+
+def test_config_schema__of_a_market__has_every_funding_method_with_its_options_and_grade(tmp_path: Path) -> None:
+    schema = json.loads(keeper("config", "schema", "--market", cwd=tmp_path).stdout)
+    plain, *rated = schema["$defs"]["FundingSettings"]["oneOf"]
+    assert set(plain["properties"]) == {"method", "premium", "impact_notional", "sample_s"}
+    assert plain["properties"]["method"] == {"const": None}
+    kinds = {kind["properties"]["method"]["const"]: kind for kind in rated}
+    assert set(kinds) == set(FUNDING_METHODS)
+    assert all(kind["additionalProperties"] is False for kind in (plain, *rated))
+    binance = kinds["binance"]["properties"]
+    assert binance["interval_s"] == {"default": 28800, "type": "integer"}
+    assert binance["interest"] == {"default": "0.0001", "type": ["string", "number"]}
+    assert binance["cap"] == {"default": "0.02", "type": ["string", "number", "null"]}
+    assert binance["max_change"] == {"default": None, "type": ["string", "number", "null"]}
+    assert "consistent: binance.com" in kinds["binance"]["description"]
+    version = binance["versions"]["items"]
+    assert version["required"] == ["from"]
+    assert version["additionalProperties"] is False
+    assert {"from", "cap", "clamp"} <= set(version["properties"])
+    assert "method" not in version["properties"]
+    assert "FundingVersion" not in schema["$defs"]
+    assert "$ref" not in json.dumps(kinds)
+    listed = schema["x-methods"]["funding"]
+    assert {name: each["grade"] for name, each in listed.items()} == {
+        name: method.grade.value for name, method in FUNDING_METHODS.items()
+    }
+    assert listed["hyperliquid"]["options"]["cap"] == "0.04"
+    assert listed["hyperliquid"]["options"]["interval_s"] == 3600
+    assert listed["gate"]["form"].startswith("F = (P + clamp(i − P, ±c))")
+
+
+def test_config_schema__of_a_market__lets_no_settings_take_any_key(tmp_path: Path) -> None:
+    """An editor that takes every key sees no slip of the pen."""
+    schema = json.loads(keeper("config", "schema", "--market", cwd=tmp_path).stdout)
+    shapes = [shape for part in schema["$defs"].values() for shape in part.get("oneOf", [part])]
+    assert all(shape["additionalProperties"] is False for shape in shapes if "properties" in shape)
 
 
 def test_defect__in_a_verb__exits_1_with_a_traceback_without_locals(tmp_path: Path) -> None:

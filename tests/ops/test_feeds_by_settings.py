@@ -32,10 +32,14 @@ from tests.settings.examples import GLOBAL, INDEX, written
 
 KEY = "s3cr3t-canary"
 SYMBOLS = {
+    "binance_perp": "BTCUSDT",
+    "bybit_perp": "BTCUSDT",
+    "gate_perp": "BTC_USDT",
     "htx": "btcusdt",
     "hyperliquid": "@142",
     "hyperliquid_perp": "BTC",
     "mexc": "BTCUSDT",
+    "mexc_perp": "BTC_USDT",
     "okx": "BTC-USDT",
     "pyth_hermes": next(iter(PythHermesServer.listings)),
 }

@@ -16,6 +16,7 @@ from keeper.domain.guard import Guard
 from keeper.domain.ids import SourceId
 from keeper.domain.index import IndexPrice
 from keeper.domain.mark import MARK_METHODS
+from keeper.domain.mark.stepped import Stepped
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.premium import CarriedPremium
 from keeper.domain.pricing import price_component
@@ -90,6 +91,19 @@ def test_recompute__from_its_record__gives_what_was_published(mark: str, ticks: 
         found = recompute(given_, chosen, (chosen.spec,))
         assert bool(found.held) == (priced.publishable is None)
         assert replace(found, held="").differences(given_) == ()
+
+
+@pytest.mark.parametrize("mark", ["median3", "index"])
+@LAW
+@given(ticks=TICKS)
+def test_recompute__of_a_mark_that_moves_by_steps__starts_from_the_state_before(mark: str, ticks: list[Tick]) -> None:
+    chosen, by = plan(mark), service()
+    chosen = replace(chosen, mark=Stepped(chosen.mark, max_step_bps=20, step_s=1))
+    for priced in walked(chosen, ticks):
+        if priced.marked is not None:
+            given_ = recall(record(priced, by))
+            found = recompute(given_, chosen, (chosen.spec,))
+            assert replace(found, held="").differences(given_) == ()
 
 
 def test_recompute__any_number_that_counts_is_another__says_which() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keeper.app.registries import REGISTRIES
 from keeper.devnet.venues import DEMO_VENUES
+from keeper.domain.mark.index_only import IndexOnly
+from keeper.domain.mark.stepped import Stepped
 from keeper.domain.numbers import E18
 from keeper.domain.rates.fold import RatePlan
 from keeper.domain.rates.history import HISTORY
@@ -17,9 +20,11 @@ from keeper.domain.rates.method import Ratio
 from keeper.domain.rates.presets import Binance, Hyperliquid, Plainly
 from keeper.domain.rates.versions import Versions
 from keeper.domain.time import SECOND
+from keeper.ports.venue import PerpetualVenue
+from keeper.settings.archived import archived_config
 from keeper.settings.faults import SettingsRefused
 from keeper.settings.load import admin_sockets, load
-from keeper.settings.market import MarketSettings
+from keeper.settings.market import MarketSettings, PerpetualSettings
 from keeper.settings.reference import reference
 from keeper.settings.specs import index_spec, market_plan
 from tests.architecture.code import ROOT
@@ -168,6 +173,22 @@ def test_references__of_a_mark__are_sources_of_the_plan(tmp_path: Path) -> None:
         (PERPS.replace("okx", "okex"), "mark.references[0].kind: unknown venue; did you mean okx?"),
         (PERPS.replace("USDT,", "EUR,"), "no conversion from EUR to USD; add it to `conversions`"),
         (PERPS.replace("okx, symbol: BTC-USDT-SWAP", "kraken, symbol: BTC/USD"), "kraken:BTC/USD is a source of the index"),
+        (
+            PERPS.replace("BTC-USDT-SWAP", "BTC-USDT"),
+            "BTC-USD.yaml:10:74: mark.references[0].symbol: BTC-USDT is no perpetual at okx; write it as BTC-USDT-SWAP",
+        ),
+        (PERPS.replace("okx, symbol: BTC-USDT-SWAP", "binance, symbol: BTCUSDT.P"), "mark.references[0].kind: binance gives this keeper spot books alone; did you mean binance_perp?"),
+        (PERPS.replace("okx, symbol: BTC-USDT-SWAP", "gate, symbol: BTC_USDT"), "mark.references[0].kind: gate gives this keeper spot books alone; did you mean gate_perp?"),
+        (PERPS.replace("okx, symbol: BTC-USDT-SWAP", "mexc, symbol: BTCUSDT"), "mark.references[0].kind: mexc gives this keeper spot books alone; did you mean mexc_perp?"),
+        (
+            PERPS.replace("okx, symbol: BTC-USDT-SWAP", "bitstamp, symbol: btcusdt"),
+            "mark.references[0].kind: bitstamp gives this keeper spot books alone; perpetuals come from binance_perp, bybit_perp, cryptocom, ",
+        ),
+        (PERPS.replace("okx, symbol: BTC-USDT-SWAP", "hyperliquid_perp, symbol: BTC.oracle"), "mark.references[0].symbol: BTC.oracle is no perpetual at hyperliquid_perp; write it as BTC"),
+        (PERPS.replace("okx, symbol: BTC-USDT-SWAP", "binance_perp, symbol: BTCUSDT_261225"), "BTCUSDT_261225 is no perpetual at binance_perp; write it as BTCUSDT"),
+        ("mark: {method: median3, step_s: 3}", "mark.step_s: an update of what size? set max_step_bps"),
+        ("mark: {method: median3, max_step_bps: 10000}", "max_step_bps < 10000"),
+        ("mark: {method: median3, max_step: 10}", "mark.max_step: unknown option of median3"),
         ("mark: {method: binanze}", "unknown method; did you mean binance?"),
         ("mark: {method: binance, sampels: 30}", "mark.sampels: unknown option of binance; did you mean samples?"),
         ("mark: {method: bitmex_dated}", "expires_at_s is missing"),
@@ -178,6 +199,85 @@ def test_references__of_a_mark__are_sources_of_the_plan(tmp_path: Path) -> None:
 def test_mark__impossible__is_refused(tmp_path: Path, written_mark: str, said: str) -> None:
     with pytest.raises(SettingsRefused, match=re.escape(said)):
         load(written(tmp_path, BTC=MARKET.replace("mark: {method: index}", written_mark)), REGISTRIES, {})
+
+
+@pytest.mark.parametrize("method", ["hyperliquid", "hip3", "polymarket", "three_markets"])
+def test_references__of_the_five_venues_of_the_formula__are_perpetuals(tmp_path: Path, method: str) -> None:
+    """Binance 3, OKX 2, Bybit 2, Gate 1, MEXC 1: as Hyperliquid documents its mark."""
+    five = {
+        "binance_perp": ("BTCUSDT", 3),
+        "okx": ("BTC-USDT-SWAP", 2),
+        "bybit_perp": ("BTCUSDT", 2),
+        "gate_perp": ("BTC_USDT", 1),
+        "mexc_perp": ("BTC_USDT", 1),
+    }
+    written_ones = ", ".join(
+        f"{{kind: {kind}, symbol: {symbol}, quote: USDT, weight: {weight}}}" for kind, (symbol, weight) in five.items()
+    )
+    mark = f"mark: {{method: {method}, references: [{written_ones}]}}"
+    plan = market_plan(
+        load(written(tmp_path, BTC=MARKET.replace("mark: {method: index}", mark)), REGISTRIES, {}).perps[0]
+    )
+    assert {each.source: each.weight for each in plan.references} == {
+        f"{kind}:{symbol}": weight for kind, (symbol, weight) in five.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("written_mark", "inner", "limit"),
+    [
+        ("mark: {method: median3, max_step_bps: 50}", "median3", (50, 3)),
+        ("mark: {method: index, max_step_bps: 50, step_s: 1}", "index", (50, 1)),
+        ("mark: {method: gate, max_step_bps: 50, mark_tick: 0.1}", "gate", (50, 3)),
+    ],
+)
+def test_step__of_a_mark_without_one__is_put_around_it(
+    tmp_path: Path, written_mark: str, inner: str, limit: tuple[int, int]
+) -> None:
+    text = MARKET.replace("mark: {method: index}", written_mark)
+    settings = load(written(tmp_path, BTC=text), REGISTRIES, {})
+    mark = market_plan(settings.perps[0]).mark
+    assert isinstance(mark, Stepped)
+    assert (mark.inner.name, mark.max_step_bps, mark.step_s) == (inner, *limit)
+    (again,) = [plan.mark for plan in archived_config(settings.decisive).plans.values()]
+    assert again == mark
+
+
+@pytest.mark.parametrize(
+    ("written_mark", "expected"),
+    [
+        ("mark: {method: okx, max_step_bps: 50, step_s: 2}", (50, 2)),
+        ("mark: {method: hip3}", (100, 3)),
+        ("mark: {method: hip3, step_s: 2}", (100, 2)),
+        ("mark: {method: hip3, max_step_bps: 0}", (0, 3)),
+        ("mark: {method: okx}", (0, 3)),
+    ],
+)
+def test_step__of_a_method_that_has_one__is_its_own(
+    tmp_path: Path, written_mark: str, expected: tuple[int, int]
+) -> None:
+    text = MARKET.replace("mark: {method: index}", written_mark)
+    mark: Any = market_plan(load(written(tmp_path, BTC=text), REGISTRIES, {}).perps[0]).mark
+    assert (mark.max_step_bps, mark.step_s) == expected
+
+
+def test_recipe__of_hyperliquids_mark__is_accepted(tmp_path: Path) -> None:
+    (recipe,) = re.findall(r"```yaml\n(mark:.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
+    text = MARKET.replace("mark: {method: index}\n", recipe)
+    plan = market_plan(load(written(tmp_path, BTC=text), REGISTRIES, {}).perps[0])
+    assert [each.weight for each in plan.references] == [3, 2, 2, 1, 1]
+
+
+def test_step__by_default__is_none(tmp_path: Path) -> None:
+    assert market_plan(load(written(tmp_path), REGISTRIES, {}).perps[0]).mark == IndexOnly()
+
+
+def test_venues_of_perpetuals__in_the_description__are_those_of_the_registry() -> None:
+    assert REGISTRIES.venues is not None
+    told = str(PerpetualSettings.model_fields["kind"].description)
+    assert sorted(re.findall(r"`([a-z_]+)`", told)) == sorted(
+        kind for kind, venue in REGISTRIES.venues.items() if issubclass(venue, PerpetualVenue)
+    )
 
 
 def test_mark__decimal_options__may_stand_without_quotes(tmp_path: Path) -> None:

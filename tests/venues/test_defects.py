@@ -371,7 +371,9 @@ def test_samples__exist_for_the_venues_that_speak_json() -> None:
         "kucoin",
         "okx",
     ]
-    assert set(eleven) <= set(TEXTUAL)
+    perpetuals = {"binance_perp", "bybit_perp", "gate_perp", "mexc_perp"}
+    assert set(eleven) | perpetuals <= set(TEXTUAL)
+    assert perpetuals <= set(STAMPED)
     assert {"bitstamp", "bybit", "cryptocom", "gate", "gemini", "kucoin", "okx"} <= set(STAMPED)
 
 

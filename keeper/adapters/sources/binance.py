@@ -18,13 +18,16 @@ URL = "wss://stream.binance.com:9443/stream"
 REST_URL = "https://data-api.binance.vision"
 
 
-class _BookTicker(msgspec.Struct):
+class BookTicker(msgspec.Struct):
+    """`T` is when the book changed, which futures alone state."""
+
     u: int
     s: str
     b: str
     B: str
     a: str
     A: str
+    T: int | None = None
 
 
 class _AggTrade(msgspec.Struct):
@@ -54,7 +57,7 @@ class _Lifecycle(msgspec.Struct):
 class _Frame(msgspec.Struct):
     """A combined-stream frame, an answer to a request, or a connection event in either of its two forms."""
 
-    data: _BookTicker | None = None
+    data: BookTicker | None = None
     stream: str | None = None
     id: int | None = None
     error: _Refusal | None = None
@@ -62,17 +65,18 @@ class _Frame(msgspec.Struct):
     e: str | None = None
 
 
-class _RestTicker(msgspec.Struct):
+class RestTicker(msgspec.Struct):
     symbol: str
     bid: str = msgspec.field(name="bidPrice")
     bid_size: str = msgspec.field(name="bidQty")
     ask: str = msgspec.field(name="askPrice")
     ask_size: str = msgspec.field(name="askQty")
+    time: int | None = None
 
 
 _FRAME = msgspec.json.Decoder(_Frame)
 _TRADES = msgspec.json.Decoder(_Trades)
-_REST = msgspec.json.Decoder(_RestTicker)
+_REST = msgspec.json.Decoder(RestTicker)
 _REFUSAL = msgspec.json.Decoder(_Refusal)
 _INVALID_SYMBOL = -1121
 _TOO_MANY_REQUESTS = -1003
@@ -90,6 +94,7 @@ class Binance:
     rest_url: str = REST_URL
     trades: frozenset[str] = frozenset()
 
+    ticker_path: ClassVar[str] = "/api/v3/ticker/bookTicker"
     gives_trades: ClassVar[bool] = True
     trade_driven: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits(
@@ -136,11 +141,11 @@ class Binance:
             return Step(state, events=(VenueEvent("subscribed", _batch(state, message.id)),))
         raise FeedProtocolError("neither a ticker, nor an answer, nor an event")
 
-    def _quote(self, ticker: _BookTicker, frame: Frame, received_at: Timestamp) -> Quote:
+    def _quote(self, ticker: BookTicker, frame: Frame, received_at: Timestamp) -> Quote:
         return wire.quote(
             wire.source(self.name, ticker.s),
             received_at,
-            None,
+            self.stated(ticker.T),
             wire.side_e18(ticker.b),
             wire.side_e18(ticker.a),
             wire.side_e18(ticker.B),
@@ -149,6 +154,10 @@ class Binance:
             ticker.u,
             wire.frame_hash(frame),
         )
+
+    @staticmethod
+    def stated(time_ms: int | None) -> Timestamp | None:  # noqa: ARG004  of no book of spot
+        return None
 
     def _trade(self, told: _AggTrade, frame: Frame, received_at: Timestamp) -> Trade:
         source = wire.source(self.name, wire.asked_trades(told.s, self.trades))
@@ -159,7 +168,7 @@ class Binance:
         """The venue pings by websocket control frames, which the transport answers."""
 
     def rest(self, symbol: str) -> RestRequest:
-        return RestRequest(f"{self.rest_url}/api/v3/ticker/bookTicker", {"symbol": symbol})
+        return RestRequest(f"{self.rest_url}{self.ticker_path}", {"symbol": symbol})
 
     def parse_rest(self, symbol: str, status: int, body: bytes, received_at: Timestamp) -> Quote | VenueEvent:
         if status != 200:
@@ -174,7 +183,7 @@ class Binance:
         return wire.quote(
             wire.source(self.name, symbol),
             received_at,
-            None,
+            self.stated(ticker.time),
             wire.side_e18(ticker.bid),
             wire.side_e18(ticker.ask),
             wire.side_e18(ticker.bid_size),

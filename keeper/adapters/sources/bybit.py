@@ -78,6 +78,7 @@ class Bybit:
     url: str = URL
     rest_url: str = REST_URL
 
+    category: ClassVar[str] = "spot"
     trade_driven: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits(
         doc="https://bybit-exchange.github.io/docs/v5/ws/connect",
@@ -136,7 +137,7 @@ class Bybit:
         return '{"op":"ping"}'
 
     def rest(self, symbol: str) -> RestRequest:
-        return RestRequest(f"{self.rest_url}/v5/market/tickers", {"category": "spot", "symbol": symbol})
+        return RestRequest(f"{self.rest_url}/v5/market/tickers", {"category": self.category, "symbol": symbol})
 
     def parse_rest(self, symbol: str, status: int, body: bytes, received_at: Timestamp) -> Quote | VenueEvent:
         answer = wire.decode(_REST, body)

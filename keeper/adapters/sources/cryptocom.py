@@ -88,6 +88,11 @@ class Cryptocom:
         wait_s={403: 300.0, 429: 2.0, 451: 3600.0},
     )
 
+    @staticmethod
+    def perpetual(symbol: str) -> str:
+        """Of `BTC_USD` and of `BTCUSD-261225` it is `BTCUSD-PERP`."""
+        return f"{symbol.partition('-')[0].replace('_', '')}-PERP"
+
     @property
     def endpoints(self) -> tuple[str, ...]:
         return (self.url,)

@@ -17,23 +17,22 @@ from keeper.ports.venue import HEARTBEAT, Frame, Limits, Message, RestRequest, S
 
 URL = "wss://api.gateio.ws/ws/v4/"
 REST_URL = "https://api.gateio.ws"
-_CHANNEL = "spot.book_ticker"
 
 State = tuple[str, ...]
 """`state[n]` is what request number n + 1 asks for."""
 
 
 class _Result(msgspec.Struct):
-    """A best bid and ask, or how a request went."""
+    """A best bid and ask, or how a request went. Sizes of futures are whole numbers of contracts, as numbers or as text."""
 
     status: str = ""
     symbol: str | None = msgspec.field(name="s", default=None)
     time: int | None = msgspec.field(name="t", default=None)
     update: int | None = msgspec.field(name="u", default=None)
     bid: str | None = msgspec.field(name="b", default=None)
-    bid_size: str | None = msgspec.field(name="B", default=None)
+    bid_size: str | int | None = msgspec.field(name="B", default=None)
     ask: str | None = msgspec.field(name="a", default=None)
-    ask_size: str | None = msgspec.field(name="A", default=None)
+    ask_size: str | int | None = msgspec.field(name="A", default=None)
 
 
 class _Error(msgspec.Struct):
@@ -59,15 +58,15 @@ class _RestTicker(msgspec.Struct):
     highest_size: str | None = None
 
 
-class _RestError(msgspec.Struct):
+class RestError(msgspec.Struct):
     label: str
     message: str = ""
 
 
 _FRAME = msgspec.json.Decoder(_Frame)
 _REST = msgspec.json.Decoder(list[_RestTicker])
-_REST_ERROR = msgspec.json.Decoder(_RestError)
-_NAMED = re.compile(r"currency pair:? ([A-Z0-9]+_[A-Z0-9]+)")
+REST_ERROR = msgspec.json.Decoder(RestError)
+_NAMED = re.compile(r"(?:currency pair|contract):? ([A-Z0-9]+_[A-Z0-9_]+)")
 _BAD_ARGUMENT, _SERVER_SIDE = 2, 3
 
 
@@ -83,6 +82,7 @@ class Gate:
     url: str = URL
     rest_url: str = REST_URL
 
+    market: ClassVar[str] = "spot"
     trade_driven: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits(
         doc="https://www.gate.com/docs/developers/apiv4/en/#frequency-limit-rule",
@@ -95,22 +95,26 @@ class Gate:
     )
 
     @property
+    def channel(self) -> str:
+        return f"{self.market}.book_ticker"
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         return (self.url,)
 
     def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[Message]]:
         """One pair in each request: a bad one fails its whole request."""
-        return tuple(symbols), [_request(number, symbol) for number, symbol in enumerate(symbols, 1)]
+        return tuple(symbols), [_request(self.channel, *asked) for asked in enumerate(symbols, 1)]
 
     def step(self, state: State, frame: Frame, received_at: Timestamp) -> Step:
         message = wire.decode(_FRAME, frame)
         if message.event == "update":
-            if message.channel != _CHANNEL:
+            if message.channel != self.channel:
                 raise FeedProtocolError(f"channel {message.channel!r} was not subscribed to")
             return Step(state, (self._quote(wire.present(message.result, "result"), frame, received_at),))
         if message.event == "subscribe":
             return Step(state, events=(_answer(state, message),))
-        if message.channel == "spot.pong":
+        if message.channel == f"{self.market}.pong":
             return Step(state, events=(HEARTBEAT,))
         raise FeedProtocolError(f"event {message.event!r} of {message.channel!r} is unknown")
 
@@ -121,8 +125,8 @@ class Gate:
             wire.from_millis(wire.present(book.time, "t")),
             wire.side_e18(wire.present(book.bid, "b")),
             wire.side_e18(wire.present(book.ask, "a")),
-            wire.side_e18(book.bid_size),
-            wire.side_e18(book.ask_size),
+            contracts_e18(book.bid_size),
+            contracts_e18(book.ask_size),
             None,
             wire.present(book.update, "u"),
             wire.frame_hash(frame),
@@ -137,7 +141,7 @@ class Gate:
     def parse_rest(self, symbol: str, status: int, body: bytes, received_at: Timestamp) -> Quote | VenueEvent:
         """The ticker states no time."""
         if status != 200:
-            error = wire.decode(_REST_ERROR, body)
+            error = wire.decode(REST_ERROR, body)
             reason = f"{error.label}: {error.message}"
             if error.label == "TOO_MANY_REQUESTS":
                 raise RateLimited(reason)
@@ -162,9 +166,13 @@ class Gate:
         )
 
 
-def _request(number: int, symbol: str) -> Message:
+def contracts_e18(size: str | int | None) -> int | None:
+    return wire.side_e18(size if size is None else str(size))
+
+
+def _request(channel: str, number: int, symbol: str) -> Message:
     """Stamped when sent: the venue compares `time` with its own, in seconds since 1970."""
-    fixed = {"id": number, "channel": _CHANNEL, "event": "subscribe", "payload": [symbol]}
+    fixed = {"id": number, "channel": channel, "event": "subscribe", "payload": [symbol]}
     return lambda now: wire.encode({"time": now // SECOND, **fixed})
 
 

@@ -162,6 +162,11 @@ class HyperliquidPerp:
     trade_driven: ClassVar[bool] = False
     limits: ClassVar[Limits] = LIMITS
 
+    @staticmethod
+    def perpetual(symbol: str) -> str:
+        """The book of `BTC`: what the chain states as `BTC.oracle` and `BTC.mark` is no market."""
+        return _coin(symbol)
+
     @property
     def endpoints(self) -> tuple[str, ...]:
         return (self.url,)

@@ -90,6 +90,11 @@ class Okx:
         wait_s={403: 300.0, 429: 2.0, 451: 3600.0},
     )
 
+    @staticmethod
+    def perpetual(symbol: str) -> str:
+        """Of `BTC-USDT` and of `BTC-USDT-261225` it is `BTC-USDT-SWAP`; whose sizes are in contracts."""
+        return f"{'-'.join(symbol.split('-')[:2])}-SWAP"
+
     @property
     def endpoints(self) -> tuple[str, ...]:
         return (self.url,)

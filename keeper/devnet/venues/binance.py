@@ -21,6 +21,7 @@ class BinanceServer(VenueServer):
 
     name = "binance"
     ws_path = "/stream"
+    ticker_path = "/api/v3/ticker/bookTicker"
     listings: ClassVar[Mapping[str, Listing]] = {
         "BTCUSDT": Listing("BTC", "USDT", Decimal("0.01")),
         "ETHUSDT": Listing("ETH", "USDT", Decimal("0.01")),
@@ -28,7 +29,7 @@ class BinanceServer(VenueServer):
     manner = Manner(spread_bps=0.2, noise_bps=0.2, lag_s=0.02)
 
     def rest_routes(self) -> Mapping[str, Handler]:
-        return {"/api/v3/ticker/bookTicker": self._book_ticker}
+        return {self.ticker_path: self._book_ticker}
 
     async def hear(self, client: Client, text: str) -> None:
         try:
@@ -57,10 +58,15 @@ class BinanceServer(VenueServer):
             "B": _padded(tick.bid_size),
             "a": _padded(tick.ask),
             "A": _padded(tick.ask_size),
+            **self.stamps(tick),
         }
         yield compact({"stream": client.channels[tick.symbol], "data": book})
         if tick.symbol in client.traded:
             yield compact({"stream": f"{tick.symbol.lower()}@aggTrade", "data": self._trade(tick)})
+
+    def stamps(self, tick: Tick) -> Mapping[str, object]:  # noqa: ARG002  of no book of spot
+        """The times that a book's message states."""
+        return {}
 
     def _trade(self, tick: Tick) -> dict[str, object]:
         return {
@@ -76,6 +82,9 @@ class BinanceServer(VenueServer):
             "m": tick.last == tick.bid,
             "M": True,
         }
+
+    def rest_stamps(self, tick: Tick) -> Mapping[str, object]:  # noqa: ARG002  nor here
+        return {}
 
     def drifted(self, frame: str) -> str:
         return frame.replace('"b":', '"bp":').replace('"a":', '"ap":')
@@ -98,6 +107,7 @@ class BinanceServer(VenueServer):
                 "bidQty": _padded(tick.bid_size),
                 "askPrice": _padded(tick.ask),
                 "askQty": _padded(tick.ask_size),
+                **self.rest_stamps(tick),
             }
         )
 

@@ -23,6 +23,7 @@ class BybitServer(VenueServer):
 
     name = "bybit"
     ws_path = "/v5/public/spot"
+    category = "spot"
     limited_status = 403
     listings: ClassVar[Mapping[str, Listing]] = {
         "BTCUSDT": Listing("BTC", "USDT", Decimal("0.01")),
@@ -74,7 +75,7 @@ class BybitServer(VenueServer):
     async def _rest_ticker(self, request: web.Request) -> web.Response:
         symbol, now_ms = request.query.get("symbol", ""), self.clock.now() // MILLISECOND
         envelope: dict[str, Any] = {"retCode": 0, "retMsg": "OK", "retExtInfo": {}, "time": now_ms}
-        if request.query.get("category") != "spot" or symbol not in self.listings:
+        if request.query.get("category") != self.category or symbol not in self.listings:
             return web.json_response({**envelope, "retCode": 10001, "retMsg": "Not supported symbols", "result": {}})
         tick = self.rest_tick(symbol)
         ticker = {
@@ -85,7 +86,7 @@ class BybitServer(VenueServer):
             "ask1Size": str(tick.ask_size),
             "lastPrice": str(tick.last),
         }
-        result = {"category": "spot", "list": [ticker]}
+        result = {"category": self.category, "list": [ticker]}
         return web.json_response({**envelope, "result": result, "time": tick.at // MILLISECOND})
 
 

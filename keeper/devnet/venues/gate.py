@@ -15,7 +15,6 @@ from keeper.devnet.venues.tape import Tick
 from keeper.devnet.venues.venue import VenueServer, compact
 from keeper.domain.time import MILLISECOND, SECOND
 
-_CHANNEL = "spot.book_ticker"
 _MAX_SKEW_S = 60
 
 
@@ -24,6 +23,7 @@ class GateServer(VenueServer):
 
     name = "gate"
     ws_path = "/ws/v4/"
+    family, noun = "spot", "currency pair"
     listings: ClassVar[Mapping[str, Listing]] = {
         "BTC_USDT": Listing("BTC", "USDT", Decimal("0.1")),
         "ETH_USDT": Listing("ETH", "USDT", Decimal("0.01")),
@@ -41,7 +41,7 @@ class GateServer(VenueServer):
         except (ValueError, KeyError, TypeError, AttributeError):
             await self.say(client, (self._answer({}, "", "", (1, "invalid request body")),))
             return
-        if channel == "spot.ping":
+        if channel == f"{self.family}.ping":
             await self.say(client, (self._pong(),))
             return
         error = self._objection(channel, event, pairs, sent_s)
@@ -54,9 +54,9 @@ class GateServer(VenueServer):
         unknown = [pair for pair in pairs if pair not in self.listings]
         if abs(self.clock.now() // SECOND - sent_s) > _MAX_SKEW_S:
             return 2, f"invalid argument: time {sent_s}"
-        if channel != _CHANNEL or event != "subscribe" or not pairs:
+        if channel != f"{self.family}.book_ticker" or event != "subscribe" or not pairs:
             return 2, f"unknown channel or event: {channel} {event}"
-        return (2, f"unknown currency pair: {unknown[0]}") if unknown else None
+        return (2, f"unknown {self.noun}: {unknown[0]}") if unknown else None
 
     def _answer(self, request: Mapping[str, Any], channel: str, event: str, error: tuple[int, str] | None) -> str:
         number = {"id": request["id"]} if "id" in request else {}
@@ -66,7 +66,7 @@ class GateServer(VenueServer):
         return compact({**envelope, "payload": request.get("payload", []), **failure, "result": result})
 
     def _pong(self) -> str:
-        return compact({**self._times(), "channel": "spot.pong", "event": "", "result": None})
+        return compact({**self._times(), "channel": f"{self.family}.pong", "event": "", "result": None})
 
     def _times(self) -> dict[str, int]:
         now = self.clock.now()
@@ -78,12 +78,15 @@ class GateServer(VenueServer):
             "u": tick.sequence,
             "s": tick.symbol,
             "b": str(tick.bid),
-            "B": str(tick.bid_size),
+            "B": self.sized(tick.bid_size),
             "a": str(tick.ask),
-            "A": str(tick.ask_size),
+            "A": self.sized(tick.ask_size),
         }
         channel = client.channels[tick.symbol]
         yield compact({**self._times(), "channel": channel, "event": "update", "result": book})
+
+    def sized(self, size: Decimal) -> object:
+        return str(size)
 
     def drifted(self, frame: str) -> str:
         return frame.replace('"b":', '"bid":').replace('"a":', '"ask":')

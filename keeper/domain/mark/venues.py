@@ -186,7 +186,12 @@ class Hyperliquid(ThreeMarkets):
 
 @dataclass(frozen=True, slots=True)
 class Hip3(ThreeMarkets):
-    """The same for builders' markets: at most 1 % per update of 3 s."""
+    """The same for builders' markets: at most 1 % per update of 3 s.
+
+    Of what HIP-3 documents besides two parts are not here. Its clamp to ten times a day's start: the distance to the index is
+    bounded (`max_basis_bps`), and the index by `guard`. Its local mark while the oracle is older than 10 s: without an index
+    there is no mark, and nothing is published.
+    """
 
     max_step_bps: int = 100
 

@@ -102,6 +102,8 @@ class FundingMethod(Protocol[W]):
     """Where the formula and its constants are from, in one line."""
     formula: ClassVar[str]
     """Of the family, as documents show it."""
+    impact_notional: ClassVar[str]
+    """What the venue's impact prices fill, as its documents say; empty where ours do not."""
 
     @property
     def interval_s(self) -> int: ...
@@ -139,6 +141,8 @@ class Scheduled:
 
     interval_s: int = EIGHT_HOURS_S
     offset_s: int = 0
+
+    impact_notional: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.interval_s <= 0:

@@ -27,6 +27,7 @@ from keeper.domain.rates.window import LINEAR
 @dataclass(frozen=True, slots=True)
 class Plainly(InterestClamp):
     name: ClassVar[str] = "interest_clamp"
+    impact_notional: ClassVar[str] = "yours"
     grade: ClassVar[Grade] = Grade.DOCUMENTED
     source: ClassVar[str] = "the common form of exchanges, and funding kind 0 of the reference protocol"
 
@@ -34,6 +35,7 @@ class Plainly(InterestClamp):
 @dataclass(frozen=True, slots=True)
 class DailyClamp(ClampedPremium):
     name: ClassVar[str] = "clamped_premium"
+    impact_notional: ClassVar[str] = "yours"
     grade: ClassVar[Grade] = Grade.DOCUMENTED
     source: ClassVar[str] = "funding kind 1 of the reference protocol: a daily premium, cut, plus interest per interval"
 
@@ -45,6 +47,7 @@ class Binance(InterestClamp):
     capped_interval_s: int = HOUR_S
 
     name: ClassVar[str] = "binance"
+    impact_notional: ClassVar[str] = "200 USDT / initial margin rate at the highest leverage"
     grade: ClassVar[Grade] = Grade.CONSISTENT
     source: ClassVar[str] = (
         "binance.com/en/support/faq/360033525031; 371 recorded rates, 242 of them the interest itself"
@@ -85,8 +88,9 @@ class Gate(InterestClamp):
     every_s: int = 60
 
     name: ClassVar[str] = "gate"
+    impact_notional: ClassVar[str] = "the contract's funding_impact_value: 5,000 USD where recorded"
     grade: ClassVar[Grade] = Grade.DOCUMENTED
-    source: ClassVar[str] = "gate.io help, funding rate; impact notional is the contract's funding_impact_value"
+    source: ClassVar[str] = "gate.io help, funding rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ class Hyperliquid(InterestClamp):
     cap: Ratio | None = Ratio(400 * BASIS_POINT)
 
     name: ClassVar[str] = "hyperliquid"
+    impact_notional: ClassVar[str] = "20,000 USDC (BTC, ETH), 6,000 (others)"
     grade: ClassVar[Grade] = Grade.DOCUMENTED
     source: ClassVar[str] = "hyperliquid.gitbook.io/hyperliquid-docs/trading/funding; charged on oracle price, not mark"
 
@@ -194,6 +199,7 @@ class Btse(PremiumOnly):
     least: Ratio | None = Ratio(BASIS_POINT // 10)
 
     name: ClassVar[str] = "btse"
+    impact_notional: ClassVar[str] = "10,000 contracts"
     grade: ClassVar[Grade] = Grade.DOCUMENTED
     source: ClassVar[str] = "support.btse.com 43000557589; hourly premium / 24, at least 0.001 % by size"
 
@@ -223,6 +229,7 @@ class Deribit(Damper):
 @dataclass(frozen=True, slots=True)
 class DydxV4(Votes):
     name: ClassVar[str] = "dydx_v4"
+    impact_notional: ClassVar[str] = "500 USDC / initial margin fraction"
     grade: ClassVar[Grade] = Grade.DOCUMENTED
     source: ClassVar[str] = "github.com/dydxprotocol/v4-chain, x/perpetuals/keeper/perpetual.go"
 

@@ -15,6 +15,7 @@ from tests.validation.checks import (
     margin_prices,
     margin_tiers,
     other_marks,
+    spot_multi,
 )
 from tests.validation.row import Row
 
@@ -29,4 +30,5 @@ CHECKS: tuple[Callable[[], Sequence[Row]], ...] = (
     funding_recorded.rows,
     funding_examples.rows,
     index_golden.rows,
+    spot_multi.rows,
 )

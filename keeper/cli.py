@@ -56,15 +56,20 @@ def run(
     """Run the keeper until it is told to stop."""
     from keeper.app import live
     from keeper.app import standby as spare
+    from keeper.app.places import require_state
 
     silence_s = _seconds(standby, "--standby")
     if silence_s is None:
-        live.run(_settings(config), dry_run)
+        settings = _settings(config)
+        require_state(settings)
+        live.run(settings, dry_run)
         return
     if dry_run or silence_s < spare.LEAST_SILENCE_S:
         raise typer.BadParameter(f"not with --dry-run, and from {spare.LEAST_SILENCE_S:g}s on", param_hint="--standby")
+    settings = _settings(config)
+    require_state(settings)
     waited = live.heard_early()
-    lock = spare.wait(_settings(config), silence_s)
+    lock = spare.wait(settings, silence_s)
     live.run(_settings(config), dry_run, lock=lock, waited=waited)  # read again: days may have passed
 
 
@@ -354,20 +359,13 @@ def _safe(error: BaseException) -> str:
 
 
 def _crashed(error: Exception) -> int:
-    from keeper.app.exitcodes import FAILED, exit_code
+    from keeper.app.exitcodes import exit_code, sentences
     from keeper.app.logs import traceback_of
     from keeper.app.scrub import text
 
-    code = exit_code(error)
-    lines = traceback_of(error) if code == FAILED else [f"keeper: {part}" for part in _leaves(error)]
+    lines = [f"keeper: {each}" for each in sentences(error)] or traceback_of(error)
     sys.stderr.write("".join(f"{text(line)}\n" for line in lines))
-    return code
-
-
-def _leaves(error: BaseException) -> list[str]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
-    return [str(error)]
+    return exit_code(error)
 
 
 def _settings(config: Path) -> Any:

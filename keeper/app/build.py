@@ -18,6 +18,7 @@ from keeper.app.boards import Boards
 from keeper.app.endpoints import rpc_endpoints
 from keeper.app.halt import HALT_FILE, Halt, Switches
 from keeper.app.intake import chain_services, feeds, pricing_services
+from keeper.app.places import signer_where
 from keeper.app.sending import inboxes_of, outboxes_of
 from keeper.app.serve import deployment_of, serve
 from keeper.app.sessions import plans_of
@@ -38,7 +39,8 @@ _LOW_BALANCE_WEI = 10**16
 def open_keys(settings: Settings, environ: Mapping[str, str]) -> Keys:
     """Raises ConfigError or KeyPermissionError; blocks for a keystore's scrypt."""
 
-    def opened(signer: SignerSettings, where: str) -> KeySigner:
+    def opened(signer: SignerSettings, place: str) -> KeySigner:
+        where = signer_where(settings, place)
         return open_signer(signer.kind, signer.options, settings.chain.id, where, environ=environ)
 
     signers = settings.signers

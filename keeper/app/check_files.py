@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 
 from keeper.adapters.signers import open_signer
 from keeper.adapters.signers.key_signer import KeySigner
+from keeper.app.check_journal import check_journal
 from keeper.app.endpoints import rpc_endpoints, stream_endpoints
 from keeper.app.exitcodes import NO_PERMISSION
-from keeper.app.findings import Finding, fail, failed_by, misconfigured, ok, warn
-from keeper.app.keyless import KEYLESS, keyless
+from keeper.app.findings import Finding, fail, failed_by, ok, warn
+from keeper.app.places import require_state, signer_where
 from keeper.app.venues import venue_of
 from keeper.errors import KeeperError
 from keeper.settings.models import Settings, SignerSettings, sender_place
@@ -35,12 +35,11 @@ def check_files(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
 
 
 def _state_dir(settings: Settings) -> Finding:
-    place = settings.state_dir
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-        return ok("state_dir", "writable", str(settings.state_dir))
-    return misconfigured("state_dir", "writable", f"user {os.geteuid()} cannot write to {place}")
+    try:
+        require_state(settings)
+    except KeeperError as error:
+        return failed_by("state_dir", "writable", error)
+    return ok("state_dir", "writable", str(settings.state_dir))
 
 
 def open_signers(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str, KeySigner], list[Finding]]:
@@ -49,12 +48,12 @@ def open_signers(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[s
     findings: list[Finding] = []
     for place, signer in _places(settings):
         try:
-            where = settings.where(place)
+            where = signer_where(settings, place)
             found[place] = open_signer(signer.kind, signer.options, settings.chain.id, where, environ=environ)
             findings.append(ok(place, "key", found[place].address))
         except KeeperError as error:
             findings.append(failed_by(place, "key", error))
-    return found, [*findings, *_together(settings, found), *_keyless(settings, found)]
+    return found, [*findings, *_together(settings, found), *_journal(settings, found)]
 
 
 def _places(settings: Settings) -> Iterator[tuple[str, SignerSettings]]:
@@ -64,14 +63,9 @@ def _places(settings: Settings) -> Iterator[tuple[str, SignerSettings]]:
         yield sender_place(name), signer
 
 
-def _keyless(settings: Settings, found: Mapping[str, KeySigner]) -> Iterator[Finding]:
-    """A key that cannot be opened has been told already, and counts as gone."""
+def _journal(settings: Settings, found: Mapping[str, KeySigner]) -> Iterator[Finding]:
     held = {signer.address for place, signer in found.items() if not place.startswith("signers.reports")}
-    try:
-        for wallet, pending in keyless(settings.state_dir, settings.chain.id, held).items():
-            yield warn("signers", "under way", f"{pending} transactions of {wallet}, which has no key here: {KEYLESS}")
-    except KeeperError as error:
-        yield warn("state_dir", "journal", str(error))
+    return check_journal(settings, held)
 
 
 _REPORTS = "a report key must hold no funds and a key signs once for a quorum"

@@ -23,6 +23,7 @@ from keeper.adapters.lock import StateLock
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.signers.key_signer import KeySigner
 from keeper.app.build import meter_of, open_chain, open_keys, system_clock
+from keeper.app.places import require_state
 from keeper.app.quiet import Quiet
 from keeper.app.world import Keys
 from keeper.domain.adoption import Adoption, adopted
@@ -48,6 +49,7 @@ class NotRebuilt(KeeperError):
 
 def rebuild(settings: Settings, *, wait_s: float, plunge: bool) -> None:
     """Prints what it did. Raises AlreadyRunning beside a running keeper, NotRebuilt, and what keys and chain raise."""
+    require_state(settings)
     keys, clock, directory = open_keys(settings, os.environ), system_clock(), settings.state_dir
     wallets = sending(keys)
     if not wallets:
@@ -76,17 +78,19 @@ def sending(keys: Keys) -> Sequence[KeySigner]:
 
 def _require_lost(directory: Path, clock: Clock) -> None:
     """Raises NotRebuilt for a journal that is sound, or that nobody ever made. Looks at a copy: looking repairs."""
-    path = directory / files.JOURNAL
+    path, copy = directory / files.JOURNAL, None
     try:
         files.require_present(directory)
         if not path.exists():
             raise NotRebuilt(f"there is no journal in {directory}, and never was: `keeper run` begins one")
         with tempfile.TemporaryDirectory(dir=directory) as place:
-            Database(files.copied(path, Path(place)), clock).close()
+            copy = files.copied(path, Path(place))
+            Database(copy, clock).close()
     except StateTooNew:
         raise
     except StateCorrupt as error:
-        sys.stdout.write(f"{str(error).partition('. ')[0].replace(files.ADVICE, '')}\n")
+        said = str(error) if copy is None else str(error).replace(str(copy), str(path))
+        sys.stdout.write(f"{said.partition('. ')[0].replace(files.ADVICE, '')}\n")
         return
     raise NotRebuilt(f"{path} is sound: there is nothing to rebuild")
 

@@ -6,11 +6,13 @@ import tempfile
 from pathlib import Path
 
 from keeper.app import live
+from keeper.app.places import require_directory
 from keeper.settings.models import Settings, SignersSettings
 
 
 def run(settings: Settings, out: Path, for_s: float | None) -> None:
-    """Runs until SIGTERM, SIGINT or the end of `for_s`."""
+    """Runs until SIGTERM, SIGINT or the end of `for_s`. Raises KeeperError where no tape can be written."""
+    require_directory(out, "--out")
     with tempfile.TemporaryDirectory(prefix="keeper-record-") as scratch:
         alone = {
             "signers": SignersSettings(),

@@ -10,9 +10,9 @@ from typing import Any
 from keeper.adapters.journal_files import JOURNAL
 from keeper.adapters.journal_reader import JournalReader
 from keeper.app.admin import Absent, Refused, order
+from keeper.app.places import exists
 from keeper.app.txview import Row, details, row
 from keeper.domain.transaction import TxRecord, TxState
-from keeper.errors import KeyPermissionError
 from keeper.ports.clock import Clock
 
 NEWEST = 100
@@ -93,17 +93,10 @@ class Listing:
 
     def _reader(self) -> JournalReader:
         for directory in self.directories:
-            if _exists(directory / JOURNAL):
+            if exists(directory / JOURNAL):
                 return JournalReader(directory / JOURNAL)
         places = ", ".join(str(directory / JOURNAL) for directory in self.directories)
         raise Refused(f"no keeper runs here, nor did one ever by this configuration: there is no journal at {places}")
 
     def _note(self, absent: Absent) -> str:
         return f"{str(absent).partition(';')[0]}; this is what stands in {self._reader().path}"
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except PermissionError:
-        raise KeyPermissionError(f"{path}: only the keeper's own user may look there; use sudo -u") from None

@@ -90,6 +90,7 @@ async def test_tape__cut_off_by_a_crash__is_read_up_to_there(tmp_path: Path) -> 
 
 async def test_ring__full__the_oldest_give_way_and_the_rest_can_be_read(tmp_path: Path) -> None:
     writer, clock = _writer(tmp_path, max_bytes=3_000, file_bytes=500)
+    writer.prologue = lambda: iter([_head(clock), line(clock.now(), PROLOGUE + "dial", "a#1.1")])
     draws = (f"{number:064x}"[::-1] + str(hash((number, "x"))) for number in range(10**6))
     for _ in range(60):
         for _ in range(5):
@@ -99,8 +100,8 @@ async def test_ring__full__the_oldest_give_way_and_the_rest_can_be_read(tmp_path
     assert len(left) > 2
     assert sum(each.stat().st_size for each in left[1:]) <= 3_000
     found = list(read(tmp_path))
-    assert found[0].kind == "head"
-    assert all(each.kind == "text" for each in found[1:])
+    assert [each.kind for each in found[:2]] == ["head", "dial"]
+    assert all(each.kind == "text" for each in found[2:])
 
 
 def test_prologue__of_a_later_file__repeats_how_open_connections_began() -> None:

@@ -111,7 +111,7 @@ def test_check__transactions_under_way_of_a_key_that_is_gone__are_named(tmp_path
     assert told[0].detail.startswith(f"2 transactions of {ONE}, which has no key here: bring its key back")
     (found.state_dir / "journal.sqlite").write_bytes(b"no database, but long enough to be taken for one" * 100)
     (broken,) = [each for each in open_signers(found, {})[1] if each.check == "journal"]
-    assert broken.status == "warn"
+    assert (broken.status, broken.code) == ("fail", 65)
 
 
 def outbox(role: str, address: str) -> Any:

@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import hashlib
 import json
+import os
+import re
 import sqlite3
 import sys
 import time
@@ -374,6 +376,27 @@ async def test_explain__what_nobody_knows__one_sentence(world: Stage) -> None:
         code, told = await found.json("explain", what)
         assert code != 0
         assert said in told
+    code, told = await found.json("explain", "BTC-USD@2090-01-01")
+    assert code == 0
+    assert told["earlier_s"] > 365 * 86_400
+    code, drawn = await world.command("explain", "BTC-USD@2090-01-01", "--config", str(found.config))
+    assert code == 0
+    assert re.match(r"the last that is recorded before then: decided \d+ days", drawn), drawn[:300]
+
+
+@pytest.mark.parametrize("spoil", ["altered", "random"])
+async def test_verify__stored_configuration_altered__fails(world: Stage, spoil: str) -> None:
+    found = await published(world, pushes=1)
+    (file,) = (found.state / "evidence" / "config").iterdir()
+    text = gzip.decompress(file.read_bytes()).decode()
+    number = text.index('"max_age_s":') + len('"max_age_s":')
+    altered = text[:number] + ("7" if text[number] != "7" else "8") + text[number + 1 :]
+    file.write_bytes(gzip.compress(altered.encode()) if spoil == "altered" else os.urandom(500))
+    assert await found.failed(found.newest()) == {"config"}
+    code, printed = await world.command("verify", found.newest(), "--config", str(found.config))
+    assert code == 1
+    assert "failed: config" in printed
+    assert ("does not have the hash" if spoil == "altered" else "is damaged") in " ".join(printed.split())
 
 
 async def test_reload__records_name_the_configuration_that_priced_them(world: Stage) -> None:

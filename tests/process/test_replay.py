@@ -83,6 +83,22 @@ async def test_replay__of_a_pause_that_was_taken_back__stands_still_and_goes_on_
     assert (code, document["markets"]["BTC-USD"]["apart"]) == (0, 0), document
 
 
+async def test_replay__over_a_kill_and_a_restart__is_near_what_both_processes_published(world: Stage) -> None:
+    config = world.configure()
+    for last in (False, True):
+        keeper = await world.keeper(config)
+        await keeper.until(lambda status: sum(status["markets"]["BTC-USD"]["pushes"].values()) >= 2, timeout_s=60)
+        await asyncio.sleep(2)  # by then the tape's lines of these pushes are on the disk
+        if not last:
+            keeper.kill()
+            await keeper.process.wait()
+    assert await keeper.stop() == 0
+    code, document = await _replayed(config.parent / "state" / "tape", config, "1")
+    found = document["markets"]["BTC-USD"]
+    assert (code, found["apart"], len(document["processes"])) == (0, 0, 2), document
+    assert found["published_then"] >= 4
+
+
 async def test_record__beside_a_keeper__keeps_a_tape_that_can_be_replayed_and_drawn(world: Stage) -> None:
     config, out = world.configure(), world.directory / "tape"
     code, said = await world.command("record", "--out", str(out), "--for", "6s", "--config", str(config))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,13 +35,17 @@ def keep(directory: Path, text: str) -> str:
 
 
 def find(directory: Path, named: str) -> str | None:
-    """None when it is not there. Raises ValueError when it is not what its name says."""
+    """None when it is not there. Raises ValueError when it is damaged, or not what its name says."""
     if not named.isalnum():
         return None
     try:
-        text = gzip.decompress(_path(directory, named).read_bytes())
-    except (OSError, EOFError):
+        packed = _path(directory, named).read_bytes()
+    except FileNotFoundError:
         return None
+    try:
+        text = gzip.decompress(packed)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{_path(directory, named)} is damaged: {error}") from None
     if hashlib.sha256(text).hexdigest() != named:
         raise ValueError(f"{_path(directory, named)} does not have the hash that it is named by")
     return text.decode()

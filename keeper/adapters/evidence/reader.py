@@ -95,7 +95,9 @@ class EvidenceReader:
                     where, words = " WHERE leaf = ?", words[:1]
                 rows = connection.execute(columns + where, words).fetchall()
         except sqlite3.OperationalError as error:
-            raise KeyPermissionError(f"{path}: {error}; ask as the keeper's own user") from None
+            if any(word in str(error) for word in ("unable to open", "readonly", "locked")):
+                raise KeyPermissionError(f"{path}: {error}; ask as the keeper's own user") from None
+            raise StateCorrupt(f"{path} cannot be read as a journal: {error}") from None
         except sqlite3.DatabaseError as error:
             raise StateCorrupt(f"{path} cannot be read as a journal: {error}") from None
         return [StoredRecord(*row) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -88,7 +89,7 @@ def _located(name: str, where: str, environment: Environment) -> Path:
 
 
 def _unopened(path: Path, where: str, error: OSError) -> str:
-    if path.is_symlink():
+    if error.errno == errno.ELOOP:  # what O_NOFOLLOW says: looking again may not be allowed
         return f"{where}: {path} is a symbolic link; name the file itself"
     return f"{where}: {path} cannot be read: {error.strerror}"
 

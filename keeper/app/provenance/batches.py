@@ -23,6 +23,7 @@ from keeper.domain.validity import round_id
 from keeper.errors import ConfigError, KeeperError
 from keeper.ports.deployment import Deployment
 from keeper.settings.archived import ArchivedConfig
+from keeper.settings.faults import suggestion
 
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 _SHORTEST = 10
@@ -46,6 +47,7 @@ class Batch:
     documents: Sequence[Mapping[str, Any]]
     config: ArchivedConfig | None
     config_fault: str
+    config_altered: bool
     tx_hash: Hash | None
     sent: TxRecord | None
     shown: SeenTransaction | None
@@ -106,7 +108,7 @@ async def find(sites: Sites, chain: RpcChain | None, what: Asked) -> Batch:
     if what.market:
         record = sites.by_market(what.market, what.at)
         if record is None:
-            raise Refused(f"no record of {what.market} was made then or before, or it is not kept any more")
+            raise Refused(_unrecorded(sites, what.market))
         return await of_records(sites, chain, _fellows(sites, record))
     return await _by_round(sites, chain, what.round_id)
 
@@ -167,16 +169,16 @@ def _batch(
     """Puts together what belongs to the calldata; without one, to the records."""
     intent = _intent(sent, hash_)
     call = shown.call if shown is not None else None if intent is None else intent.call
-    config, fault = _config(sites, records)
+    config, fault, altered = _config(sites, records)
     push = None if call is None else read_push(call.to, call.data, sites.deployments(config))
     if push is None and call is not None:
         raise Refused(f"{hash_}: a transaction that pushes no prices to an oracle of ours")
     if not records and push is not None:
         records = sites.by_root("0x" + push[1].report.evidence.hex())
-        config, fault = _config(sites, records)
+        config, fault, altered = _config(sites, records)
     root = "0x" + push[1].report.evidence.hex() if push is not None else records[0].root or ""
     deployment, seen = (None, None) if push is None else push
-    return Batch(root, records, documents(records), config, fault, hash_, sent, shown, deployment, seen)
+    return Batch(root, records, documents(records), config, fault, altered, hash_, sent, shown, deployment, seen)
 
 
 def _intent(sent: TxRecord | None, hash_: Hash | None) -> Intent | None:
@@ -186,15 +188,25 @@ def _intent(sent: TxRecord | None, hash_: Hash | None) -> Intent | None:
     return next((attempt.intent for attempt in sent.attempts if attempt.hash == hash_), sent.intent)
 
 
-def _config(sites: Sites, records: Sequence[StoredRecord]) -> tuple[ArchivedConfig | None, str]:
+def _unrecorded(sites: Sites, market: str) -> str:
+    known = sites.markets()
+    if market in known or not known:
+        return f"no record of {market} that was made then or before is kept at {sites.looked_at()}"
+    return f"{market} is not a market here{suggestion(market.upper(), known)}"
+
+
+def _config(sites: Sites, records: Sequence[StoredRecord]) -> tuple[ArchivedConfig | None, str, bool]:
+    """What the records name; else why not, and whether it is kept and is not what it was."""
     if not records:
-        return None, "no record names one"
+        return None, "no record names one", False
     named = str(documents(records)[0]["config"])
     try:
         found = sites.config(named)
-    except (ConfigError, ValueError) as error:
-        return None, str(error)
-    return found, "" if found is not None else f"configuration {named[:12]} is not kept"
+    except ConfigError as error:
+        return None, str(error), False
+    except ValueError as error:
+        return None, str(error), True
+    return found, "" if found is not None else f"configuration {named[:12]} is not kept", False
 
 
 async def _shown(chain: RpcChain | None, hash_: Hash | None) -> SeenTransaction | None:

@@ -216,7 +216,7 @@ def _apart(price: MarketPrice, entry: Mapping[str, Any]) -> Iterator[str]:
 def _config(batch: Batch) -> Found:
     others = {str(document["config"]) for document in batch.documents}
     if batch.config is None:
-        return Found("config", "unknown", batch.config_fault)
+        return Found("config", "failed" if batch.config_altered else "unknown", batch.config_fault)
     if others != {batch.config.hash}:
         return Found("config", "failed", f"its records name {', '.join(sorted(each[:12] for each in others))}")
     return Found("config", "ok", batch.config.hash)

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rich.text import Text
 from keeper.adapters.rpc import RpcChain
 from keeper.app.admin import Refused
 from keeper.app.exitcodes import FAILED, OK
-from keeper.app.provenance.batches import Batch, asked, find, instant, of_records
+from keeper.app.provenance.batches import Asked, Batch, asked, find, instant, of_records
 from keeper.app.provenance.chainside import facts
 from keeper.app.provenance.checks import Found, checks
 from keeper.app.provenance.derivation import derivation
@@ -24,8 +25,10 @@ from keeper.app.provenance.frames import Seen, look_up, wanted_of
 from keeper.app.provenance.sites import Sites
 from keeper.app.provenance.tree import tree
 from keeper.app.scrub import text
+from keeper.domain.time import SECOND
 from keeper.errors import KeeperError
 
+_LONG_S = 60
 _STYLES = {"ok": "green", "failed": "bold red", "unknown": "yellow"}
 
 
@@ -36,15 +39,30 @@ def explain(config: Path, state: Path | None, words: str, *, frames: bool, as_js
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
+        if found["earlier_s"]:
+            Console().print(Text(_age(found["earlier_s"]), style="yellow" if found["earlier_s"] >= _LONG_S else "dim"))
         Console().print(tree(found))
     return OK
 
 
+def _age(seconds: float) -> str:
+    whole = timedelta(seconds=round(seconds)) if seconds >= _LONG_S else timedelta(seconds=seconds)
+    return f"the last that is recorded before then: decided {whole} earlier"
+
+
 async def _explained(sites: Sites, words: str, *, frames: bool) -> dict[str, Any]:
     async with sites.chain() as chain:
-        batch = await find(sites, chain, asked(words))
+        what = asked(words)
+        batch = await find(sites, chain, what)
         told = await facts(chain, batch)
-    return derivation(batch, told, _frames(sites, batch) if frames else None)
+    found = derivation(batch, told, _frames(sites, batch) if frames else None)
+    return {**found, "earlier_s": _earlier_s(what, batch)}
+
+
+def _earlier_s(what: Asked, batch: Batch) -> float | None:
+    """So long before the time asked for its market was decided; None when no time was."""
+    decided = [int(each["now"]) for each in batch.documents if each["market"] == what.market]
+    return round((what.at - decided[0]) / SECOND, 3) if decided else None
 
 
 def verify(
@@ -70,7 +88,7 @@ async def _verified(
         else:
             batches = await _several(sites, chain, instant(since) if since else 0, last)
         if not batches:
-            raise Refused("no record of a published batch is kept there")
+            raise Refused(f"no record of a published batch is kept at {sites.looked_at()}")
         return [(batch, await _judged(sites, chain, batch, frames=frames)) for batch in batches]
 
 

@@ -13,7 +13,7 @@ from keeper.adapters.references import REFERENCES
 from keeper.adapters.sources import BOOK_VENUES, STREAM_VENUES
 from keeper.adapters.sources.wire import frame_hash
 from keeper.adapters.tape.lines import Line, frame_of
-from keeper.adapters.tape.reader import read_files
+from keeper.adapters.tape.reader import Damage, read_files
 from keeper.adapters.tape.writer import files
 from keeper.domain.ids import SourceId
 from keeper.domain.quote import Depth, Observation, Quote, Trade
@@ -102,16 +102,23 @@ def _started(file: Path) -> int:
 def _looked_up(kept: Sequence[Path], wanted: Sequence[Wanted]) -> list[Seen]:
     listening = _Listening(wanted)
     until = max(each.received for each in wanted) + _SLACK_NS
-    written = 0
-    for found in read_files(kept):
+    written, damaged = 0, list[Damage]()
+    for found in read_files(kept, damaged):
         written = max(written, found.at)
         if found.at > until:
             break
         listening.hear(found)
     for each in listening.seen:
         # Lines reach the disk in their order, a second late: what comes after the last one may be on its way.
-        each.covered = each.covered and written > each.wanted.received
+        each.covered = each.covered and written > each.wanted.received and not _lost(each.wanted, damaged)
     return listening.seen
+
+
+def _lost(wanted: Wanted, damaged: Sequence[Damage]) -> bool:
+    """Whether it may stand in what cannot be read of the tape."""
+    return any(
+        each.after <= wanted.received and (each.before is None or wanted.earliest <= each.before) for each in damaged
+    )
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.app.admin import Refused
 from keeper.app.endpoints import rpc_endpoints
+from keeper.app.places import exists
 from keeper.app.quiet import Quiet
 from keeper.app.registries import REGISTRIES
 from keeper.domain.ids import ChainId, DeploymentId, MarketId
@@ -37,13 +38,14 @@ _JOURNAL = "journal.sqlite"
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """`settings` is None, and `trouble` says why, when the configuration of today cannot be read."""
+    """`settings` is None, and `trouble` says why, when the configuration of today cannot be read. `places`: where was looked."""
 
     settings: Settings | None
     trouble: str
     stores: tuple[EvidenceReader, ...]
     journals: tuple[JournalReader, ...]
     tape: Path | None
+    places: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, config: Path, state: Path | None = None) -> Sites:
@@ -54,12 +56,13 @@ class Sites:
         except KeeperError as error:
             trouble = str(error)
         places = (state,) if state is not None else state_directories(config)
-        found = [place for place in places if (place / _JOURNAL).exists() or (place / "evidence").is_dir()]
+        found = [place for place in places if exists(place / _JOURNAL) or (place / "evidence").is_dir()]
         if not found and settings is None:
             raise Refused(f"no evidence at {', '.join(map(str, places))}, and {trouble}")
         journals = tuple(JournalReader(place / _JOURNAL) for place in found if (place / _JOURNAL).exists())
         tape = next((place / "tape" for place in found if (place / "tape").is_dir()), None)
-        return cls(settings, trouble, tuple(EvidenceReader(place) for place in found), journals, tape)
+        stores = tuple(EvidenceReader(place) for place in found)
+        return cls(settings, trouble, stores, journals, tape, tuple(found or places))
 
     @asynccontextmanager
     async def chain(self) -> AsyncIterator[RpcChain | None]:
@@ -75,11 +78,29 @@ class Sites:
             yield chain
 
     def config(self, named: str) -> ArchivedConfig | None:
-        """None when it is not kept. Raises ConfigError when this version cannot read it, ValueError when it is another."""
+        """None when it is not kept. Raises ConfigError when this version cannot read it, ValueError when each kept is another."""
+        fault: ValueError | None = None
         for store in self.stores:
-            if (text := store.config(named)) is not None:
-                return archived_config(text)
+            try:
+                if (text := store.config(named)) is not None:
+                    return archived_config(text)
+            except ValueError as error:
+                fault = error
+        if fault is not None:
+            raise fault
         return None
+
+    def markets(self) -> set[str]:
+        """Those that prices are, or were, published of."""
+        known = set() if self.settings is None else {str(market.id) for market in self.settings.perps}
+        for named in (named for store in self.stores for named in store.configs()):
+            with suppress(ConfigError, ValueError):
+                found = self.config(named)
+                known |= set() if found is None else set(map(str, found.plans))
+        return known
+
+    def looked_at(self) -> str:
+        return ", ".join(map(str, self.places))
 
     def deployments(self, config: ArchivedConfig | None) -> Iterator[Deployment]:
         """Those of the record's own configuration first, then those of today's, then of any that is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -12,12 +13,15 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from keeper.adapters.tape.reader import Damage
 from keeper.app.replay.play import Replayed, replay
 from keeper.app.replay.series import Said, Tick
 from keeper.domain.ids import MarketId
 from keeper.domain.numbers import BPS, decimal_of
 from keeper.domain.time import SECOND, Timestamp
+from keeper.errors import KeeperError, KeyPermissionError
 from keeper.settings.models import Settings
 
 _NEAR_NS = SECOND
@@ -35,7 +39,14 @@ class Compared(NamedTuple):
     apart: Sequence[Said]
 
 
+class NoPlace(KeeperError):
+    """The charts cannot be written where they are wanted."""
+
+
 def run(tape: Path, settings: Settings, report: Path | None, *, verify: bool, as_json: bool) -> int:
+    """1 when `verify` and what was published lies apart, or a part of the tape is lost. Raises NoPlace."""
+    if report is not None:
+        _require_place(report)
     played = replay(tape, settings)
     compared = [_compared(market, played) for market in sorted(played.series.looks)]
     if report is not None:
@@ -47,13 +58,28 @@ def run(tape: Path, settings: Settings, report: Path | None, *, verify: bool, as
     else:
         _show(Console(), played, compared, settings)
     published, apart = sum(each.published for each in compared), sum(len(each.apart) for each in compared)
-    return int(verify and (published == 0 or apart * _TOLERATED > published))
+    return int(verify and (published == 0 or apart * _TOLERATED > published or bool(played.damaged)))
+
+
+def _require_place(report: Path) -> None:
+    """Before a replay of an hour, not after it."""
+    if report.is_dir():
+        raise NoPlace(f"--report {report}: that is a directory; name a file, such as {report / 'report.html'}")
+    if not report.parent.is_dir():
+        raise NoPlace(f"--report {report}: there is no directory {report.parent}")
+    if not os.access(report if report.exists() else report.parent, os.W_OK):
+        raise KeyPermissionError(f"--report {report}: this user may not write there")
 
 
 def _compared(market: MarketId, played: Replayed) -> Compared:
-    said = [each for each in played.live if each.market == market]
-    ticks = played.series.ticks[market]
-    return Compared(market, len(said), [each for each in said if not _is_near(each, ticks)])
+    """Each with the prices of the process that published it: another's were its own."""
+    found, ticks = [], played.series.ticks.get(market, [])
+    for process in played.processes:
+        said = [each for each in played.live if each.market == market and process.start <= each.at <= process.end]
+        first = bisect_left(ticks, process.start, key=lambda tick: tick.at)
+        last = bisect_right(ticks, process.end, key=lambda tick: tick.at)
+        found.append(Compared(market, len(said), [each for each in said if not _is_near(each, ticks[first:last])]))
+    return Compared(market, sum(each.published for each in found), [said for each in found for said in each.apart])
 
 
 def _is_near(said: Said, ticks: Sequence[Tick]) -> bool:
@@ -74,7 +100,20 @@ def _document(played: Replayed, compared: Sequence[Compared]) -> dict[str, Any]:
     return {
         "from": _time(played.start),
         "until": _time(played.end),
-        "recorded_by": played.head,
+        "recorded_by": played.processes[0].head,
+        "processes": [
+            {"from": _time(each.start), "until": _time(each.end), "recorded_by": each.head} for each in played.processes
+        ],
+        "damaged": [
+            {
+                "file": str(each.file),
+                "byte": each.at,
+                "bytes": each.end - each.at,
+                "lost_after": _time(each.after),
+                "lost_before": None if each.before is None else _time(each.before),
+            }
+            for each in played.damaged
+        ],
         "frames": played.frames,
         "decisions": played.decisions,
         "acts": [f"{intent.lane.name.lower()} {intent.key}" for _, intent in played.acts],
@@ -94,11 +133,16 @@ def _document(played: Replayed, compared: Sequence[Compared]) -> dict[str, Any]:
 
 
 def _show(console: Console, played: Replayed, compared: Sequence[Compared], settings: Settings) -> None:
-    seconds = (played.end - played.start) / SECOND
-    console.print(
-        f"{_time(played.start)} … {_time(played.end)}: {seconds:.1f} s, {played.frames} frames", highlight=False
-    )
-    if played.head.get("config") != settings.hash:
+    seconds = sum(each.end - each.start for each in played.processes) / SECOND
+    heard = f"{_time(played.start)} … {_time(played.end)}: {seconds:.1f} s, {played.frames} frames"
+    console.print(heard, highlight=False)
+    if len(played.processes) > 1:
+        console.print(f"{len(played.processes)} processes wrote it, each is played by itself:", highlight=False)
+        for process in played.processes:
+            console.print(f"  {_time(process.start)} … {_time(process.end)}", highlight=False)
+    for damage in played.damaged:
+        console.print(Text(_told(damage), style="bold red"), soft_wrap=True)
+    if any(process.head.get("config") != settings.hash for process in played.processes):
         console.print(
             "[yellow]the tape was made under another configuration: prices may differ from those of the time[/]"
         )
@@ -114,6 +158,14 @@ def _show(console: Console, played: Replayed, compared: Sequence[Compared], sett
         )
     console.print(
         f"{played.decisions} decisions, {len(played.acts)} acts, hash {played.hash}", highlight=False, soft_wrap=True
+    )
+
+
+def _told(damage: Damage) -> str:
+    until = "the end of that file" if damage.before is None else _time(damage.before)
+    return (
+        f"{damage.file} is damaged: {damage.end - damage.at} bytes from byte {damage.at} on cannot be read;"
+        f" what was heard between {_time(damage.after)} and {until} is lost"
     )
 
 

@@ -9,8 +9,10 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from keeper.adapters.attestor import NobodySigns
 from keeper.adapters.coordinator import AlwaysLeader
@@ -21,7 +23,7 @@ from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
 from keeper.adapters.tape.lines import Line
 from keeper.adapters.tape.playing import PlayingSession, VenueTape, venues_of
-from keeper.adapters.tape.reader import TapeUnreadable, read
+from keeper.adapters.tape.reader import Damage, TapeUnreadable, recordings
 from keeper.app.boards import Boards, DeploymentBoards
 from keeper.app.build import meter_of
 from keeper.app.intake import feeds, listen, pricing_services
@@ -44,13 +46,19 @@ _INBOX = 256
 _NOBODY = RpcEndpoint("http://127.0.0.1:9", "nobody")
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """`hash` is that of every decision in its order; the same tape and configuration give the same one."""
+class Process(NamedTuple):
+    """One of those that wrote the tape: what it said of itself, from when and until when it was heard of."""
 
     head: dict[str, object]
     start: Timestamp
     end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """`hash` is that of every decision in its order; the same tape and configuration give the same one."""
+
+    processes: Sequence[Process]
     frames: int
     series: Series
     live: Sequence[Said]
@@ -58,35 +66,65 @@ class Replayed:
     events: Counter[str]
     decisions: int
     hash: str
+    damaged: Sequence[Damage] = ()
+
+    @property
+    def start(self) -> Timestamp:
+        return self.processes[0].start
+
+    @property
+    def end(self) -> Timestamp:
+        return self.processes[-1].end
+
+
+@dataclass(slots=True)
+class _Playing:
+    """What the processes of one tape add to, one after another."""
+
+    settings: Settings
+    series: Series
+    log: CountingLog = field(default_factory=CountingLog)
+    acts: list[tuple[int, Intent]] = field(default_factory=list)
+    decisions: int = 0
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    async def play(self, lines: Sequence[Line], process: Process, directory: Path) -> None:
+        """As the real one began: with empty boards, and the moving state of the prices that it found saved."""
+        clock, boards = VirtualClock(process.start), Boards()
+        self.series.clock = clock
+        acts: dict[str, tuple[int, Intent]] = {}
+        with Journal.open(directory, clock) as journal:
+            for found in lines:
+                if found.kind == "saved":
+                    journal.snapshots.save(str(found.words[0]), str(found.words[1]))
+            world = _world(self.settings, clock, self.log, journal, venues_of(lines))
+            boards.prices.follow(self.series.price)
+            boards.underway.follow(self.series.report)
+            signers = frozenset(Address(each) for each in _signers(process) or _authorised(lines))
+            services = _services(self.settings, world, boards, signers, acts, lines)
+            await _run(services, clock, (process.end - process.start) / SECOND)
+            self.decisions += _fingerprint(journal, directory, acts, self.digest)
+        self.acts += sorted(acts.values(), key=lambda each: (each[0], each[1].id))
 
 
 def replay(tape: Path, settings: Settings) -> Replayed:
-    """Raises TapeUnreadable."""
-    lines = list(read(tape))
-    if len(lines) < 2:
+    """Each process by itself, from what it began with: between two of them nobody listened. Raises TapeUnreadable."""
+    found = [each for each in recordings(tape) if len(each.lines) > 1]
+    if not found:
         raise TapeUnreadable(f"{tape}: nothing was heard")
-    with tempfile.TemporaryDirectory(prefix="keeper-replay-") as directory:
-        return run_virtual(lambda: _play(lines, settings, Path(directory)))
-
-
-async def _play(lines: Sequence[Line], settings: Settings, directory: Path) -> Replayed:
-    head, start, end = lines[0].words[0], lines[0].at, max(found.at for found in lines)
-    clock, log, boards = VirtualClock(start), CountingLog(), Boards()
-    acts: dict[str, tuple[int, Intent]] = {}
-    with Journal.open(directory, clock) as journal:
-        for found in lines:
-            if found.kind == "saved":
-                journal.snapshots.save(str(found.words[0]), str(found.words[1]))
-        world = _world(settings, clock, log, journal, venues_of(lines))
-        series = Series(clock)
-        boards.prices.follow(series.price)
-        boards.underway.follow(series.report)
-        signers = frozenset(Address(each) for each in head.get("signers") or _authorised(lines))
-        await _run(_services(settings, world, boards, signers, acts, lines), clock, (end - start) / SECOND)
-        decisions, fingerprint = _fingerprint(journal, directory, acts)
-    frames = sum(found.kind in ("text", "data") for found in lines)
-    taken = sorted(acts.values(), key=lambda each: (each[0], each[1].id))
-    return Replayed(head, start, end, frames, series, _live(lines), taken, log.events, decisions, fingerprint)
+    processes, playing = [], _Playing(settings, Series(VirtualClock(found[0].lines[0].at)))
+    for lines in (each.lines for each in found):
+        process = Process(lines[0].words[0], lines[0].at, max(each.at for each in lines))
+        with tempfile.TemporaryDirectory(prefix="keeper-replay-") as directory:
+            run_virtual(partial(playing.play, lines, process, Path(directory)))
+        processes.append(process)
+    every = [line for each in found for line in each.lines]
+    frames = sum(each.kind in ("text", "data") for each in every)
+    damaged = [damage for each in found for damage in each.damaged]
+    return Replayed(
+        processes, frames, playing.series, _live(every), playing.acts, playing.log.events,
+        playing.decisions, playing.digest.hexdigest(), damaged,
+    )  # fmt: skip
 
 
 def _world(
@@ -145,17 +183,22 @@ async def _run(services: Sequence[Service], clock: VirtualClock, seconds: float)
         await supervisor.stop_all()
 
 
-def _fingerprint(journal: Journal, directory: Path, acts: dict[str, tuple[int, Intent]]) -> tuple[int, str]:
-    """SHA-256 over all that was decided, record by record, with the times of the decisions."""
+def _fingerprint(journal: Journal, directory: Path, acts: dict[str, tuple[int, Intent]], digest: hashlib._Hash) -> int:
+    """Adds all that was decided to the SHA-256, record by record, with the times of the decisions. How many there are."""
     journal.decisions.find("")  # what is attached becomes readable
-    digest, count = hashlib.sha256(), 0
+    count = 0
     with sqlite3.connect(f"file:{directory}/journal.sqlite?mode=ro", uri=True) as connection:
         for row in connection.execute("SELECT leaf, kind, market, json, created_at FROM decision ORDER BY rowid"):
             digest.update("\0".join(map(str, row)).encode() + b"\n")
             count += 1
     for at, intent in acts.values():
         digest.update(f"{at} {intent.id} {intent.lane.name} {intent.key} {intent.call.data.hex()}\n".encode())
-    return count, digest.hexdigest()
+    return count
+
+
+def _signers(process: Process) -> Sequence[str]:
+    found = process.head.get("signers")
+    return [str(each) for each in found] if isinstance(found, list) else ()
 
 
 def _authorised(lines: Sequence[Line]) -> Sequence[str]:

@@ -153,7 +153,11 @@ def sender_place(wallet: str) -> str:
 
 
 class ReportSettings(Model):
-    ttl_s: Count = Field(default=20, le=3600, description="Seconds for which a signed batch may still be mined.")
+    ttl_s: Count = Field(
+        default=20,
+        le=3600,
+        description="Seconds for which a signed batch may still be mined. Longer than every perp's `index.max_age_s`.",
+    )
 
 
 class VenueSettings(Model):

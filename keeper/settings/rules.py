@@ -149,7 +149,8 @@ def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]
         yield Complaint(("deployment",), f"unknown deployment{suggestion(str(market.deployment), common.deployments)}")
     if market.index.max_age_s >= common.report.ttl_s:
         yield Complaint(
-            ("index", "max_age_s"), "quotes must grow stale before a report expires: max_age_s < report.ttl_s"
+            ("index", "max_age_s"),
+            f"quotes must grow stale before a report expires: shorter than report.ttl_s, which is {common.report.ttl_s}",
         )
     yield from _session(market)
     if market.funding and market.funding.premium != "derived" and market.book is None:

@@ -495,7 +495,7 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         BTC,
         "method: clamped_weighted_mean",
         "method: clamped_weighted_mean, max_age_s: 20",
-        "9:40: index.max_age_s: quotes must grow stale before a report expires: max_age_s < report.ttl_s",
+        "9:40: index.max_age_s: quotes must grow stale before a report expires: shorter than report.ttl_s, which is 20",
     ),
     (
         "no deployment",

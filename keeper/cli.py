@@ -74,11 +74,9 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check configuration and keys, then every id against venues and chain."""
-    from keeper.app.check import check as examine
-    from keeper.app.check_table import show
+    from keeper.app.check import command
 
-    findings = examine(_settings(config), offline=offline)
-    raise typer.Exit(show(findings, as_json=as_json))
+    raise typer.Exit(command(config, offline=offline, as_json=as_json))
 
 
 @app.command()

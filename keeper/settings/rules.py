@@ -29,8 +29,8 @@ from keeper.settings.specs import gate, guard, publish_policy, rate_plan
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
 
-def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
-    """Faults of one market file that need nothing but itself and keeper.yaml."""
+def market_rules(market: MarketSettings) -> Iterator[Complaint]:
+    """Faults of one market file that need nothing but itself."""
     found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market), *index_kinds(market)]
     yield from found or _domain_rules(market)
     if market.is_index_only:
@@ -40,7 +40,7 @@ def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Com
                     (key,), "an index without `deployment` has no such part; name the deployment or remove it"
                 )
     else:
-        yield from _perp(market, common)
+        yield from _perp(market)
 
 
 def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
@@ -141,10 +141,10 @@ def _conversions(market: MarketSettings) -> Iterator[Complaint]:
             yield Complaint(("conversions", quote), f"{conversion.index} does not convert {quote} to {market.currency}")
 
 
-def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
-    for key in PERP_KEYS:
-        if getattr(market, key) is None:
-            yield Complaint((), f"{key} is missing: a market with a deployment needs {', '.join(PERP_KEYS)}")
+def shared_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
+    """Faults of one market file beside keeper.yaml."""
+    if market.is_index_only:
+        return
     if market.deployment not in common.deployments:
         yield Complaint(("deployment",), f"unknown deployment{suggestion(str(market.deployment), common.deployments)}")
     if market.index.max_age_s >= common.report.ttl_s:
@@ -152,6 +152,12 @@ def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]
             ("index", "max_age_s"),
             f"quotes must grow stale before a report expires: shorter than report.ttl_s, which is {common.report.ttl_s}",
         )
+
+
+def _perp(market: MarketSettings) -> Iterator[Complaint]:
+    for key in PERP_KEYS:
+        if getattr(market, key) is None:
+            yield Complaint((), f"{key} is missing: a market with a deployment needs {', '.join(PERP_KEYS)}")
     yield from _session(market)
     if market.funding and market.funding.premium != "derived" and market.book is None:
         yield Complaint(("funding", "premium"), "a premium from the own book needs `book`")

@@ -72,6 +72,19 @@ def test_check_offline__as_json__is_for_programs(config: Path) -> None:
     assert {finding["status"] for finding in answer["findings"]} == {"ok"}
 
 
+def test_check_offline__of_faults_as_json__lists_them_for_programs(tmp_path: Path) -> None:
+    path = written(tmp_path, keeper=GLOBAL.replace("id: 31337", "id: x"), BTC=MARKET.replace("kraken", "krakn"))
+    done = keeper("check", "--offline", "--json", "--config", path.name, cwd=tmp_path)
+    assert done.returncode == 78
+    answer = json.loads(done.stdout)
+    assert answer["exit_code"] == 78
+    assert [(found["subject"], found["check"], found["status"]) for found in answer["findings"]] == [
+        ("keeper.yaml:1:9", "chain.id", "fail"),
+        ("markets/BTC-USD.yaml:7:6", "sources[2].kind", "fail"),
+    ]
+    assert answer["findings"][1]["detail"] == "unknown venue; did you mean kraken?"
+
+
 @pytest.mark.parametrize("verb", [["check", "--offline"], ["run"], ["config", "show"]])
 def test_configuration__with_faults__exits_78_and_lists_them(tmp_path: Path, verb: list[str]) -> None:
     path = written(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from keeper.app.registries import REGISTRIES
 from keeper.settings.faults import SettingsRefused
-from keeper.settings.load import load
+from keeper.settings.load import admin_sockets, load
 from tests.settings.examples import GLOBAL, INDEX, MARKET, written
 
 KEEPER, BTC, USDT = "keeper.yaml", "markets/BTC-USD.yaml", "markets/USDT-USD.yaml"
@@ -164,7 +166,13 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "venues: {kraken: {key_file: api.key}}\nmarkets: [",
         "7:19: venues.kraken.key_file: kraken takes no key",
     ),
-    ("no market file", KEEPER, "markets/*.yaml", "market/*.yaml", "7:11: markets[0]: no such file"),
+    (
+        "no market file",
+        KEEPER,
+        "markets/*.yaml",
+        "market/*.yaml",
+        "7:11: markets[0]: no file matches market/*.yaml: there is no directory market",
+    ),
     ("duplicate key", BTC, "market_no: 1", "market_no: 1\nmarket_no: 2", "4:1: market_no: the key stands here twice"),
     ("anchor", BTC, "market: BTC-USD", "market: &name BTC-USD", "1:9: market: anchors and aliases are not allowed"),
     ("tag", BTC, "market_no: 1", "market_no: !!python/object 1", "3:12: market_no: tags are not allowed"),
@@ -558,6 +566,42 @@ def test_load__mistakes_in_every_file__are_all_reported_at_once(tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("chain: {id", "chian: {id", "chian: unknown key; did you mean chain?"),
+        ("markets: [", "marktes: [", "marktes: unknown key; did you mean markets?"),
+        ("chain: {id", "chain: [id", "not YAML"),
+    ],
+)
+def test_load__a_mistake_in_the_global_file__hides_none_of_the_market_files(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    texts = {"keeper": GLOBAL.replace(old, new), "BTC": MARKET.replace("kraken", "krakn"), "USDT": INDEX + "x: 1\n"}
+    told = [str(fault) for fault in _refused(written(tmp_path, **texts)).faults]
+    for words in (said, "sources[2].kind: unknown venue; did you mean kraken?", "USDT-USD.yaml:8:1: x: unknown key"):
+        assert any(words in each for each in told), told
+
+
+def test_load__a_mistake_in_a_market_file__hides_no_missing_conversion(tmp_path: Path) -> None:
+    path = written(tmp_path, BTC=MARKET.replace("kraken", "krakn"))
+    (tmp_path / "markets/USDT-USD.yaml").unlink()
+    assert [fault.field for fault in _refused(path).faults] == ["sources[2].kind", "conversions.USDT"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("markets/*.yml", "no file matches markets/*.yml"),
+        ("market/*.yaml", "no file matches market/*.yaml: there is no directory market"),
+        ("markets/BTC.yaml", "no such file: markets/BTC.yaml"),
+    ],
+)
+def test_load__no_market_file__names_pattern_and_cause(tmp_path: Path, pattern: str, said: str) -> None:
+    path = written(tmp_path, keeper=GLOBAL.replace("markets/*.yaml", pattern))
+    assert [fault.message for fault in _refused(path).faults] == [said]
+
+
 ONCHAIN = """\
 onchain:
   BTC-USD: {kind: chainlink, address: "0x4444444444444444444444444444444444444444", heartbeat_s: 3600}
@@ -735,6 +779,19 @@ def test_load__a_hostile_text__is_refused_with_a_line(tmp_path: Path, text: str)
 
 def test_load__a_huge_file__is_refused_unread(tmp_path: Path) -> None:
     assert "larger than 256 KiB" in str(_refused(written(tmp_path, keeper="a: " + "x" * 300_000)))
+
+
+@pytest.mark.parametrize("name", ["keeper.yaml", "markets/BTC-USD.yaml"])
+def test_load__a_file_larger_than_memory__is_read_to_the_limit_alone(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path)
+    os.truncate(tmp_path / name, 2**33)
+    tracemalloc.start()
+    try:
+        assert "larger than 256 KiB" in str(_refused(path))
+        assert admin_sockets(path, {})
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_load__bytes_that_are_no_text__are_refused_with_a_line(tmp_path: Path) -> None:

@@ -154,6 +154,8 @@ async def test_check__of_a_venue_that_is_away__fails_without_blaming_the_configu
     url = stage.venues["kraken"]["rest_url"]
     found = await stage.findings("keeper.yaml", url, "http://127.0.0.1:9")
     assert ("BTC-USD", "kraken:BTC/USD", 1) in rows(found, "fail")
+    (told,) = [each.detail for each in found if each.check == "kraken:BTC/USD"]
+    assert told == "the venue did not answer: REST of BTC/USD: connection refused"
 
 
 async def test_check__of_a_chain_that_is_away__still_tells_about_the_venues(stage: Stage) -> None:

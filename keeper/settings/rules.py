@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from keeper.domain.index_methods import INDEX_METHODS
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.three_markets import ThreeMarkets
-from keeper.domain.operators import operator_of
+from keeper.domain.operators import OPERATORS, operator_of
 from keeper.domain.rates import FUNDING_METHODS
 from keeper.domain.session import OffHours
 from keeper.errors import ConfigError
@@ -191,9 +191,25 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
                 yield Complaint(("mark", "references", number, "kind"), unknown_venue(source.kind, known.venues))
     yield from _calendar(market, known)
     if known.venues is not None:
+        yield from _own_venue(market, known)
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), unknown_venue(market.book.kind, books))
+
+
+def _own_venue(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
+    """A name that nobody bears keeps no source out, and whoever wrote it believes that it does."""
+    named = {source.operator for source in market.sources if source.operator}
+    every = {
+        *(known.venues or ()),
+        *(known.books or ()),
+        *(known.onchain or ()),
+        *OPERATORS,
+        *OPERATORS.values(),
+        *named,
+    }
+    if market.own_venue is not None and market.own_venue not in every:
+        yield Complaint(("own_venue",), unknown_venue(market.own_venue, every))
 
 
 def _calendar(market: MarketSettings, known: Registries) -> Iterator[Complaint]:

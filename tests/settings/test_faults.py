@@ -464,6 +464,13 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "7:6: sources[1].kind: coinbase belongs to own_venue coinbase: an index must not rest on its own exchange",
     ),
     (
+        "own venue that is none",
+        BTC,
+        "market_no: 1",
+        "market_no: 1\nown_venue: binanse",
+        "4:1: own_venue: unknown venue; did you mean binance?",
+    ),
+    (
         "tick",
         BTC,
         "min_quote_groups: 2",

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from keeper.app.exitcodes import FAILED, OK
 from keeper.app.findings import Finding
+from keeper.app.screen import screen
 from keeper.app.scrub import text
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -27,7 +27,7 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> int:
         sys.stdout.write(json.dumps({"exit_code": code, "findings": rows}, indent=2) + "\n")
         return code
     order = sorted(findings, key=lambda finding: list(_STYLES).index(finding.status))
-    console = Console(soft_wrap=False)
+    console = screen()
     console.print(_table(order))
     warnings = sum(finding.status == "warn" for finding in findings)
     console.print(f"{len(findings)} checks, {warnings} warnings, {len(failures)} failures")

@@ -198,13 +198,13 @@ def admin_sockets(path: Path, environ: Mapping[str, str] | None = None) -> tuple
     places = [Path(runtime)] if runtime else []
     # systemd/keeper@.service gives instance NAME, configured by NAME.yaml, this runtime directory.
     places += [path.parent.absolute() / state, Path("/run/keeper") / path.stem]
-    return tuple(place / socket for place in places)
+    return tuple(dict.fromkeys(place / socket for place in places))  # an absolute socket is the same everywhere
 
 
 def state_directories(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     """Where the journal of the keeper that is configured by `path` may be, likeliest first; faults matter as little."""
     _, state = _written(path, os.environ if environ is None else environ)
-    return path.parent.absolute() / state, Path("/var/lib/keeper") / path.stem
+    return tuple(dict.fromkeys((path.parent.absolute() / state, Path("/var/lib/keeper") / path.stem)))
 
 
 def _written(path: Path, environ: Mapping[str, str]) -> tuple[Path, Path]:

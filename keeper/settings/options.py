@@ -18,6 +18,7 @@ from keeper.domain.ids import Address, address
 from keeper.domain.numbers import parse_e18
 from keeper.domain.rates.method import Ratio
 from keeper.errors import ConfigError
+from keeper.settings.explain import in_our_words
 from keeper.settings.faults import Key, suggestion
 
 T = TypeVar("T")
@@ -138,7 +139,7 @@ def _objections(hint: Any, value: Any) -> list[tuple[tuple[Key, ...], str]]:
     try:
         _adapter(hint).validate_python(_plain(hint, value))
     except ValidationError as error:
-        return [(found["loc"], found["msg"]) for found in error.errors(include_input=False, include_url=False)]
+        return [(found["loc"], in_our_words(found)) for found in error.errors(include_url=False)]
     return []
 
 

@@ -19,7 +19,7 @@ from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
-from keeper.settings.market import FundingSettings, MarketSettings, PublishSettings
+from keeper.settings.market import FundingSettings, GuardSettings, MarketSettings, PublishSettings
 from keeper.settings.models import LANES, SENDER, CommonSettings, SignersSettings, VenueSettings, sender_place
 from keeper.settings.onchain_rules import onchain_kinds
 from keeper.settings.options import Complaint, Registries, examine
@@ -46,18 +46,39 @@ def market_rules(market: MarketSettings) -> Iterator[Complaint]:
 def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
     """What the domain itself refuses, in its words."""
     yield from index_rules(market)
-    yield from _refusal(("guard",), lambda: guard(market))
+    yield from _confirmation(market.guard) or _refusal(("guard",), lambda: guard(market))
     if market.publish:
-        yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
+        yield from _pace(market.publish) or _refusal(
+            ("publish",), lambda: publish_policy(market.publish or PublishSettings())
+        )
     if market.mark:
         yield from _under(("mark",), examine(MARK_METHODS, market.mark.method, market.mark.options, "method"))
         yield from _references(market)
     if market.funding:
         yield from _funding(market, market.funding)
-    if market.liquidation:
+    if market.liquidation and not _confirmation(market.guard):  # the gate confirms by the same
         yield from _refusal(("liquidation", "gate"), lambda: gate(market))
     yield from _refusal(("condition",), lambda: condition_rules(market))
     yield from _refusal(("scorecard",), lambda: score_rules(market))
+
+
+def _confirmation(rules: GuardSettings) -> list[Complaint]:
+    need, have = rules.confirm_quote_groups, rules.confirm_sources
+    if need <= have:
+        return []
+    return [
+        Complaint(
+            ("guard", "confirm_quote_groups"), f"asks for {need} quote currencies at {have} sources (confirm_sources)"
+        )
+    ]
+
+
+def _pace(rules: PublishSettings) -> list[Complaint]:
+    if rules.min_interval_s < rules.heartbeat_s:
+        return []
+    return [
+        Complaint(("publish", "min_interval_s"), f"must be shorter than heartbeat_s, which is {rules.heartbeat_s:g}")
+    ]
 
 
 def _references(market: MarketSettings) -> Iterator[Complaint]:

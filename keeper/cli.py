@@ -224,7 +224,7 @@ def ctl_status(config: Config = DEFAULT_CONFIG) -> None:
 
 @ctl_app.command("pause")
 def ctl_pause(market: str, config: Config = DEFAULT_CONFIG) -> None:
-    """Stop publishing and liquidating in one market."""
+    """Stop publishing, liquidating and settling funding in one market."""
     _print(_order(config, "pause", market=market))
 
 

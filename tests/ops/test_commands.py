@@ -236,3 +236,16 @@ def test_start__of_the_command_line__imports_no_heavy_library(tmp_path: Path) ->
         [sys.executable, "-c", code], cwd=tmp_path, env=clean, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_pause__in_its_help_and_in_the_documents__names_all_that_it_stops(tmp_path: Path) -> None:
+    told = [" ".join(keeper("ctl", "pause", "--help", cwd=tmp_path).stdout.split())]
+    for name, key in (
+        ("operations.md", "`keeper ctl pause MARKET` |"),
+        ("alerts.md", "`keeper ctl pause MARKET` stops"),
+    ):
+        text = (ROOT / "docs" / name).read_text()
+        told.append(text[text.index(key) :].partition("\n\n")[0].partition("\n| ")[0])
+    for words in told:
+        assert "liquidat" in words, words
+        assert "funding" in words, words

@@ -80,11 +80,9 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check configuration and keys, then every id against venues and chain."""
-    from keeper.app.check import check as examine
-    from keeper.app.check_table import show
+    from keeper.app.check import command
 
-    findings = examine(_settings(config), offline=offline)
-    raise typer.Exit(show(findings, as_json=as_json))
+    raise typer.Exit(command(config, offline=offline, as_json=as_json))
 
 
 @app.command()
@@ -232,7 +230,7 @@ def ctl_status(config: Config = DEFAULT_CONFIG) -> None:
 
 @ctl_app.command("pause")
 def ctl_pause(market: str, config: Config = DEFAULT_CONFIG) -> None:
-    """Stop publishing and liquidating in one market."""
+    """Stop publishing, liquidating and settling funding in one market."""
     _print(_order(config, "pause", market=market))
 
 

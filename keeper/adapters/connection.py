@@ -12,6 +12,7 @@ import aiohttp
 
 from keeper.adapters.admission import Entry, enter
 from keeper.adapters.budget import LIMITING, retry_after_s
+from keeper.adapters.causes import cause
 from keeper.adapters.intake import Doubling, Intake, Order, Strangers
 from keeper.adapters.polling import RestClient
 from keeper.adapters.tuning import FeedTuning
@@ -173,7 +174,7 @@ class Connection:
         except FeedProtocolError as error:
             return Ending("not_admitted", str(error))
         except (aiohttp.ClientError, TimeoutError, OSError, FeedDisconnected) as error:
-            return Ending("connect_failed", self._entry.veiled(repr(error)))
+            return Ending("connect_failed", self._entry.veiled(cause(error)))
         try:
             return await self._converse(socket)
         finally:
@@ -230,7 +231,7 @@ class Connection:
                 await self._send(socket.pong(message.data))
             elif kind is not aiohttp.WSMsgType.PONG:
                 if kind is aiohttp.WSMsgType.ERROR:
-                    self._forced = Ending("broken", repr(message.data))
+                    self._forced = Ending("broken", cause(message.data))
                 return
 
     def _hear(self, frame: Frame, heard_at: float) -> Sequence[Message]:
@@ -341,7 +342,7 @@ class Connection:
             async with asyncio.timeout(self.tuning.send_timeout_s):
                 await sending
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            self.end("send_failed", repr(error))
+            self.end("send_failed", cause(error))
             return False
         return True
 

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
 from keeper.adapters.bench import FRESH, Bench, BenchRules, judge
+from keeper.adapters.causes import shortened
 from keeper.adapters.liveness import unchanged
 from keeper.domain.ids import SourceId
 from keeper.domain.quote import Observation, Quote
@@ -141,7 +142,7 @@ class Intake:
         detail: str = "",
         retry_in_s: float | None = None,
     ) -> None:
-        self.notify(FeedNotice(kind, self.venue, sources, at, reason, detail[:200], retry_in_s))
+        self.notify(FeedNotice(kind, self.venue, sources, at, reason, shortened(detail), retry_in_s))
 
     def _dated(self, quote: Quote) -> Quote:
         last = self.last.get(quote.source)

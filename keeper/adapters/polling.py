@@ -10,6 +10,7 @@ from typing import TypeVar
 import aiohttp
 
 from keeper.adapters.budget import LIMITING, Budget, retry_after_s
+from keeper.adapters.causes import cause
 from keeper.adapters.intake import Intake, Order
 from keeper.domain.ids import SourceId, source_id
 from keeper.domain.quote import Quote
@@ -62,7 +63,7 @@ class RestClient:
                     raise self._limited(response)
                 return response.status, await self._body(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise FeedDisconnected(f"REST of {subject}: {_told(error)}") from None
+            raise FeedDisconnected(f"REST of {subject}: {cause(error)}") from None
 
     def _parsed(self, status: int, parse: Callable[[], A]) -> A:
         try:
@@ -105,11 +106,6 @@ class RestClient:
             if len(body) > self.max_bytes:
                 raise FeedProtocolError(f"REST answer larger than {self.max_bytes} bytes")
         return body
-
-
-def _told(error: Exception) -> str:
-    """Without what aiohttp repeats of our request: its headers may carry a key."""
-    return f"HTTP {error.status}: {error.message}" if isinstance(error, aiohttp.ClientResponseError) else repr(error)
 
 
 @dataclass(slots=True)

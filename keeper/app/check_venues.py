@@ -15,9 +15,10 @@ from keeper.adapters.intake import Intake
 from keeper.adapters.polling import RestClient
 from keeper.adapters.sources import STREAM_VENUES
 from keeper.app.findings import Finding, fail, misconfigured, ok, warn
+from keeper.app.listening import Said, listen
 from keeper.app.venues import venue_of
 from keeper.domain.numbers import E18, text_of
-from keeper.domain.quote import Quote
+from keeper.domain.quote import Depth, Quote
 from keeper.errors import DataError, KeeperError, TransientError
 from keeper.settings.market import BookSettings, MarketSettings, SourceSettings
 from keeper.settings.models import Settings
@@ -27,8 +28,8 @@ _MAX_BODY = 1 << 20
 FAR_BPS = 2_000
 """A price further from the other venues' median than this is in another unit, not on another market."""
 
-Answer = Quote | str | None
-"""The ticker, why there is none, or None where the venue has no REST ticker."""
+Answer = Said | None
+"""The ticker, or what was heard, or why there is nothing; None where the venue has no ticker to ask."""
 
 
 async def check_venues(settings: Settings, session: aiohttp.ClientSession, environ: Mapping[str, str]) -> list[Finding]:
@@ -67,7 +68,10 @@ async def _opened(
 
 async def _asked(settings: Settings, kind: str, rest: RestClient) -> Mapping[str, Answer]:
     wanted = {source.id: source.symbol for source in _sources(settings) if source.kind == kind}
-    return {source: await _ticker(rest, symbol) for source, symbol in wanted.items()}
+    answers = {source: await _ticker(rest, symbol) for source, symbol in wanted.items()}
+    unasked = [wanted[source] for source, answer in answers.items() if answer is None]
+    heard = await listen(rest.venue, unasked) if unasked else {}
+    return {source: heard.get(source, answer) for source, answer in answers.items()}
 
 
 async def _ticker(rest: RestClient, symbol: str) -> Answer:
@@ -102,13 +106,26 @@ def _price_e18(answer: Answer, source: SourceSettings) -> int | None:
     return raw * source.multiplier_e18 // E18 if raw else None
 
 
+def _failed(market: MarketSettings, source: str, why: str) -> Finding:
+    if why.startswith("~"):
+        return fail(market.market, source, f"the venue did not answer: {why[1:]}")
+    return misconfigured(market.market, source, why)
+
+
+def _book(market: MarketSettings, source: str, heard: Depth) -> Finding:
+    if not heard.bids or not heard.asks:
+        return warn(market.market, source, "its book has an empty side")
+    bid, ask = text_of(heard.bids[0].price_e18), text_of(heard.asks[0].price_e18)
+    return ok(market.market, source, f"its book: {bid} bid, {ask} asked")
+
+
 def _source(market: MarketSettings, source: str, answer: Answer, price: int | None, middle: int) -> Finding:
     if answer is None:
-        return ok(market.market, source, "the venue has no ticker to ask")
+        return warn(market.market, source, "not checked: the venue has no ticker to ask")
+    if isinstance(answer, Depth):
+        return _book(market, source, answer)
     if isinstance(answer, str):
-        if answer.startswith("~"):
-            return fail(market.market, source, f"the venue did not answer: {answer[1:]}")
-        return misconfigured(market.market, source, answer)
+        return _failed(market, source, answer)
     if price is None:
         return (
             ok(market.market, source, "listed")

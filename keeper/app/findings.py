@@ -7,6 +7,7 @@ from typing import Literal
 
 from keeper.app.exitcodes import CONFIGURATION, FAILED, OK
 from keeper.errors import KeeperError
+from keeper.settings.faults import SettingsRefused
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -36,6 +37,11 @@ def fail(subject: str, check: str, detail: str, code: int = FAILED) -> Finding:
 
 def misconfigured(subject: str, check: str, detail: str) -> Finding:
     return fail(subject, check, detail, CONFIGURATION)
+
+
+def unsettled(refused: SettingsRefused) -> list[Finding]:
+    """Every fault of the configuration: its place, its field, what is wrong."""
+    return [misconfigured(fault.place, fault.field, fault.message) for fault in refused.faults]
 
 
 def failed_by(subject: str, check: str, error: KeeperError) -> Finding:

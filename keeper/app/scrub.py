@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_TEXT = 2_048
+_FLOOD = 8 * MAX_TEXT
+"""More of a text is not even looked at."""
 MAX_ITEMS = 200
 MAX_DEPTH = 6
 HIDDEN = "***"
@@ -41,12 +43,10 @@ def _nested(value: Any, depth: int) -> Any:
 
 
 def text(raw: str) -> str:
-    """One line, at most MAX_TEXT characters, URLs without user, path and query (providers keep their keys there).
-
-    Cut when it is harmless: half of a URL is not recognised any more.
-    """
-    clean = _UNSAFE.sub(_escaped, _URL.sub(_public_url, raw))
-    return clean if len(clean) <= MAX_TEXT else f"{clean[:MAX_TEXT]}…(+{len(clean) - MAX_TEXT})"
+    """One line, at most MAX_TEXT characters, URLs without user, path and query (providers keep their keys there)."""
+    safe = _UNSAFE.sub(_escaped, _URL.sub(_public_url, raw[:_FLOOD]))  # first: half a URL is none to this pattern
+    over = len(safe) - MAX_TEXT + max(0, len(raw) - _FLOOD)
+    return safe if over <= 0 else f"{safe[:MAX_TEXT]}…(+{over})"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -16,6 +16,7 @@ from rich.live import Live
 from keeper.adapters.clock import SystemClock
 from keeper.app.admin import order
 from keeper.app.exitcodes import FAILED, OK
+from keeper.app.screen import screen
 from keeper.app.txfacts import shown
 from keeper.app.txlisting import Listing
 from keeper.app.txtables import listed, told
@@ -30,12 +31,12 @@ def listing(config: Path) -> Listing:
 
 def show_list(config: Path, *, settled: bool, as_json: bool) -> None:
     """Prints it once."""
-    _list(listing(config).all(settled=settled), Console(), as_json)
+    _list(listing(config).all(settled=settled), screen(), as_json)
 
 
 def watch(config: Path, *, settled: bool, as_json: bool) -> None:
     """Once a second until Ctrl-C; off a terminal one table, or one line of JSON, below the other."""
-    console, source = Console(), listing(config)
+    console, source = screen(), listing(config)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     try:
         if as_json or not console.is_terminal:
@@ -51,7 +52,7 @@ def show_one(config: Path, what: str, wallet: str, *, as_json: bool) -> None:
     if as_json:
         _json(found)
     else:
-        Console().print(shown(found))
+        screen().print(shown(found))
 
 
 def command(config: Path, verb: str, **words: str) -> int:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from keeper.app.screen import Column, Fitted, listed
 from keeper.app.scrub import text
 from keeper.app.txtables import Row, ether, gwei
 
-_DIM, _YELLOW, _GREEN = "dim", "yellow", "green"
+_YELLOW, _GREEN = "yellow", "green"
 
 
 def shown(found: Row) -> RenderableType:
     """Everything about one."""
-    facts = Table(box=None, pad_edge=False, show_header=False)
-    facts.add_column(style=_DIM)
-    facts.add_column(overflow="fold")
-    for name, value in _facts(found):
-        facts.add_row(name, Text(text(value)))
     note = [Text(text(found["note"]), style=_YELLOW)] if found["note"] else []
-    return Group(*note, facts, Text(), _attempts(found["made"])) if found["made"] else Group(*note, facts)
+    facts = listed((name, text(value)) for name, value in _facts(found))
+    return Group(*note, facts, Text(), Attempts(found["made"])) if found["made"] else Group(*note, facts)
 
 
 def _facts(found: Row) -> Iterable[tuple[str, str]]:
@@ -57,13 +54,46 @@ def _intent(intent: Row) -> Iterable[tuple[str, str]]:
     yield "wanted", f"{intent['created_at']}" + (f", until {intent['deadline']}" if intent["deadline"] else "")
 
 
-def _attempts(made: Iterable[Row]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("signed", "block", "purpose", "gwei", "tip", "gas", "sends", "last sent", "node said", "hash"):
-        table.add_column(name, overflow="fold")
-    for each in made:
-        fees = (gwei(each["max_fee_wei"]), gwei(each["tip_wei"]), str(each["gas_limit"]), str(each["sends"]))
-        answer = "mined" if each["mined"] else each["answer"] or ""
-        row = (each["signed_at"], str(each["signed_block"]), each["purpose"], *fees, each["sent_at"] or "", answer)
-        table.add_row(*(Text(text(cell), style=_GREEN if each["mined"] else "") for cell in (*row, each["hash"])))
-    return table
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """A line for each where there is room for whole hashes; else each by itself, its hash over the full width."""
+
+    made: Sequence[Row]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Fitted(_COLUMNS, self.made, _style)
+        if table.width(_COLUMNS) <= options.max_width:
+            yield table
+            return
+        for each in self.made:
+            yield Text(f"{each['purpose']}, {_answer(each) or 'no answer'}", style=_style(each))
+            yield listed(_one(each))
+            yield Text(text(each["hash"]), style=_style(each), overflow="fold")
+
+
+def _one(each: Row) -> Iterable[tuple[str, str]]:
+    yield "signed", f"{each['signed_at']} at block {each['signed_block']}"
+    yield "fees", f"{gwei(each['max_fee_wei'])} gwei (tip {gwei(each['tip_wei'])}), {each['gas_limit']} gas"
+    yield "sent", f"{each['sends']}×" + (f", last {each['sent_at']}" if each["sent_at"] else "")
+
+
+def _style(each: Row) -> str:
+    return _GREEN if each["mined"] else ""
+
+
+def _answer(each: Row) -> str:
+    return text("mined" if each["mined"] else each["answer"] or "")
+
+
+_COLUMNS = (
+    Column("signed", lambda each: each["signed_at"]),
+    Column("block", lambda each: str(each["signed_block"])),
+    Column("purpose", lambda each: each["purpose"]),
+    Column("gwei", lambda each: gwei(each["max_fee_wei"])),
+    Column("tip", lambda each: gwei(each["tip_wei"])),
+    Column("gas", lambda each: str(each["gas_limit"])),
+    Column("sends", lambda each: str(each["sends"])),
+    Column("last sent", lambda each: each["sent_at"] or ""),
+    Column("node said", _answer),
+    Column("hash", lambda each: text(each["hash"])),
+)

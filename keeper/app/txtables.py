@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from keeper.app.screen import Column, Fitted, shortened
 from keeper.app.scrub import text
 from keeper.domain.fees import GWEI
 from keeper.services.outbox.rules import SCARCE
@@ -76,18 +76,12 @@ def _funds(wallet: Row) -> str:
     return f"  {ether(wallet['reserved_wei'])} of {balance} ether reserved{runway}"
 
 
-def _table(rows: Iterable[Row], names: Mapping[str, str]) -> Table:
+def _table(rows: Sequence[Row], names: Mapping[str, str]) -> Fitted:
     """With the wallet of each, by its name where that is known, when there are several."""
-    rows = list(rows)
     several = len({each["wallet"] for each in rows} | names.keys()) > 1
-    columns = (("wallet", lambda each: names.get(each["wallet"], each["wallet"])), *_COLUMNS) if several else _COLUMNS
-    table = Table(box=None, pad_edge=False)
-    for name, cell in columns:
-        table.add_column(name, justify="right" if cell in _NUMBERS else "left", overflow="fold")
-    for each in rows:
-        style = _STATES.get(each["state"], "")
-        table.add_row(*(Text(text(cell(each)), style=style) for _, cell in columns))
-    return table
+    whose = Column("wallet", lambda each: text(names.get(each["wallet"], each["wallet"]) or ""), spare=2, least=12)
+    columns = (whose, *_COLUMNS) if several else _COLUMNS
+    return Fitted(columns, rows, lambda each: _STATES.get(each["state"], ""))
 
 
 def _nonce(each: Row) -> str:
@@ -119,23 +113,21 @@ def _hash(each: Row) -> str:
 
 
 def _key(each: Row) -> str:
-    key: str = each["key"] or each["intent_id"]
-    return key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…"
+    return shortened(text(each["key"] or each["intent_id"]), _LONGEST_KEY)
 
 
 _LONGEST_KEY = 28
-_COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
-    ("nonce", _nonce),
-    ("lane", lambda each: each["lane"]),
-    ("key", _key),
-    ("state", lambda each: each["state"]),
-    ("tries", _tries),
-    ("gwei", _fee),
-    ("tip", _tip),
-    ("age s", _age),
-    ("blocks", _blocks),
-    ("hash", _hash),
-    ("node said", lambda each: each["answer"] or ""),
-    ("next", lambda each: each.get("next") or ""),
+_COLUMNS = (
+    Column("nonce", _nonce, is_number=True),
+    Column("lane", lambda each: each["lane"], spare=1),
+    Column("key", _key, least=18),
+    Column("state", lambda each: each["state"]),
+    Column("tries", _tries, spare=8, is_number=True),
+    Column("gwei", _fee, spare=5, is_number=True),
+    Column("tip", _tip, spare=10, is_number=True),
+    Column("age s", _age, spare=3, is_number=True),
+    Column("blocks", _blocks, spare=9, is_number=True),
+    Column("hash", _hash, spare=6),
+    Column("node said", lambda each: each["answer"] or "", spare=7),
+    Column("next", lambda each: each.get("next") or "", spare=4),
 )
-_NUMBERS = (_nonce, _tries, _fee, _tip, _age, _blocks)

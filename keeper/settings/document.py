@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path as FilePath
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -54,6 +55,12 @@ class Document:
 
     def fault(self, keys: Path, message: str) -> Fault:
         return Fault(self.file, *self.place(keys), field_path(keys), message)
+
+
+def read(path: FilePath) -> bytes:
+    """At most one byte more than `parse` takes: a file that is too large is refused unread. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def parse(file: str, raw: bytes) -> Document:

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from keeper.settings.document import Document
 from keeper.settings.faults import Fault, Key, suggestion
+from keeper.settings.spelling import SPELLINGS
 
 _WORDS = {
     "string_type": "write text",
@@ -24,26 +26,45 @@ _WORDS = {
     "model_attributes_type": "write keys and values",
     "tuple_type": "write a list",
     "too_short": "write at least one",
+    "too_long": "write at most {max_length}",
+    "string_too_short": "write at least {min_length} characters",
+    "string_too_long": "write at most {max_length} characters",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_parsing": "write a number",
+    "finite_number": "write a number",
+    "bool_parsing": "write true or false",
 }
 
 
 def faults_of(error: ValidationError, model: type[BaseModel], document: Document) -> Iterator[Fault]:
     """One fault for each finding."""
-    errors = error.errors(include_input=False, include_url=False, include_context=False)
+    errors = error.errors(include_url=False)
     for found in errors:
         if found["type"] == "too_short" and any(len(other["loc"]) > len(found["loc"]) for other in errors):
             continue  # pydantic counts the items that are right; the wrong ones have faults of their own
         keys: tuple[Key, ...] = tuple(key for key in found["loc"] if key != "[key]")
-        place, message = _worded(found["type"], found["msg"], keys, model)
+        place, message = _worded(found, keys, model)
         yield document.fault(place, message + (_misspelt(keys, document) if found["type"] == "missing" else ""))
 
 
-def _worded(kind: str, message: str, keys: tuple[Key, ...], model: type[BaseModel]) -> tuple[tuple[Key, ...], str]:
+def _worded(found: ErrorDetails, keys: tuple[Key, ...], model: type[BaseModel]) -> tuple[tuple[Key, ...], str]:
+    kind = found["type"]
     if kind == "extra_forbidden":
         return keys, f"unknown key{suggestion(str(keys[-1]), written_names(_model_at(model, keys[:-1])))}"
     if kind == "missing":
         return keys[:-1], f"{keys[-1]} is missing"
-    return keys, _WORDS.get(kind) or message.removeprefix("Value error, ").replace("Input should be", "must be")
+    return keys, in_our_words(found)
+
+
+def in_our_words(found: ErrorDetails) -> str:
+    """One finding of pydantic, without its place."""
+    context = found.get("ctx", {})
+    if (spelling := SPELLINGS.get(context.get("pattern", ""))) is not None:
+        return spelling.told(found["input"])
+    if (words := _WORDS.get(found["type"])) is not None:
+        return words.format_map(context)
+    return found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _misspelt(keys: tuple[Key, ...], document: Document) -> str:

@@ -21,9 +21,12 @@ class Fault:
     field: str
     message: str
 
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        return f"{self.place}: {self.field}: {self.message}" if self.field else f"{self.place}: {self.message}"
 
 
 class SettingsRefused(ConfigError):

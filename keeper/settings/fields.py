@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 from keeper.domain.numbers import parse_e18, text_of
+from keeper.settings.spelling import CURRENCY, NAME, PAIR, SYMBOL
 
 
 def _e18(value: Any) -> int:
@@ -155,9 +156,9 @@ Instant = Annotated[
 """UTC text as whole seconds since the epoch."""
 StreamEndpoint = Annotated[SecretStr, AfterValidator(_endpoint(WS)), PlainSerializer(_public_endpoint, return_type=str)]
 """The same for a websocket."""
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(\.[A-Z0-9]{1,20})?$")]
+Name = Annotated[str, Field(pattern=NAME.pattern)]
+PairName = Annotated[str, Field(pattern=PAIR.pattern)]
 """Base and quote, e.g. `BTC-USD`; a suffix tells two markets of one pair apart."""
-Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
-Symbol = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,66}$")]
+Currency = Annotated[str, Field(pattern=CURRENCY.pattern)]
+Symbol = Annotated[str, Field(pattern=SYMBOL.pattern)]
 """A venue's own spelling."""

@@ -123,7 +123,7 @@ class IndexSettings(Chosen):
     choices: ClassVar[Mapping[str, type[Any]]] = INDEX_METHODS
 
     method: Name = Field(description=f"Index method: {_graded(INDEX_METHODS)}.")
-    max_age_s: Seconds = Field(default=10.0, description="Oldest usable quote.")
+    max_age_s: Seconds = Field(default=10.0, description="Oldest usable quote. Of a perp shorter than `report.ttl_s`.")
     max_deviation_bps: PositiveBps = Field(default=100, description="A quote further from the median is an outlier.")
     max_dispersion_bps: PositiveBps = Field(default=500, description="Widest that this grows while all sources spread.")
     max_spread_bps: Bps = Field(default=100, description="A quote whose own bid and ask are further apart is not used.")

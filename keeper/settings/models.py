@@ -15,6 +15,7 @@ from keeper.domain.transaction import Lane
 from keeper.settings.base import Chosen, Model
 from keeper.settings.fields import Count, Endpoint, FilePath, HttpUrl, Name, Seconds, StreamEndpoint, StreamUrl, Symbol
 from keeper.settings.market import MarketSettings
+from keeper.settings.spelling import ADDRESS
 
 
 class ChainSettings(Model):
@@ -70,7 +71,7 @@ class ChainSettings(Model):
 
     sequencer_feed: str | None = Field(
         default=None,
-        pattern=r"^0x[0-9a-fA-F]{40}$",
+        pattern=ADDRESS.pattern,
         description="On a rollup: Chainlink's uptime feed of its sequencer. While it is down nothing is priced or liquidated.",
     )
     sequencer_grace_s: Seconds = Field(
@@ -166,7 +167,11 @@ def sender_place(wallet: str) -> str:
 
 
 class ReportSettings(Model):
-    ttl_s: Count = Field(default=20, le=3600, description="Seconds for which a signed batch may still be mined.")
+    ttl_s: Count = Field(
+        default=20,
+        le=3600,
+        description="Seconds for which a signed batch may still be mined. Longer than every perp's `index.max_age_s`.",
+    )
 
 
 class VenueSettings(Model):

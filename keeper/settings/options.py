@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from keeper.domain.ids import Address, address
 from keeper.domain.numbers import parse_e18
 from keeper.domain.rates.method import Ratio
 from keeper.errors import ConfigError
+from keeper.settings.explain import in_our_words
 from keeper.settings.faults import Key, suggestion
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ def _objections(hint: Any, value: Any) -> list[tuple[tuple[Key, ...], str]]:
     try:
         _adapter(hint).validate_python(_plain(hint, value))
     except ValidationError as error:
-        return [(found["loc"], found["msg"]) for found in error.errors(include_input=False, include_url=False)]
+        return [(found["loc"], in_our_words(found)) for found in error.errors(include_url=False)]
     return []
 
 
@@ -161,3 +162,15 @@ def _is_address(value: Any) -> bool:
     except (ValueError, TypeError):
         return False
     return True
+
+
+def refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:
+    try:
+        make()
+    except ValueError as error:
+        yield Complaint(keys, str(error))
+
+
+def under(keys: tuple[str | int, ...], found: list[Complaint]) -> Iterator[Complaint]:
+    for complaint in found:
+        yield Complaint((*keys, *complaint.keys), complaint.message)

@@ -38,8 +38,9 @@ prints a JSON Schema for editors.
 - Prices, sizes and rates are decimal texts, exact to 18 digits: `"0.98"`.
 - Secrets stand in files of their own (mode 0600) or in systemd credentials (`cred:NAME`); a private key in a settings
   file is refused. File names are relative to `keeper.yaml`.
-- `STATE_DIRECTORY`, `RUNTIME_DIRECTORY` and `CREDENTIALS_DIRECTORY` are read from the environment, as systemd sets them;
-  `KEEPER_CONFIG` replaces `--config`. Nothing else is.
+- From the environment come `STATE_DIRECTORY`, `RUNTIME_DIRECTORY`, `CREDENTIALS_DIRECTORY`, `NOTIFY_SOCKET`, `WATCHDOG_USEC` and
+  `WATCHDOG_PID`, as systemd sets them; `KEEPER_CONFIG` replaces `--config`, `KEEPER_COMMIT` is the commit that
+  `keeper_build_info` names, `COLUMNS` the width of tables. No setting does, and no key but where `insecure_env` names its variable.
 """
 
 _CHOICES = """

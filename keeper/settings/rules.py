@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from keeper.domain.index_methods import INDEX_METHODS
-from keeper.domain.mark import MARK_METHODS
-from keeper.domain.mark.three_markets import ThreeMarkets
-from keeper.domain.operators import operator_of
+from keeper.domain.operators import OPERATORS, operator_of
 from keeper.domain.rates import FUNDING_METHODS
 from keeper.domain.session import OffHours
 from keeper.errors import ConfigError
-from keeper.ports.venue import PerpetualVenue
 from keeper.settings.closed_venues import unknown_venue
 from keeper.settings.explain import written_names
 from keeper.settings.faults import suggestion
 from keeper.settings.fields import is_loopback, is_plain
 from keeper.settings.index_rules import index_kinds, index_rules
-from keeper.settings.market import FundingSettings, MarketSettings, MarkSettings, PublishSettings, SourceSettings
+from keeper.settings.mark_rules import mark_kinds, mark_rules
+from keeper.settings.market import (
+    FundingSettings,
+    GuardSettings,
+    MarketSettings,
+    PublishSettings,
+)
 from keeper.settings.models import (
     LANES,
     SENDER,
@@ -31,15 +34,15 @@ from keeper.settings.models import (
     sender_place,
 )
 from keeper.settings.onchain_rules import onchain_kinds
-from keeper.settings.options import Complaint, Registries, examine
+from keeper.settings.options import Complaint, Registries, examine, refusal, under
 from keeper.settings.safeguard_specs import condition_rules, score_rules
-from keeper.settings.specs import gate, guard, mark_method, mark_options, publish_policy, rate_plan
+from keeper.settings.specs import gate, guard, publish_policy, rate_plan
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
 
 
-def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
-    """Faults of one market file that need nothing but itself and keeper.yaml."""
+def market_rules(market: MarketSettings) -> Iterator[Complaint]:
+    """Faults of one market file that need nothing but itself."""
     found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market), *index_kinds(market)]
     yield from found or _domain_rules(market)
     if market.is_index_only:
@@ -49,48 +52,44 @@ def market_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Com
                     (key,), "an index without `deployment` has no such part; name the deployment or remove it"
                 )
     else:
-        yield from _perp(market, common)
+        yield from _perp(market)
 
 
 def _domain_rules(market: MarketSettings) -> Iterator[Complaint]:
     """What the domain itself refuses, in its words."""
     yield from index_rules(market)
-    yield from _refusal(("guard",), lambda: guard(market))
+    yield from _confirmation(market.guard) or refusal(("guard",), lambda: guard(market))
     if market.publish:
-        yield from _refusal(("publish",), lambda: publish_policy(market.publish or PublishSettings()))
+        yield from _pace(market.publish) or refusal(
+            ("publish",), lambda: publish_policy(market.publish or PublishSettings())
+        )
     if market.mark:
-        yield from _mark(market.market, market.mark)
-        yield from _references(market)
+        yield from mark_rules(market, market.mark)
     if market.funding:
         yield from _funding(market, market.funding)
-    if market.liquidation:
-        yield from _refusal(("liquidation", "gate"), lambda: gate(market))
-    yield from _refusal(("condition",), lambda: condition_rules(market))
-    yield from _refusal(("scorecard",), lambda: score_rules(market))
+    if market.liquidation and not _confirmation(market.guard):  # the gate confirms by the same
+        yield from refusal(("liquidation", "gate"), lambda: gate(market))
+    yield from refusal(("condition",), lambda: condition_rules(market))
+    yield from refusal(("scorecard",), lambda: score_rules(market))
 
 
-def _mark(market: str, mark: MarkSettings) -> Iterator[Complaint]:
-    options = mark_options(mark)
-    found = list(_under(("mark",), examine(MARK_METHODS, mark.method, options, "method")))
-    if mark.step_s is not None and not mark.max_step_bps and "step_s" not in options:
-        yield Complaint(("mark", "step_s"), "an update of what size? set max_step_bps")
-    yield from found or _refusal(("mark",), lambda: mark_method(market, mark))
+def _confirmation(rules: GuardSettings) -> list[Complaint]:
+    need, have = rules.confirm_quote_groups, rules.confirm_sources
+    if need <= have:
+        return []
+    return [
+        Complaint(
+            ("guard", "confirm_quote_groups"), f"asks for {need} quote currencies at {have} sources (confirm_sources)"
+        )
+    ]
 
 
-def _references(market: MarketSettings) -> Iterator[Complaint]:
-    method = MARK_METHODS.get(market.mark.method) if market.mark else None
-    if market.references and method is not None and not issubclass(method, ThreeMarkets):
-        yield Complaint(("mark", "references"), f"{method.name} does not look at other venues' perpetuals; remove them")
-    for number, source in enumerate(market.references):
-        if source.quote not in (market.currency, *market.conversions):
-            yield Complaint(
-                ("mark", "references", number, "quote"),
-                f"no conversion from {source.quote} to {market.currency}; add it to `conversions`",
-            )
-        if source.id in [spot.id for spot in market.sources]:
-            yield Complaint(
-                ("mark", "references", number), f"{source.id} is a source of the index, not another perpetual"
-            )
+def _pace(rules: PublishSettings) -> list[Complaint]:
+    if rules.min_interval_s < rules.heartbeat_s:
+        return []
+    return [
+        Complaint(("publish", "min_interval_s"), f"must be shorter than heartbeat_s, which is {rules.heartbeat_s:g}")
+    ]
 
 
 def _funding(market: MarketSettings, rules: FundingSettings) -> Iterator[Complaint]:
@@ -102,19 +101,12 @@ def _funding(market: MarketSettings, rules: FundingSettings) -> Iterator[Complai
         if rules.versions:
             yield Complaint(("funding", "versions"), "versions of what? name a `method`")
         return
-    found = list(_under(("funding",), examine(FUNDING_METHODS, rules.method, rules.options, "method")))
+    found = list(under(("funding",), examine(FUNDING_METHODS, rules.method, rules.options, "method")))
     options = dict(rules.options)
     for number, version in enumerate(rules.versions if not found else ()):
         options |= version.options
-        found += _under(("funding", "versions", number), examine(FUNDING_METHODS, rules.method, options, "method"))
-    yield from found or _refusal(("funding", "versions"), lambda: rate_plan(market))
-
-
-def _refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:
-    try:
-        make()
-    except ValueError as error:
-        yield Complaint(keys, str(error))
+        found += under(("funding", "versions", number), examine(FUNDING_METHODS, rules.method, options, "method"))
+    yield from found or refusal(("funding", "versions"), lambda: rate_plan(market))
 
 
 def _enough_sources(market: MarketSettings) -> Iterator[Complaint]:
@@ -158,16 +150,23 @@ def _conversions(market: MarketSettings) -> Iterator[Complaint]:
             yield Complaint(("conversions", quote), f"{conversion.index} does not convert {quote} to {market.currency}")
 
 
-def _perp(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
-    for key in PERP_KEYS:
-        if getattr(market, key) is None:
-            yield Complaint((), f"{key} is missing: a market with a deployment needs {', '.join(PERP_KEYS)}")
+def shared_rules(market: MarketSettings, common: CommonSettings) -> Iterator[Complaint]:
+    """Faults of one market file beside keeper.yaml."""
+    if market.is_index_only:
+        return
     if market.deployment not in common.deployments:
         yield Complaint(("deployment",), f"unknown deployment{suggestion(str(market.deployment), common.deployments)}")
     if market.index.max_age_s >= common.report.ttl_s:
         yield Complaint(
-            ("index", "max_age_s"), "quotes must grow stale before a report expires: max_age_s < report.ttl_s"
+            ("index", "max_age_s"),
+            f"quotes must grow stale before a report expires: shorter than report.ttl_s, which is {common.report.ttl_s}",
         )
+
+
+def _perp(market: MarketSettings) -> Iterator[Complaint]:
+    for key in PERP_KEYS:
+        if getattr(market, key) is None:
+            yield Complaint((), f"{key} is missing: a market with a deployment needs {', '.join(PERP_KEYS)}")
     yield from _session(market)
     if market.funding and market.funding.premium != "derived" and market.book is None:
         yield Complaint(("funding", "premium"), "a premium from the own book needs `book`")
@@ -196,27 +195,28 @@ def market_kinds(market: MarketSettings, known: Registries) -> Iterator[Complain
                     f"{source.kind} gives this keeper quotes and no trades, which method {market.index.method} goes by;"
                     f" trades come from {', '.join(_trading(known))}",
                 )
-        for number, source in enumerate(market.references):
-            yield from _under(("mark", "references", number), list(_perpetual(source, known.venues)))
+        yield from mark_kinds(market, known.venues)
     yield from _calendar(market, known)
     if known.venues is not None:
+        yield from _own_venue(market, known)
         books = known.venues if known.books is None else known.books
         if market.book and market.book.kind not in books:
             yield Complaint(("book", "kind"), unknown_venue(market.book.kind, books))
 
 
-def _perpetual(source: SourceSettings, venues: Mapping[str, Any]) -> Iterator[Complaint]:
-    """A spot book taken for a perpetual is wrong by the whole basis, and looks like a price all the same."""
-    if source.kind not in venues:
-        yield Complaint(("kind",), unknown_venue(source.kind, venues))
-        return
-    described = venues[source.kind]
-    if not issubclass(described, PerpetualVenue):
-        own, perpetual = f"{source.kind}_perp", [kind for kind in venues if issubclass(venues[kind], PerpetualVenue)]
-        choice = f"did you mean {own}?" if own in venues else f"perpetuals come from {', '.join(sorted(perpetual))}"
-        yield Complaint(("kind",), f"{source.kind} gives this keeper spot books alone; {choice}")
-    elif (nearest := described.perpetual(source.symbol)) != source.symbol:
-        yield Complaint(("symbol",), f"{source.symbol} is no perpetual at {source.kind}; write it as {nearest}")
+def _own_venue(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
+    """A name that nobody bears keeps no source out, and whoever wrote it believes that it does."""
+    named = {source.operator for source in market.sources if source.operator}
+    every = {
+        *(known.venues or ()),
+        *(known.books or ()),
+        *(known.onchain or ()),
+        *OPERATORS,
+        *OPERATORS.values(),
+        *named,
+    }
+    if market.own_venue is not None and market.own_venue not in every:
+        yield Complaint(("own_venue",), unknown_venue(market.own_venue, every))
 
 
 def _calendar(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
@@ -283,9 +283,9 @@ def _venues(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
             if is_plain(getattr(venue, key) or "") and not venue.plain_http:
                 yield Complaint(("venues", name, key), "unencrypted to another machine; use wss:// and https://")
         if is_dataclass(described := every.get(name)):
-            yield from _under(("venues", name), list(_of_a_venue(name, venue, described)))
+            yield from under(("venues", name), list(_of_a_venue(name, venue, described)))
             given = {key: value for key in ("url", "rest_url") if (value := getattr(venue, key)) is not None}
-            yield from _under(("venues", name), examine(every, name, given, "venue"))
+            yield from under(("venues", name), examine(every, name, given, "venue"))
 
 
 def _of_a_venue(name: str, venue: VenueSettings, described: Any) -> Iterator[Complaint]:
@@ -303,17 +303,17 @@ def _deployments(common: CommonSettings, known: Registries) -> Iterator[Complain
         return
     for name, deployment in common.deployments.items():
         found = examine(known.protocols, deployment.protocol, deployment.options, "protocol", chain_id=common.chain.id)
-        yield from _under(("deployments", name), found)
+        yield from under(("deployments", name), found)
 
 
 def _signers(common: CommonSettings, known: Registries) -> Iterator[Complaint]:
     if known.signers is None:
         return
     for number, signer in enumerate(common.signers.reports):
-        yield from _under(("signers", "reports", number), examine(known.signers, signer.kind, signer.options, "kind"))
+        yield from under(("signers", "reports", number), examine(known.signers, signer.kind, signer.options, "kind"))
     for name, signer in common.signers.senders.items():
         keys = tuple(sender_place(name).split("."))
-        yield from _under(keys, examine(known.signers, signer.kind, signer.options, "kind"))
+        yield from under(keys, examine(known.signers, signer.kind, signer.options, "kind"))
 
 
 def _lanes(signers: SignersSettings) -> Iterator[Complaint]:
@@ -335,11 +335,6 @@ def _lanes(signers: SignersSettings) -> Iterator[Complaint]:
             yield Complaint(keys, "no lane sends with it; name it under signers.lanes, or remove it")
     if signers.wallets and signers.sender is None and bare:
         yield Complaint(("signers",), f"no wallet for {', '.join(bare)}; add `sender`, or name one under signers.lanes")
-
-
-def _under(keys: tuple[str | int, ...], found: list[Complaint]) -> Iterator[Complaint]:
-    for complaint in found:
-        yield Complaint((*keys, *complaint.keys), complaint.message)
 
 
 def conversion_rules(markets: Mapping[str, MarketSettings]) -> Iterator[tuple[str, Complaint]]:

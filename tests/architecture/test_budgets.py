@@ -22,8 +22,8 @@ def test_module__any__stays_within_its_budget(path: str) -> None:
             assert length <= MAX_FUNCTION, f"{path}:{node.lineno}: {node.name} has {length} lines"
 
 
-def test_broad_except__whole_package__stands_only_at_the_three_fences() -> None:
-    """docs/decisions: the command line, the fence of an intent, the fence of a market."""
+def test_broad_except__whole_package__stands_in_three_places_alone() -> None:
+    """CONTRIBUTING.md: the command line, the fence of a market, one request to several endpoints."""
     found = [
         f"{path}:{node.lineno}"
         for path, tree in modules().items()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +22,7 @@ from keeper.devnet.jsonrpc import JsonRpc
 from keeper.devnet.market import HiddenMarket
 from keeper.devnet.node import AnvilNode
 from keeper.devnet.venues import DEVNET_VENUES
+from keeper.devnet.venues.perp import PerpServer
 from keeper.domain.ids import address
 from keeper.settings.load import load
 
@@ -39,6 +41,7 @@ sources:
   - {kind: bitstamp, symbol: btcusd}
 conversions: {USDT: USDT-USD}
 index: {method: median, min_sources: 3}
+book: {kind: perp, symbol: BTC-USD}
 mark: {method: index}
 funding: {premium: derived}
 publish: {heartbeat_s: 30}
@@ -64,7 +67,8 @@ class Stage:
     def keeper_yaml(self) -> str:
         d = self.deployment
         venues = "\n".join(
-            f"  {name}: {{url: {o['url']!r}, rest_url: {o['rest_url']!r}}}" for name, o in self.venues.items()
+            f"  {name}: {{{', '.join(f'{key}: {url!r}' for key, url in options.items())}}}"
+            for name, options in self.venues.items()
         )
         return (
             f'chain: {{id: 31337, rpc: ["{self.node.url}"]}}\n'
@@ -101,6 +105,9 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         for name in VENUES:
             server = await stack.enter_async_context(DEVNET_VENUES[name](market))
             venues[name] = server.options()
+        book = await stack.enter_async_context(PerpServer(SystemClock(), ("BTC-USD",)))
+        await book.publish_book("BTC-USD", [(Decimal("64000.5"), Decimal(1))], [(Decimal(64001), Decimal(2))])
+        venues["perp"] = book.options()
         yield Stage(node, deployment, venues, tmp_path)
 
 
@@ -129,12 +136,23 @@ async def test_check__of_each_mistake__names_it_and_its_exit_code(stage: Stage) 
         ("BTC-USD.yaml", "symbol: BTC/USD", "symbol: BTCC/USD", ("BTC-USD", "kraken:BTCC/USD", 78)),
         ("BTC-USD.yaml", "symbol: btcusd", 'symbol: btcusd, multiplier: "0.001"', ("BTC-USD", "bitstamp:btcusd", 78)),
         ("BTC-USD.yaml", "{method: index}", PERPS, ("BTC-USD", "binance_perp:XBTUSDT", 78)),
+        ("BTC-USD.yaml", "perp, symbol: BTC-USD", "perp, symbol: NO-USD", ("BTC-USD", "perp:NO-USD", 78)),
+        ("keeper.yaml", stage.venues["perp"]["url"], "ws://127.0.0.1:9/book", ("BTC-USD", "perp:BTC-USD", 1)),
         ("BTC-USD.yaml", "penalty_bps: 40", "penalty_bps: 41", ("BTC-USD", "assert.penalty_bps", 78)),
         ("BTC-USD.yaml", "mmr_bps: 500", "mmr_bps: 501", ("BTC-USD", "assert.tiers", 78)),
         ("BTC-USD.yaml", '"0.0075"', '"0.0076"', ("BTC-USD", "assert.cap", 78)),
     ]
     for file, old, new, expected in table:
         assert expected in rows(await stage.findings(file, old, new), "fail"), (file, new)
+
+
+async def test_check__of_the_own_book__listens_to_it(stage: Stage) -> None:
+    found = await stage.findings()
+    (book,) = [finding for finding in found if finding.check == "perp:BTC-USD"]
+    assert (book.status, book.detail) == ("ok", "its book: 64000.5 bid, 64001 asked")
+    found = await stage.findings("keeper.yaml", stage.venues["perp"]["url"], "ws://127.0.0.1:9/book")
+    (book,) = [finding for finding in found if finding.check == "perp:BTC-USD"]
+    assert book.detail == "the venue did not answer: connection refused at 127.0.0.1:9, the address in venues.perp.url"
 
 
 async def test_check__of_a_funding_method__warns_where_the_chain_charges_otherwise(stage: Stage) -> None:
@@ -154,6 +172,8 @@ async def test_check__of_a_venue_that_is_away__fails_without_blaming_the_configu
     url = stage.venues["kraken"]["rest_url"]
     found = await stage.findings("keeper.yaml", url, "http://127.0.0.1:9")
     assert ("BTC-USD", "kraken:BTC/USD", 1) in rows(found, "fail")
+    (told,) = [each.detail for each in found if each.check == "kraken:BTC/USD"]
+    assert told == "the venue did not answer: REST of BTC/USD: connection refused"
 
 
 async def test_check__of_a_chain_that_is_away__still_tells_about_the_venues(stage: Stage) -> None:

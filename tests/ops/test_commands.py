@@ -73,6 +73,19 @@ def test_check_offline__as_json__is_for_programs(config: Path) -> None:
     assert {finding["status"] for finding in answer["findings"]} == {"ok"}
 
 
+def test_check_offline__of_faults_as_json__lists_them_for_programs(tmp_path: Path) -> None:
+    path = written(tmp_path, keeper=GLOBAL.replace("id: 31337", "id: x"), BTC=MARKET.replace("kraken", "krakn"))
+    done = keeper("check", "--offline", "--json", "--config", path.name, cwd=tmp_path)
+    assert done.returncode == 78
+    answer = json.loads(done.stdout)
+    assert answer["exit_code"] == 78
+    assert [(found["subject"], found["check"], found["status"]) for found in answer["findings"]] == [
+        ("keeper.yaml:1:9", "chain.id", "fail"),
+        ("markets/BTC-USD.yaml:7:6", "sources[2].kind", "fail"),
+    ]
+    assert answer["findings"][1]["detail"] == "unknown venue; did you mean kraken?"
+
+
 @pytest.mark.parametrize("verb", [["check", "--offline"], ["run"], ["config", "show"]])
 def test_configuration__with_faults__exits_78_and_lists_them(tmp_path: Path, verb: list[str]) -> None:
     path = written(
@@ -263,3 +276,16 @@ def test_start__of_the_command_line__imports_no_heavy_library(tmp_path: Path) ->
         [sys.executable, "-c", code], cwd=tmp_path, env=clean, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_pause__in_its_help_and_in_the_documents__names_all_that_it_stops(tmp_path: Path) -> None:
+    told = [" ".join(keeper("ctl", "pause", "--help", cwd=tmp_path).stdout.split())]
+    for name, key in (
+        ("operations.md", "`keeper ctl pause MARKET` |"),
+        ("alerts.md", "`keeper ctl pause MARKET` stops"),
+    ):
+        text = (ROOT / "docs" / name).read_text()
+        told.append(text[text.index(key) :].partition("\n\n")[0].partition("\n| ")[0])
+    for words in told:
+        assert "liquidat" in words, words
+        assert "funding" in words, words

@@ -155,6 +155,14 @@ def test_text__with_a_key_across_the_cut__is_scrubbed_before_it_is_cut(before: i
     assert len(shown) < MAX_TEXT + 20
 
 
+def test_text__that_is_cut_within_a_url__hides_what_the_url_hid() -> None:
+    for before in range(MAX_TEXT - 40, MAX_TEXT):
+        cut = text("x" * before + " wss://user:s3cr3t-canary@example.org/s3cr3t-canary")
+        assert "s3cr" not in cut
+        assert len(cut) < MAX_TEXT + 20
+    assert text("x" * 1_000_000).endswith(f"…(+{1_000_000 - MAX_TEXT})")
+
+
 def test_scrubbed__of_large_and_deep_values__is_bounded() -> None:
     assert len(text("x" * 10_000)) < MAX_TEXT + 20
     deep: Any = "end"

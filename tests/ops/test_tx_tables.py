@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from keeper.adapters.journal import Journal
 from keeper.adapters.journal_reader import JournalReader
 from keeper.app.admin import Refused
+from keeper.app.screen import WIDE, screen
 from keeper.app.txfacts import shown
 from keeper.app.txlisting import Listing
 from keeper.app.txorders import matches
@@ -92,10 +94,71 @@ def listing(tmp_path: Path) -> Listing:
     return Listing((tmp_path / "keeper.sock",), (tmp_path / "elsewhere", tmp_path), Stopped())
 
 
-def printed(what: object) -> str:
+def printed(what: object, width: int = 240) -> str:
     out = io.StringIO()
-    Console(file=out, width=240).print(what)
+    Console(file=out, width=width).print(what)
     return out.getvalue()
+
+
+WIDTHS = (60, 80, 120, 200)
+
+
+def row_of(nonce: int, state: str, name: str) -> dict[str, object]:
+    """As a running keeper tells it, with the longest that each column gets."""
+    return {
+        "wallet": OURS, "nonce": nonce, "lane": "liquidation", "key": f"0x{'ab' * 20}@{nonce}", "intent_id": "f" * 32,
+        "state": state, "attempts": 12, "max_fee_wei": 123_456 * GWEI // 1000, "tip_wei": 1_500_000_001, "age_s": 86_400.5,
+        "age_blocks": 7200, "hash": f"0x{nonce:064x}", "answer": name, "next": "supersede",
+    }  # fmt: skip
+
+
+ROWS = [
+    row_of(123_456, "broadcast", "underpriced"),
+    row_of(123_457, "cancelling", "already_known"),
+    row_of(7, "orphaned", ""),
+]
+FOUND = {"note": "", "wallets": [], "forbidden": {}, "transactions": ROWS}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_list__at_any_width__splits_no_cell_over_lines(width: int) -> None:
+    lines = printed(listed(FOUND), width).splitlines()
+    assert all(len(line) <= width for line in lines)
+    head, *rows = [line.strip() for line in lines[: len(ROWS) + 1]]
+    left_out = " ".join(line.strip() for line in lines[len(ROWS) + 1 :])
+    assert head.split()[0] == "nonce"
+    for row, found in zip(rows, ROWS, strict=True):
+        words = row.split()
+        assert words[0] == str(found["nonce"])
+        assert str(found["state"]) in words
+        for name, cell in (("lane", "liquidation"), ("age s", "86400.5"), ("gwei", "123.456"), ("next", "supersede")):
+            assert (cell in words) == (name in head), (name, row)
+    missing = left_out.removeprefix("no room for: ").split(", ") if left_out else []
+    assert sorted([*re.split(r"\s{2,}", head), *missing]) == sorted(
+        ["nonce", "lane", "key", "state", "tries", "gwei", "tip", "age s", "blocks", "hash", "node said", "next"]
+    )
+    assert bool(missing) == (width < 200)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_show__at_any_width__has_whole_hashes_and_whole_words(listing: Listing, width: int) -> None:
+    found = listing.one("3", "")
+    lines = printed(shown(found), width).splitlines()
+    assert all(len(line) <= width for line in lines)
+    joined = "".join(line.strip() for line in lines)
+    for attempt in found["made"]:
+        assert attempt["hash"] in joined
+        assert sum(attempt["hash"][:34] in line for line in lines) <= 2, "of the receipt and of the attempt"
+        for words in (attempt["signed_at"], attempt["purpose"], str(attempt["gas_limit"])):
+            assert any(words in line for line in lines), words
+
+
+def test_screen__that_is_no_terminal__is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert screen().width == WIDE
+    monkeypatch.setenv("COLUMNS", "80")
+    assert screen().width == 80
 
 
 def test_list__of_a_journal__says_so_and_shows_what_is_pending(listing: Listing) -> None:

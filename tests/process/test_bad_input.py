@@ -182,6 +182,18 @@ async def test_key__that_must_not_be_used__then_run_and_check_refuse_it(
         assert ANVIL_KEY.hex() not in printed
 
 
+async def test_markets__in_a_directory_that_may_not_be_read__then_pattern_and_cause_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    markets = path.parent / "markets"
+    markets.chmod(0)
+    try:
+        code, printed = await keeper("check", "--offline", "--config", str(path))
+    finally:
+        markets.chmod(0o700)
+    assert code == 78, printed
+    assert f"markets[0]: no file matches markets/*.yaml: {markets} cannot be read: Permission denied" in printed
+
+
 async def test_key__that_cannot_be_read__then_77(tmp_path: Path) -> None:
     path = written(tmp_path)
     (path.parent / "keys" / "sender").chmod(0)

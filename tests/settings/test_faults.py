@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from keeper.app.registries import REGISTRIES
 from keeper.settings.faults import SettingsRefused
-from keeper.settings.load import load
+from keeper.settings.load import admin_sockets, load
 from tests.settings.examples import GLOBAL, INDEX, MARKET, written
 
 KEEPER, BTC, USDT = "keeper.yaml", "markets/BTC-USD.yaml", "markets/USDT-USD.yaml"
@@ -171,7 +173,13 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "venues: {kraken: {key_file: api.key}}\nmarkets: [",
         "7:19: venues.kraken.key_file: kraken takes no key",
     ),
-    ("no market file", KEEPER, "markets/*.yaml", "market/*.yaml", "7:11: markets[0]: no such file"),
+    (
+        "no market file",
+        KEEPER,
+        "markets/*.yaml",
+        "market/*.yaml",
+        "7:11: markets[0]: no file matches market/*.yaml: there is no directory market",
+    ),
     ("duplicate key", BTC, "market_no: 1", "market_no: 1\nmarket_no: 2", "4:1: market_no: the key stands here twice"),
     ("anchor", BTC, "market: BTC-USD", "market: &name BTC-USD", "1:9: market: anchors and aliases are not allowed"),
     ("tag", BTC, "market_no: 1", "market_no: !!python/object 1", "3:12: market_no: tags are not allowed"),
@@ -463,6 +471,104 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "7:6: sources[1].kind: coinbase belongs to own_venue coinbase: an index must not rest on its own exchange",
     ),
     (
+        "own venue that is none",
+        BTC,
+        "market_no: 1",
+        "market_no: 1\nown_venue: binanse",
+        "4:1: own_venue: unknown venue; did you mean binance?",
+    ),
+    (
+        "currency in small letters",
+        BTC,
+        "quote: USDT, weight: 3",
+        "quote: usdt, weight: 3",
+        "5:38: sources[0].quote: write a currency in capitals and digits; did you mean USDT?",
+    ),
+    (
+        "market without a quote",
+        BTC,
+        "market: BTC-USD",
+        "market: btc",
+        "1:1: market: write base and quote in capitals with a hyphen between, e.g. BTC-USD; did you mean BTC-USD?",
+    ),
+    (
+        "no symbol",
+        BTC,
+        "symbol: BTC/USD",
+        'symbol: ""',
+        "7:20: sources[2].symbol: write the venue's own spelling, 1 to 66 characters without blanks",
+    ),
+    (
+        "own venue in capitals",
+        BTC,
+        "market_no: 1",
+        "market_no: 1\nown_venue: OKX",
+        "4:1: own_venue: write a name in small letters and digits, a letter first; did you mean okx?",
+    ),
+    (
+        "currency of a conversion",
+        BTC,
+        "{USDT: USDT-USD}",
+        "{usdt: USDT-USD}",
+        "8:15: conversions.usdt: write a currency in capitals and digits; did you mean USDT?",
+    ),
+    (
+        "long word that may be a secret",
+        BTC,
+        "quote: USDT, weight: 3",
+        "quote: aaaaaaaaaaaaaaaaaaaa, weight: 3",
+        "5:38: sources[0].quote: write a currency in capitals and digits",
+    ),
+    (
+        "word for an option's number",
+        BTC,
+        "mark: {method: index}",
+        "mark: {method: median3, basis_window_s: abc}",
+        "10:25: mark.basis_window_s: write a whole number",
+    ),
+    (
+        "fraction for an option's whole number",
+        BTC,
+        "mark: {method: index}",
+        "mark: {method: median3, max_basis_bps: 1.5}",
+        "10:25: mark.max_basis_bps: write a whole number",
+    ),
+    (
+        "interval beyond the heartbeat",
+        BTC,
+        "min_interval_s: 1}",
+        "min_interval_s: 120}",
+        "12:47: publish.min_interval_s: must be shorter than heartbeat_s, which is 60",
+    ),
+    (
+        "more currencies than sources confirm",
+        BTC,
+        "confirm_sources: 3, confirm_quote_groups: 2",
+        "confirm_sources: 1, confirm_quote_groups: 2",
+        "13:62: guard.confirm_quote_groups: asks for 2 quote currencies at 1 sources (confirm_sources)",
+    ),
+    (
+        "too many endpoints",
+        KEEPER,
+        'rpc: ["http://127.0.0.1:8545"]',
+        'rpc: ["http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545", "http://127.0.0.1:8545"]',
+        "1:20: chain.rpc: write at most 16",
+    ),
+    (
+        "short calendar",
+        BTC,
+        "publish: {dev",
+        "session: {calendar: XX}\npublish: {dev",
+        "12:11: session.calendar: write at least 3 characters",
+    ),
+    (
+        "sequencer feed",
+        KEEPER,
+        "chain: {id: 31337",
+        "chain: {sequencer_feed: 0x1, id: 31337",
+        "1:9: chain.sequencer_feed: write an address: 0x and 40 hexadecimal digits, in quotes",
+    ),
+    (
         "tick",
         BTC,
         "min_quote_groups: 2",
@@ -495,14 +601,14 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         BTC,
         "heartbeat_s: 60",
         "heartbeat_s: 1",
-        "12:1: publish: need deviation_bps > 0 and 0 <= min_interval_ns < heartbeat_ns",
+        "12:46: publish.min_interval_s: must be shorter than heartbeat_s, which is 1",
     ),
     (
         "freshness",
         BTC,
         "method: clamped_weighted_mean",
         "method: clamped_weighted_mean, max_age_s: 20",
-        "9:40: index.max_age_s: quotes must grow stale before a report expires: max_age_s < report.ttl_s",
+        "9:40: index.max_age_s: quotes must grow stale before a report expires: shorter than report.ttl_s, which is 20",
     ),
     (
         "no deployment",
@@ -563,6 +669,42 @@ def test_load__mistakes_in_every_file__are_all_reported_at_once(tmp_path: Path) 
         "BTC-USD.yaml",
         "USDT-USD.yaml",
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("chain: {id", "chian: {id", "chian: unknown key; did you mean chain?"),
+        ("markets: [", "marktes: [", "marktes: unknown key; did you mean markets?"),
+        ("chain: {id", "chain: [id", "not YAML"),
+    ],
+)
+def test_load__a_mistake_in_the_global_file__hides_none_of_the_market_files(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    texts = {"keeper": GLOBAL.replace(old, new), "BTC": MARKET.replace("kraken", "krakn"), "USDT": INDEX + "x: 1\n"}
+    told = [str(fault) for fault in _refused(written(tmp_path, **texts)).faults]
+    for words in (said, "sources[2].kind: unknown venue; did you mean kraken?", "USDT-USD.yaml:8:1: x: unknown key"):
+        assert any(words in each for each in told), told
+
+
+def test_load__a_mistake_in_a_market_file__hides_no_missing_conversion(tmp_path: Path) -> None:
+    path = written(tmp_path, BTC=MARKET.replace("kraken", "krakn"))
+    (tmp_path / "markets/USDT-USD.yaml").unlink()
+    assert [fault.field for fault in _refused(path).faults] == ["sources[2].kind", "conversions.USDT"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("markets/*.yml", "no file matches markets/*.yml"),
+        ("market/*.yaml", "no file matches market/*.yaml: there is no directory market"),
+        ("markets/BTC.yaml", "no such file: markets/BTC.yaml"),
+    ],
+)
+def test_load__no_market_file__names_pattern_and_cause(tmp_path: Path, pattern: str, said: str) -> None:
+    path = written(tmp_path, keeper=GLOBAL.replace("markets/*.yaml", pattern))
+    assert [fault.message for fault in _refused(path).faults] == [said]
 
 
 ONCHAIN = """\
@@ -742,6 +884,19 @@ def test_load__a_hostile_text__is_refused_with_a_line(tmp_path: Path, text: str)
 
 def test_load__a_huge_file__is_refused_unread(tmp_path: Path) -> None:
     assert "larger than 256 KiB" in str(_refused(written(tmp_path, keeper="a: " + "x" * 300_000)))
+
+
+@pytest.mark.parametrize("name", ["keeper.yaml", "markets/BTC-USD.yaml"])
+def test_load__a_file_larger_than_memory__is_read_to_the_limit_alone(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path)
+    os.truncate(tmp_path / name, 2**33)
+    tracemalloc.start()
+    try:
+        assert "larger than 256 KiB" in str(_refused(path))
+        assert admin_sockets(path, {})
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_load__bytes_that_are_no_text__are_refused_with_a_line(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from keeper.domain.time import SECOND
 from keeper.ports.venue import PerpetualVenue
 from keeper.settings.archived import archived_config
 from keeper.settings.faults import SettingsRefused
-from keeper.settings.load import admin_sockets, load
+from keeper.settings.load import admin_sockets, load, state_directories
 from keeper.settings.market import MarketSettings, PerpetualSettings
 from keeper.settings.reference import reference
 from keeper.settings.specs import index_spec, market_plan
@@ -123,6 +123,12 @@ def test_admin_sockets__with_a_broken_file__still_name_a_place(tmp_path: Path) -
     """`keeper ctl pause` must work while somebody edits."""
     path = written(tmp_path, keeper="admin: [")
     assert tmp_path / "state/keeper.sock" in admin_sockets(path, {})
+
+
+def test_places__that_are_the_same__are_named_once(tmp_path: Path) -> None:
+    path = written(tmp_path, keeper=GLOBAL + "admin: {socket: /run/k.sock}\nstate_dir: /var/lib/keeper/keeper\n")
+    assert admin_sockets(path, {"RUNTIME_DIRECTORY": "/run/k"}) == (Path("/run/k.sock"),)
+    assert state_directories(path, {}) == (Path("/var/lib/keeper/keeper"),)
 
 
 def test_public_view__of_settings__holds_no_secret_and_its_hash_follows_it(tmp_path: Path) -> None:

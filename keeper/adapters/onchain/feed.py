@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from keeper.adapters.causes import shortened
 from keeper.adapters.onchain.source import Answer, Known, Learnt, OnchainSource, Reading, Unusable
 from keeper.domain.chain import At, BlockRef, Call
 from keeper.domain.ids import SourceId
@@ -123,4 +124,4 @@ class OnchainFeed:
         word = f"{kind}:{reason}"
         if self.told.get(source) != word:
             self.told[source] = word
-            notify(FeedNotice(kind, ONCHAIN, (source,), self.clock.now(), reason, detail[:200]))
+            notify(FeedNotice(kind, ONCHAIN, (source,), self.clock.now(), reason, shortened(detail)))

@@ -11,6 +11,7 @@ import aiohttp
 
 from keeper.adapters.backoff import full_jitter_s
 from keeper.adapters.budget import LIMITING
+from keeper.adapters.causes import cause, shortened
 from keeper.adapters.references.reference import Fix, Reference
 from keeper.adapters.sources.wire import frame_hash
 from keeper.adapters.websocket import SessionFactory, open_session
@@ -44,7 +45,7 @@ async def fetch_fix(reference: Reference, session: aiohttp.ClientSession) -> Fix
                 if len(body) > reference.max_bytes:
                     raise FeedProtocolError(f"an answer of more than {reference.max_bytes} bytes")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise FeedDisconnected(f"{reference.name}: {type(error).__name__}") from None
+        raise FeedDisconnected(f"{reference.name}: {cause(error)}") from None
     return replace(reference.read(body), frame_hash=frame_hash(body))
 
 
@@ -124,4 +125,4 @@ class ReferenceFeed:
         word = f"{kind}:{reason}"
         if self.told.get(source) != word:
             self.told[source] = word
-            notify(FeedNotice(kind, self.name, (source,), self.clock.now(), reason, detail[:200]))
+            notify(FeedNotice(kind, self.name, (source,), self.clock.now(), reason, shortened(detail)))

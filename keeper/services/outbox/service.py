@@ -114,7 +114,7 @@ class Outbox:
         journal_next = wallet.ledger.next_nonce(wallet.chain_id, wallet.address)
         while True:
             try:
-                mined = await wallet.ask(wallet.chain.nonce(wallet.address, "latest"))
+                mined = await self._first_count(journal_next)
                 pending = await wallet.ask(wallet.chain.nonce(wallet.address, "pending"))
                 break
             except TransientError as error:
@@ -126,6 +126,14 @@ class Outbox:
         self.receipts.observe(min(mined, desk.nonces.next))  # what is beyond takes more than one look
         self.sender.judge_pause()
         wallet.log.info("outbox.reconciled", wallet=wallet.name, nonce=desk.nonces.next, open=len(desk.open))
+
+    async def _first_count(self, journal_next: int | None) -> int:
+        """Without a journal the count is where the wallet's nonces go on: not by one endpoint's word, where others answer."""
+        wallet = self.wallet
+        if journal_next is None:
+            with suppress(TransientError):
+                return await wallet.ask(wallet.chain.count_of_most(wallet.address))
+        return await wallet.ask(wallet.chain.nonce(wallet.address, "latest"))
 
     def _abandoned(self) -> set[str]:
         """Intents of open nonces that the operator took back before the restart."""

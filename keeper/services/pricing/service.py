@@ -249,7 +249,7 @@ class PricingService:
                 "market.halted",
                 market=plan.market,
                 error=repr(error),
-                advice="a defect in this market's computation: it is not published or liquidated until a restart",
+                advice="a defect in this market's computation: it is not published or liquidated until keeper ctl resume",
                 exc_info=True,
             )
             return

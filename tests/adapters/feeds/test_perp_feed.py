@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from decimal import Decimal
 
-from keeper.adapters.sources.perp import Perp
+from keeper.adapters.sources.perp import URL, Perp
+from keeper.adapters.tuning import FeedTuning
 from keeper.devnet.venues.perp import PerpServer
+from keeper.domain.quote import Depth, Trade
+from tests.architecture.code import ROOT
 from tests.venues.harness import HASTY, WallClock, running
 
 PATIENT = dataclasses.replace(HASTY, quiet_s=30.0)
@@ -50,3 +54,21 @@ async def test_unknown_market__is_refused() -> None:
         async with running(Perp(**server.options()), ("NO-USD", "BTC-USD"), PATIENT) as heard:
             await heard.until(lambda: heard.told("symbol_refused") and heard.depths)
             assert heard.told("symbol_refused")[0].sources == ("perp:NO-USD",)
+
+
+def test_dialect__in_the_operators_document__is_the_one_understood() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    section = text[text.index("## Your own order book") : text.index("## Under systemd")]
+    venue = Perp()
+    _, opening = venue.open(("BTC-USD",))
+    assert re.findall("→ (.*)", section) == list(opening)
+    steps = [venue.step(None, frame, WallClock().now()) for frame in re.findall("← (.*)", section)]
+    assert [event.kind for step in steps for event in step.events] == ["subscribed", "symbol_refused", "heartbeat"]
+    assert [type(seen) for step in steps for seen in step.observations] == [Depth, Trade]
+    limits = venue.limits
+    for words in (
+        URL,
+        f"after {FeedTuning().unanswered_probes * limits.quiet_s:g} s of its silence",
+        f"{limits.silence_s:g} s without any message",
+    ):
+        assert words in section

@@ -49,7 +49,7 @@ def record(
 def explained(document: dict[str, Any], *specs: IndexSpec, kept: bool = True) -> tuple[dict[str, Any], str]:
     """The market's part of the document, and the tree as text."""
     config = ArchivedConfig("c0ffee", {}, specs, 1, {}, {}) if kept else None
-    batch = Batch("0x0", (), [document], config, "", None, None, None, None, None)
+    batch = Batch("0x0", (), [document], config, "", False, None, None, None, None, None)
     told = derivation(batch, ChainFacts(None, None, (), None, {}), None)
     console = Console(width=400)
     with console.capture() as drawn:

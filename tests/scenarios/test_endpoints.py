@@ -101,6 +101,25 @@ async def test_t19__endpoints_that_contradict_each_other_about_a_receipt__are_wa
     assert await scene.is_settled(effects=1, nonces=1)
 
 
+async def test_t19__a_price_whose_receipt_is_contradicted__keeps_no_newer_price_waiting(scene: Scene) -> None:
+    scene.sim.endpoints[0].faults.add(lying_receipt({"logs": []}))
+    scene.sim.endpoints[2].faults.add(null(), methods={RECEIPT})
+    keeper, log = await scene.keeper(orphan_after_blocks=3), scene.wallet.log
+    prices = [scene.wallet.intent(number, Lane.PRICE) for number in (1, 2)]
+    for count, price in enumerate(prices, 1):
+        keeper.prices.put(DEPLOYMENT, price)
+        await keeper.until(lambda count=count: len(set(scene.sent())) == count)
+        await scene.mine(keeper)
+        await scene.pass_by(keeper, count=2)
+    assert [each["nonce"] for each in log.named("tx.disputed")] == [0, 1]
+    assert await scene.wallet.mined_nonce() == 2
+    scene.heal()
+    await scene.pass_by(keeper)
+    for price in prices:
+        await keeper.outcome(price, CONFIRMED)
+    assert await scene.is_settled(effects=2, nonces=2)
+
+
 async def test_t20__the_preferred_endpoint_hangs__the_others_answer_within_the_timeout(scene: Scene) -> None:
     keeper = await scene.keeper(transport=QUICK)
     await scene.mine(keeper)

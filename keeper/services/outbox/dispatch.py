@@ -11,15 +11,11 @@ from keeper.errors import DataError, Reverted, TransientError, WrongChain
 from keeper.runtime.board import Board
 from keeper.services.outbox.funds import Funds
 from keeper.services.outbox.sender import Sender
-from keeper.services.outbox.wallet import Wallet
+from keeper.services.outbox.wallet import Wallet, unwatched
 
 _URGENT = frozenset({Lane.SAFETY, Lane.PRICE})
 _LIQUIDATION_WAITS = 3
 """Blocks at most. With the one that cancels and the one that liquidates an account is open for five after an outage."""
-
-
-def _unwatched() -> None:
-    """No watchdog waits for the loop that calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ class Dispatch:
         desk.push(intent)
         return True
 
-    async def pump(self, beat: Callable[[], None] = _unwatched) -> None:
+    async def pump(self, beat: Callable[[], None] = unwatched) -> None:
         """Starts whatever may start now, one after the other, until the node does not answer: the next head asks again.
 
         `beat` is called before each: any of them may take as long as signer and node are waited for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ from keeper.domain.txsteps import (
 )
 from keeper.errors import ChainInconsistent, DataError, Reverted, TransientError
 from keeper.ports.protocol import Revert
-from keeper.services.outbox.wallet import Wallet
+from keeper.services.outbox.wallet import Wallet, unwatched
 
 _AT_ONCE = 4
 """Forms of one nonce that are asked for together."""
@@ -40,9 +41,13 @@ _OUT_OF_GAS = Revert("out_of_gas", "the gas limit was used up", benign=False)
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """Each step first asks, then changes the record as it is after the answer. Raises what the chain's reads raise."""
+    """Each step first asks, then changes the record as it is after the answer. Raises what the chain's reads raise.
+
+    `beat` is called before each nonce is asked about: nodes that are slow, and answer, are no standstill.
+    """
 
     wallet: Wallet
+    beat: Callable[[], None] = unwatched
 
     async def count(self) -> int:
         """The chain's nonce count. More than we ever signed for is believed when most endpoints tell it in several looks:
@@ -83,12 +88,14 @@ class Receipts:
         desk = self.wallet.desk
         desk.recheck = False
         for tx in desk.included():
+            self.beat()
             await self._recheck(tx)
 
     async def find(self, mined_count: int) -> None:
         """Receipts of all nonces that the chain has consumed."""
         desk = self.wallet.desk
         for tx in [*desk.unmined(), *desk.vacant()]:
+            self.beat()
             if tx.nonce >= mined_count:
                 desk.missed.pop(tx.nonce, None)
                 if tx.missing_since is not None:
@@ -114,6 +121,7 @@ class Receipts:
             wanted = rules.confirmations if tx.state is TxState.MINED else rules.finality_blocks
             if depth < wanted:
                 continue
+            self.beat()
             block = await self._block(tx.receipt.block_number)
             if block is None or block.hash != tx.receipt.block_hash:
                 desk.recheck = True
@@ -180,9 +188,11 @@ class Receipts:
         return found
 
     def _dispute(self, tx: TxRecord, error: ChainInconsistent) -> None:
-        """Neither found nor missing: the nonce is kept until the endpoints agree. Told once."""
+        """Consumed, so that it is in nobody's way, and neither found nor given up until the endpoints agree. Told once."""
         wallet, desk = self.wallet, self.wallet.desk
         desk.missed.pop(tx.nonce, None)
+        if desk.open[tx.nonce].state in UNMINED:
+            wallet.store(missing(desk.open[tx.nonce], desk.block))
         if tx.nonce not in desk.disputed:
             desk.disputed.add(tx.nonce)
             wallet.log.error(

@@ -56,7 +56,7 @@ class Outbox:
         object.__setattr__(self, "funds", funds)
         object.__setattr__(self, "sender", sender)
         object.__setattr__(self, "dispatch", Dispatch(self.wallet, sender, funds, self.prices))
-        object.__setattr__(self, "receipts", Receipts(self.wallet))
+        object.__setattr__(self, "receipts", Receipts(self.wallet, self._beat))
 
     @property
     def name(self) -> str:

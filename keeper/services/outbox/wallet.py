@@ -33,6 +33,10 @@ class Chain(ChainReader, ChainWriter, Protocol):
     """Both sides of one chain."""
 
 
+def unwatched() -> None:
+    """No watchdog waits for the loop that calls."""
+
+
 def never_halted() -> str:
     return ""
 

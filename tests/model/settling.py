@@ -79,8 +79,11 @@ async def _until_quiet(world: World) -> None:
 
 def _is_quiet(world: World) -> bool:
     assert world.life is not None
-    return not world.life.outbox.wallet.desk.open and not any(
-        world.is_open(each) and not _is_stale_price(world, each) for each in world.wanted.values()
+    desk = world.life.outbox.wallet.desk
+    return (
+        not desk.open
+        and not desk.beyond
+        and not any(world.is_open(each) and not _is_stale_price(world, each) for each in world.wanted.values())
     )
 
 

@@ -191,6 +191,40 @@ def test_nonce__used_elsewhere_and_a_crash_at_its_last_write__has_raised_the_ala
     played(play)
 
 
+def test_price__mined_after_all_at_the_nonce_it_was_first_meant_for__leaves_its_second_nonce_to_nothing() -> None:
+    """Torture, counter-after_receipt_saved-28: the second was sent again beside the first, and reverted."""
+
+    async def play(world: World) -> None:
+        network = world.network
+        want(world, Kind.ROUND, Lane.PRICE)
+        await asyncio.sleep(0.01)
+        world.lies.replies = [Reply(taken=False, words="nonce too low: next nonce 1, tx nonce 0", held=True)]
+        new = want(world, Kind.ROUND, Lane.PRICE)
+        while not network.delayed:
+            network.mine([])
+            world.announce()
+            await asyncio.sleep(0.1)
+        (first,) = network.delayed
+        await block(world)
+        await block(world)
+        second, _ = network.blocks.takers[1]
+        assert second.data == first.data
+        network.blocks.pop()
+        network.blocks.pop()
+        network.mine([first])
+        network.mine([])
+        network.look_again([second])
+        network.reorgs += 1
+        world.announce()
+        await asyncio.sleep(2.5)
+        for _ in range(4):
+            await block(world)
+        assert network.blocks.takers[1][0].data == b""
+        assert world.told[new.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_nonce__counted_a_thousand_too_high_once__is_not_gone_on_with(restart: bool) -> None:
     async def play(world: World) -> None:

@@ -210,8 +210,11 @@ class World:
 
     def _note_funds(self, tx: Envelope) -> None:
         """Of what raises the reservation: an empty transfer, or a cheaper form, is offered with any balance."""
-        known = None if self.life is None else self.life.outbox.wallet.desk.balance
         self.afforded.pop(tx.hash, None)  # the same bytes, signed before and thrown away
+        desk = None if self.life is None else self.life.outbox.wallet.desk
+        if desk is None or desk.head is None or desk.head.reorgs != self.network.reorgs:
+            return  # what a reorganisation gave back to the pool is not known yet
+        known = desk.balance
         forms = [each.cost for each in self.signed.values() if each.nonce == tx.nonce and each.hash != tx.hash]
         if (
             known is not None

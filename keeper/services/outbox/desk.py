@@ -107,6 +107,10 @@ class Desk:
         winners = [tx.winner for tx in self.included() if tx.nonce != beside]
         return any(each is not None and each.intent is not None and each.intent.id == intent_id for each in winners)
 
+    def is_done_elsewhere(self, tx: TxRecord) -> bool:
+        """Whether another nonce has done what this one is for: mined as well, it would only be refused."""
+        return tx.intent is not None and self.done_by(tx.intent.id, beside=tx.nonce) is not None
+
     def done_by(self, intent_id: str, beside: int) -> Receipt | None:
         """That of another nonce of ours with which the intent succeeded, and which can still be taken back."""
         others = [

@@ -163,29 +163,28 @@ class Receipts:
         untold: list[BaseException] = []
         newest = tx.attempts[::-1]
         for start in range(0, len(newest), _AT_ONCE):
-            asked = [self._proven(tx, each) for each in newest[start : start + _AT_ONCE]]
+            asked = [self.wallet.ask(self.wallet.chain.receipt(each.hash)) for each in newest[start : start + _AT_ONCE]]
             told = await asyncio.gather(*asked, return_exceptions=True)
+            untold += [each for each in told if isinstance(each, BaseException)]
             for each in told:
                 if isinstance(each, Receipt):
-                    return each
-            untold += [each for each in told if isinstance(each, BaseException)]
+                    try:
+                        if await self._is_proven(tx, each):
+                            return each
+                    except ChainInconsistent as error:
+                        untold.append(error)
         if untold:
             raise next((each for each in untold if not isinstance(each, ChainInconsistent)), untold[0])
         return None
 
-    async def _proven(self, tx: TxRecord, attempt: Attempt) -> Receipt | None:
-        """Its receipt in a block that is there. A failure makes the intent be done again: not on one endpoint's word."""
+    async def _is_proven(self, tx: TxRecord, found: Receipt) -> bool:
+        """Whether its block is there, as the last that is asked. A failure has the intent done again: not on one endpoint's word."""
         wallet = self.wallet
-        found = await wallet.ask(wallet.chain.receipt(attempt.hash))
-        if found is None:
-            return None
-        block = await self._block(found.block_number)
-        if block is None or block.hash != found.block_hash:
-            return None
         fails = effect(replace(tx, receipt=found)) is not IntentState.MINED
         if fails and not await wallet.ask(wallet.chain.is_seconded(found)):
             raise ChainInconsistent(f"one endpoint alone tells that {found.tx_hash} failed")
-        return found
+        block = await self._block(found.block_number)
+        return block is not None and block.hash == found.block_hash
 
     def _dispute(self, tx: TxRecord, error: ChainInconsistent) -> None:
         """Consumed, so that it is in nobody's way, and neither found nor given up until the endpoints agree. Told once."""
@@ -287,7 +286,10 @@ class Receipts:
         receipt, winner = tx.receipt, tx.winner
         intent = None if winner is None else winner.intent
         record = None if intent is None else wallet.history(intent.id)
-        if intent is not None and record is not None and record.state is IntentState.MINED and receipt is not None:
+        told = record is not None and record.state is IntentState.MINED
+        if (
+            intent is not None and told and receipt is not None and receipt.status == 1
+        ):  # not where another nonce did it
             wallet.log.info(
                 "tx.confirmed", wallet=wallet.name, nonce=tx.nonce, tx_hash=receipt.tx_hash, intent_id=intent.id
             )
@@ -301,9 +303,10 @@ class Receipts:
     def _take_back(self, tx: TxRecord) -> None:
         wallet = self.wallet
         receipt, winner = tx.receipt, tx.winner
-        if winner is not None and winner.intent is not None:  # before the nonce, as in `_include`
-            ended = IntentState.ABANDONED if wallet.desk.is_abandoned(winner.intent) else IntentState.ACTIVE
-            wallet.settle(winner.intent, ended, "reorged", stored_next=True)
+        intent = None if winner is None else winner.intent
+        if intent is not None and wallet.desk.done_by(intent.id, beside=tx.nonce) is None:
+            ended = IntentState.ABANDONED if wallet.desk.is_abandoned(intent) else IntentState.ACTIVE
+            wallet.settle(intent, ended, "reorged", stored_next=True)  # before the nonce, as in `_include`
         wallet.store(taken_back(tx))
         wallet.desk.resend.add(tx.nonce)
         wallet.meter.count("keeper_tx_reorged_total", signer=wallet.name)

@@ -277,7 +277,8 @@ class Outbox:
     def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
         wallet, desk = self.wallet, self.wallet.desk
-        newer, late = self.dispatch.newer_price(tx), desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent)
+        newer = self.dispatch.newer_price(tx)
+        late = desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent) or desk.is_done_elsewhere(tx)
         if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
             newer = None  # what cannot be paid takes nobody's place
         followed = desk.is_followed(tx)

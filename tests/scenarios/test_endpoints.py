@@ -93,6 +93,7 @@ async def test_t19__endpoints_that_contradict_each_other_about_a_receipt__are_wa
     await scene.mine(keeper)
     await scene.pass_by(keeper, count=8)
     assert [each["nonce"] for each in log.named("tx.disputed")] == [0], "once"
+    assert [each["nonce"] for each in log.named("tx.undecided")] == [0], "once, when it lasts"
     assert len(set(scene.sent())) == 1, "no other nonce"
     scene.heal()
     await scene.pass_by(keeper)

@@ -28,8 +28,8 @@ class Desk:
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
-    `unheard`: that the last send got no answer at all. `missed`: consumed nonces without a receipt of ours; `disputed`: those
-    of which is told that endpoints contradict one another; `beyond`: how often in a row the chain's count was beyond all that
+    `unheard`: that the last send got no answer at all. `missed`: consumed nonces without a receipt of ours; `disputed`: since
+    when, in ns of the loop, endpoints contradict one another about those; `undecided`: that somebody was called for it; `beyond`: how often in a row the chain's count was beyond all that
     we signed. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
     `scarce`: that this is told. `spent`: nonces of which is told that no other form is signed; `unfunded`: that a
@@ -49,7 +49,8 @@ class Desk:
     limited: set[int] = field(default_factory=set)
     spent: set[int] = field(default_factory=set)
     missed: dict[int, Missed] = field(default_factory=dict)
-    disputed: set[int] = field(default_factory=set)
+    disputed: dict[int, int] = field(default_factory=dict)
+    undecided: set[int] = field(default_factory=set)
     beyond: int = 0
     forgotten: set[int] = field(default_factory=set)
     abandoned: set[str] = field(default_factory=set)

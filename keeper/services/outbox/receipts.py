@@ -187,15 +187,23 @@ class Receipts:
         return block is not None and block.hash == found.block_hash
 
     def _dispute(self, tx: TxRecord, error: ChainInconsistent) -> None:
-        """Consumed, so that it is in nobody's way, and neither found nor given up until the endpoints agree. Told once."""
+        """Consumed, so that it is in nobody's way, and neither found nor given up until the endpoints agree. Told once, and
+
+        once more when that lasts: one of them is then wrong for good.
+        """
         wallet, desk = self.wallet, self.wallet.desk
         desk.missed.pop(tx.nonce, None)
         if desk.open[tx.nonce].state in UNMINED:
             wallet.store(missing(desk.open[tx.nonce], desk.block))
+        now_ns = nanos(asyncio.get_running_loop().time())
         if tx.nonce not in desk.disputed:
-            desk.disputed.add(tx.nonce)
+            desk.disputed[tx.nonce] = now_ns
+            wallet.log.warning("tx.disputed", wallet=wallet.name, nonce=tx.nonce, error=str(error))
+        lasts = now_ns - desk.disputed[tx.nonce] >= nanos(wallet.rules.orphan_after_s)
+        if lasts and tx.nonce not in desk.undecided:
+            desk.undecided.add(tx.nonce)
             wallet.log.error(
-                "tx.disputed",
+                "tx.undecided",
                 wallet=wallet.name,
                 nonce=tx.nonce,
                 error=str(error),
@@ -221,7 +229,8 @@ class Receipts:
                 self._settle_displaced(tx, other, receipt, cancelled=winner.intent is None)
         self.wallet.store(tx)
         desk.missed.pop(nonce, None)
-        desk.disputed.discard(nonce)
+        desk.disputed.pop(nonce, None)
+        desk.undecided.discard(nonce)
         desk.limited.discard(nonce)
         desk.unfunded.discard(nonce)
         desk.resend.discard(nonce)

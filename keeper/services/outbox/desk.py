@@ -29,8 +29,8 @@ class Desk:
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
     `unheard`: that the last send got no answer at all. `missed`: consumed nonces without a receipt of ours; `disputed`: since
-    when, in ns of the loop, endpoints contradict one another about those; `undecided`: that somebody was called for it; `beyond`: how often in a row the chain's count was beyond all that
-    we signed. `forgotten`: nonces that a node's pool lacks.
+    when, in ns of the loop, endpoints contradict one another about those; `undecided`: that somebody was called for it;
+    `beyond`: how often in a row the chain's count was beyond all that we signed. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
     `scarce`: that this is told. `spent`: nonces of which is told that no other form is signed; `unfunded`: that a
     replacement does not fit.

@@ -17,6 +17,7 @@ from keeper.domain.time import Timestamp
 
 GWEI = 10**9
 _KEPT_BLOCKS, _KEPT_RECEIPTS = 100, 5_000
+_BALANCE_WEI = 10**24
 
 
 def _hash(words: str) -> Hash:
@@ -70,6 +71,10 @@ class InstantChain:
     async def nonce(self, account: Address, at: At) -> int:  # noqa: ARG002 - there is one account
         await asyncio.sleep(0)
         return self.mined if at == "latest" else self.mined + len(self.waiting)
+
+    async def balance(self, account: Address, at: At) -> int:  # noqa: ARG002
+        await asyncio.sleep(0)
+        return _BALANCE_WEI
 
     async def is_seconded(self, found: Receipt) -> bool:
         return self.receipts.get(found.tx_hash) == found

@@ -99,13 +99,11 @@ async def staged(directory: Path, rules: OutboxRules) -> AsyncIterator[Stage]:
         )
         outbox = Outbox(wallet, prices, inbox, heads, Pulse(clock))
         stage = Stage(chain, signer, journal, outbox, inbox, heads, clock)
-        task = asyncio.create_task(outbox.run())
-        stage.mine()
-        try:
+        async with asyncio.TaskGroup() as running:  # its failure ends the run, which would wait for ever
+            task = running.create_task(outbox.run())
+            stage.mine()
             yield stage
-        finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 async def bare(stage: Stage, count: int) -> list[float]:

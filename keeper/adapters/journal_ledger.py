@@ -38,6 +38,8 @@ _ATTEMPT = """INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ON CONFLICT(hash) DO UPDATE SET position = excluded.position, intent_id = excluded.intent_id, purpose = excluded.purpose,
     signed_at = excluded.signed_at, signed_block = excluded.signed_block,
     answer = excluded.answer, sent_at = excluded.sent_at, sends = excluded.sends"""
+_UNDER_WAY = f"""SELECT DISTINCT intent_id FROM attempt JOIN tx ON tx.id = attempt.tx_id
+    WHERE tx.wallet != ? AND tx.state NOT IN ({_SETTLED}) AND intent_id IS NOT NULL"""  # noqa: S608 - our own constants
 _WALLET = """INSERT INTO wallet VALUES (?, ?, ?)
     ON CONFLICT(chain_id, address) DO UPDATE SET next_nonce = MAX(next_nonce, excluded.next_nonce)"""
 _OUTCOME = """INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -82,6 +84,10 @@ class SqliteLedger:
         with self._database.read() as connection:
             where = f"chain_id = ? AND wallet = ? AND state NOT IN ({_SETTLED}) ORDER BY nonce"
             return records(connection, where, (chain_id, wallet))
+
+    def under_way_elsewhere(self, wallet: Address) -> frozenset[str]:
+        with self._database.read() as connection:
+            return frozenset(row[0] for row in connection.execute(_UNDER_WAY, (wallet,)))
 
     def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
         with self._database.read() as connection:

@@ -26,6 +26,10 @@ class Ledger(Protocol):
         """By rising nonce: all that are neither final nor orphaned. Their receipts come without logs."""
         ...
 
+    def under_way_elsewhere(self, wallet: Address) -> frozenset[str]:
+        """Intents that any other wallet than this has unsettled nonces for: what `elsewhere` may find something of."""
+        ...
+
     def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
         """Nonces of other wallets that are wanted for the intent and not mined: as after its lane has moved."""
         ...

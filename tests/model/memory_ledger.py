@@ -64,6 +64,11 @@ class MemoryLedger:
         found = sorted((key, row) for key, row in self.rows.items() if key[:2] == (chain_id, wallet))
         return tuple(self._record(key, row) for key, row in found if row.state not in SETTLED)
 
+    def under_way_elsewhere(self, wallet: Address) -> frozenset[str]:
+        others = [row for key, row in self.rows.items() if key[1] != wallet and row.state not in SETTLED]
+        wanted = [each.intent for row in others for _, each in row.attempts.values()]
+        return frozenset(each.id for each in wanted if each is not None)
+
     def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
         found = [self._record(key, row) for key, row in sorted(self.rows.items()) if key[1] != wallet]
         wanted = [(tx, tx.intent) for tx in found if tx.state in UNMINED]
@@ -112,6 +117,9 @@ class Disk:
 
     def unfinished(self, chain_id: int, wallet: Address) -> tuple[TxRecord, ...]:
         return self.ledger.unfinished(chain_id, wallet)
+
+    def under_way_elsewhere(self, wallet: Address) -> frozenset[str]:
+        return self.ledger.under_way_elsewhere(wallet)
 
     def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
         return self.ledger.elsewhere(intent_id, wallet)

@@ -42,10 +42,13 @@ class Both:
     def unfinished(self, chain_id: int, wallet: Address) -> tuple[TxRecord, ...]:
         return _same(self.one.unfinished(chain_id, wallet), self.other.unfinished(chain_id, wallet))
 
+    def under_way_elsewhere(self, wallet: Address) -> frozenset[str]:
+        of_another = Address("0x" + "ee" * 20)
+        _same(self.one.under_way_elsewhere(of_another), self.other.under_way_elsewhere(of_another))
+        return _same(self.one.under_way_elsewhere(wallet), self.other.under_way_elsewhere(wallet))
+
     def elsewhere(self, intent_id: str, wallet: Address) -> tuple[TxRecord, ...]:
-        of_another = Address(
-            "0x" + "ee" * 20
-        )  # the model has one wallet: asked for another, all of its own are elsewhere
+        of_another = Address("0x" + "ee" * 20)  # the model has one wallet: asked for another, all its own are elsewhere
         _same(self.one.elsewhere(intent_id, of_another), self.other.elsewhere(intent_id, of_another))
         return _same(self.one.elsewhere(intent_id, wallet), self.other.elsewhere(intent_id, wallet))
 

@@ -30,6 +30,7 @@ class Desk:
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
     `unheard`: that the last send got no answer at all. `missed`: consumed nonces without a receipt of ours; `disputed`: since
     when, in ns of the loop, endpoints contradict one another about those; `undecided`: that somebody was called for it;
+    `left`: intents that other wallets had under way at the start;
     `beyond`: how often in a row the chain's count was beyond all that we signed. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
     `scarce`: that this is told. `spent`: nonces of which is told that no other form is signed; `unfunded`: that a
@@ -51,6 +52,7 @@ class Desk:
     missed: dict[int, Missed] = field(default_factory=dict)
     disputed: dict[int, int] = field(default_factory=dict)
     undecided: set[int] = field(default_factory=set)
+    left: frozenset[str] = frozenset()
     beyond: int = 0
     forgotten: set[int] = field(default_factory=set)
     abandoned: set[str] = field(default_factory=set)
@@ -84,8 +86,8 @@ class Desk:
         return [tx for _, tx in sorted(self.open.items()) if tx.state is TxState.VACANT]
 
     def is_followed(self, tx: TxRecord) -> bool:
-        """Whether nonces above it wait until it is mined."""
-        return any(each.nonce > tx.nonce for each in self.unmined())
+        """Whether nonces above it wait until it is mined. The newest first: with a thousand pending, that is where they are."""
+        return any(nonce > tx.nonce and each.state in UNMINED for nonce, each in reversed(self.open.items()))
 
     def is_active(self, intent_id: str) -> bool:
         """Whether the intent is what some nonce that is not mined is wanted for."""

@@ -172,6 +172,8 @@ class Dispatch:
         the contract refuses the second.
         """
         wallet = self.wallet
+        if intent.id not in wallet.desk.left:
+            return False  # lanes get another wallet at a start alone
         others = wallet.ledger.elsewhere(intent.id, wallet.address)
         return any(intent.lane is not Lane.LIQUIDATION or not wallet.is_late(tx.intent) for tx in others)
 

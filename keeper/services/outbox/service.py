@@ -12,7 +12,7 @@ from keeper.domain.funds import Shortfall
 from keeper.domain.heads import Head
 from keeper.domain.ids import DeploymentId
 from keeper.domain.nonces import opening
-from keeper.domain.transaction import UNMINED, Intent, IntentState, Purpose, TxRecord, TxState
+from keeper.domain.transaction import OPEN_INTENTS, UNMINED, Intent, IntentState, Purpose, TxRecord, TxState
 from keeper.domain.txerrors import SendAnswer
 from keeper.errors import DataError, TransientError, WrongChain
 from keeper.runtime.board import Board, first_change
@@ -111,6 +111,7 @@ class Outbox:
         wallet, desk = self.wallet, self.wallet.desk
         desk.open.update({tx.nonce: tx for tx in wallet.ledger.unfinished(wallet.chain_id, wallet.address)})
         desk.abandoned.update(self._abandoned())
+        desk.left = wallet.ledger.under_way_elsewhere(wallet.address)
         journal_next = wallet.ledger.next_nonce(wallet.chain_id, wallet.address)
         while True:
             try:
@@ -278,7 +279,7 @@ class Outbox:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
         wallet, desk = self.wallet, self.wallet.desk
         newer = self.dispatch.newer_price(tx)
-        late = desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent) or desk.is_done_elsewhere(tx)
+        late = desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent) or self._is_done_elsewhere(tx)
         if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
             newer = None  # what cannot be paid takes nobody's place
         followed = desk.is_followed(tx)
@@ -291,6 +292,15 @@ class Outbox:
         if step is Step.WAIT and tx.nonce in desk.forgotten:
             step = Step.RESEND  # nothing above it is mined before it; a bump that is due does the same
         return step, newer
+
+    def _is_done_elsewhere(self, tx: TxRecord) -> bool:
+        """Looked for only where it is told as mined: a thousand that are pending are not each compared with all others."""
+        told = None if tx.intent is None else self.wallet.outcomes.get(tx.intent.id)
+        return (
+            told is not None
+            and told.state not in OPEN_INTENTS - {IntentState.MINED}
+            and self.wallet.desk.is_done_elsewhere(tx)
+        )
 
     async def _replace(self, nonce: int, step: Step, newer: Intent | None) -> None:
         """Under `desk.preparing`: the operator may have ordered the same meanwhile."""

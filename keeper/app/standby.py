@@ -66,7 +66,7 @@ class _Wait:
 
     def over(self) -> None:
         while not self._ours():
-            self._look()
+            self._look(time.monotonic())
             self.notifier.alive()
             time.sleep(_LOOK_S)
         if self.seen is not None:
@@ -79,12 +79,12 @@ class _Wait:
             return False
         return True
 
-    def _look(self) -> None:
+    def _look(self, now_s: float) -> None:
         """By how long we saw no beat, and no clock but our own: a start, which has not beaten yet, may take its time.
 
         What we did not look at does not count: when all of a machine stood still, we may be the first to wake up.
         """
-        found, now_s = self.lock.holder(), time.monotonic()
+        found = self.lock.holder()
         self.silent_s += min(now_s - self.looked_s, BEAT_S)
         self.looked_s = now_s
         if found is None:

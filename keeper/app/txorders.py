@@ -54,7 +54,7 @@ class TxOrders:
             for tx in outbox.wallet.desk.open.values():
                 if matches(tx, words.get("what", "")):
                     return self._shown(outbox, tx)
-            for _, _, intent in outbox.wallet.desk.queue:
+            for intent in outbox.wallet.desk.queue.values():
                 if intent.id == words.get("what"):
                     return _queued(outbox, intent, self.clock.now())
         return None
@@ -129,7 +129,7 @@ def _lines(outbox: Outbox, now: Timestamp) -> list[Row]:
     desk = outbox.wallet.desk
     kept = [tx for _, tx in sorted(desk.open.items()) if tx.state is not TxState.CONFIRMED]
     lines = [{**row(tx, now, desk.block), "next": reason(outbox, tx)[0]} for tx in kept]
-    queued = [waiting(intent, now) for _, _, intent in sorted(desk.queue, key=lambda entry: entry[:2])]
+    queued = [waiting(intent, now) for intent in sorted(desk.queue.values(), key=lambda each: each.lane)]
     return lines + [{**each, "wallet": outbox.wallet.address} for each in queued]
 
 

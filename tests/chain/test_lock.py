@@ -153,7 +153,7 @@ def test_kill__a_number_that_another_process_has_now__ends_nobody(path: Path, ot
 def test_wait__for_one_that_has_not_beaten_yet__ends_nobody(path: Path, other: Holding) -> None:
     wait, log = waiting(path)
     for _ in range(3):
-        wait._look()
+        wait._look(time.monotonic())
     assert [each["holder"] for each in log.named("standby.waiting")] == [other.process.pid]
     assert other.is_alive()
 
@@ -162,7 +162,7 @@ def test_wait__for_one_that_beats_between_looks__ends_nobody(path: Path, other: 
     wait, log = waiting(path)
     for _ in range(5):
         other.beat()
-        wait._look()
+        wait._look(time.monotonic())
     assert other.is_alive()
     assert not log.named("standby.killed")
 
@@ -181,9 +181,9 @@ def test_wait__that_was_stopped_itself__does_not_take_its_own_absence_for_silenc
     """A machine that stood still for a while: who waits may be the first to wake up."""
     wait, log = waiting(path, silence_s=1.5)
     other.beat()
-    wait._look()
-    time.sleep(2)
-    wait._look()
+    now_s = time.monotonic()
+    wait._look(now_s)
+    wait._look(now_s + 2)
     assert other.is_alive()
     assert not log.named("standby.killed")
 
@@ -193,7 +193,7 @@ def test_wait__for_one_that_cannot_be_seen__says_so_and_ends_nobody(path: Path, 
     path.write_text(f"{other.process.pid} 5 1:1\n")
     wait, log = waiting(path)
     for _ in range(2):
-        wait._look()
+        wait._look(time.monotonic())
     assert len(log.named("standby.powerless")) == 1
     assert other.is_alive()
 

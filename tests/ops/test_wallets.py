@@ -115,7 +115,7 @@ def test_check__transactions_under_way_of_a_key_that_is_gone__are_named(tmp_path
 
 
 def outbox(role: str, address: str) -> Any:
-    desk = SimpleNamespace(open={}, queue=[], block=0, short={})
+    desk = SimpleNamespace(open={}, queue={}, block=0, short={})
     return SimpleNamespace(wallet=SimpleNamespace(role=role, address=Address(address), desk=desk), sender=None)
 
 

@@ -6,7 +6,7 @@ the one without a path for all streams was given up; trades have another (`/mark
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from keeper.adapters.sources import wire
@@ -28,16 +28,11 @@ class BinancePerp(Binance):
 
     ticker_path: ClassVar[str] = "/fapi/v1/ticker/bookTicker"
     gives_trades: ClassVar[bool] = False
-    limits: ClassVar[Limits] = Limits(
+    limits: ClassVar[Limits] = replace(
+        Binance.limits,
         doc="https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams",
         symbols_per_connection=200,
         symbols_per_frame=50,
-        frames_per_s=4.0,
-        connects=300,
-        connects_window_s=300.0,
-        rotate_after_s=23 * 3600.0,
-        rest_every_s=0.25,
-        wait_s={403: 300.0, 418: 120.0, 429: 60.0, 451: 3600.0},
     )
 
     @staticmethod

@@ -141,13 +141,7 @@ class Gate:
     def parse_rest(self, symbol: str, status: int, body: bytes, received_at: Timestamp) -> Quote | VenueEvent:
         """The ticker states no time."""
         if status != 200:
-            error = wire.decode(REST_ERROR, body)
-            reason = f"{error.label}: {error.message}"
-            if error.label == "TOO_MANY_REQUESTS":
-                raise RateLimited(reason)
-            if error.label in ("INVALID_CURRENCY_PAIR", "INVALID_CURRENCY"):
-                return VenueEvent("symbol_refused", (symbol,), reason)
-            raise FeedProtocolError(f"HTTP {status}: {reason}")
+            return refused(symbol, status, body, ("INVALID_CURRENCY_PAIR", "INVALID_CURRENCY"))
         tickers = wire.decode(_REST, body)
         if [ticker.currency_pair for ticker in tickers] != [symbol]:
             raise FeedProtocolError(f"asked for {symbol}, answered {[t.currency_pair for t in tickers[:3]]}")
@@ -164,6 +158,17 @@ class Gate:
             None,
             wire.frame_hash(body),
         )
+
+
+def refused(symbol: str, status: int, body: bytes, unknown: tuple[str, ...]) -> VenueEvent:
+    """`unknown`: its words for a symbol that it does not have. Raises RateLimited or FeedProtocolError for all others."""
+    error = wire.decode(REST_ERROR, body)
+    reason = f"{error.label}: {error.message}"
+    if error.label == "TOO_MANY_REQUESTS":
+        raise RateLimited(reason)
+    if error.label in unknown:
+        return VenueEvent("symbol_refused", (symbol,), reason)
+    raise FeedProtocolError(f"HTTP {status}: {reason}")
 
 
 def contracts_e18(size: str | int | None) -> int | None:

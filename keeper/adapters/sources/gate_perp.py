@@ -11,10 +11,10 @@ from typing import ClassVar
 import msgspec
 
 from keeper.adapters.sources import wire
-from keeper.adapters.sources.gate import REST_ERROR, Gate, contracts_e18
+from keeper.adapters.sources.gate import Gate, contracts_e18, refused
 from keeper.domain.quote import Quote
 from keeper.domain.time import Timestamp
-from keeper.errors import FeedProtocolError, RateLimited
+from keeper.errors import FeedProtocolError
 from keeper.ports.venue import RestRequest, VenueEvent
 
 URL = "wss://fx-ws.gateio.ws/v4/ws/usdt"
@@ -52,13 +52,7 @@ class GatePerp(Gate):
     def parse_rest(self, symbol: str, status: int, body: bytes, received_at: Timestamp) -> Quote | VenueEvent:
         """The ticker states no time."""
         if status != 200:
-            error = wire.decode(REST_ERROR, body)
-            reason = f"{error.label}: {error.message}"
-            if error.label == "TOO_MANY_REQUESTS":
-                raise RateLimited(reason)
-            if error.label == "CONTRACT_NOT_FOUND":
-                return VenueEvent("symbol_refused", (symbol,), reason)
-            raise FeedProtocolError(f"HTTP {status}: {reason}")
+            return refused(symbol, status, body, ("CONTRACT_NOT_FOUND",))
         tickers = wire.decode(_REST, body)
         if [ticker.contract for ticker in tickers] != [symbol]:
             raise FeedProtocolError(f"asked for {symbol}, answered {[t.contract for t in tickers[:3]]}")

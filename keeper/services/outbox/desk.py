@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -22,7 +21,7 @@ NO_FEES = Fees(0, 0)
 
 @dataclass(slots=True)
 class Desk:
-    """`open`: every nonce that is not settled. `queue`: intents that wait for one, the most urgent first.
+    """`open`: every nonce that is not settled. `queue`: intents that wait for one, by id in the order they came.
 
     `paused`: why the wallet starts nothing new until it can again; `stopped`: why it never will in this process.
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
@@ -41,8 +40,7 @@ class Desk:
     nonces: Nonces | None = None
     market: FeeMarket | None = None
     head: Head | None = None
-    queue: list[tuple[Lane, int, Intent]] = field(default_factory=list)
-    arrivals: int = 0
+    queue: dict[str, Intent] = field(default_factory=dict)
     deferred: set[str] = field(default_factory=set)
     resend: set[int] = field(default_factory=set)
     sending: set[Hash] = field(default_factory=set)
@@ -128,19 +126,17 @@ class Desk:
         return nonces is not None and nonces.mined < nonces.next and nonces.mined not in self.open
 
     def push(self, intent: Intent) -> None:
-        self.arrivals += 1
-        heapq.heappush(self.queue, (intent.lane, self.arrivals, intent))
+        self.queue.setdefault(intent.id, intent)
 
     def remove(self, intent_id: str) -> None:
-        self.queue = [entry for entry in self.queue if entry[2].id != intent_id]
-        heapq.heapify(self.queue)
+        self.queue.pop(intent_id, None)
         self.deferred.discard(intent_id)
 
     def is_abandoned(self, intent: Intent | None) -> bool:
         return intent is not None and intent.id in self.abandoned
 
     def is_queued(self, intent_id: str) -> bool:
-        return any(entry[2].id == intent_id for entry in self.queue)
+        return intent_id in self.queue
 
 
 def level(tx: TxRecord) -> Fees:

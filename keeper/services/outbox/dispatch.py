@@ -94,7 +94,7 @@ class Dispatch:
 
     def expire(self) -> None:
         """Drops what waited too long. What is being sent stays in the queue until a node answers, and may be done by then."""
-        for _, _, intent in list(self.wallet.desk.queue):
+        for intent in list(self.wallet.desk.queue.values()):
             if self.wallet.is_late(intent) and self._is_wanted(intent):
                 self._expire(intent)
 
@@ -114,9 +114,8 @@ class Dispatch:
 
     def _candidates(self) -> Iterator[Intent]:
         desk = self.wallet.desk
-        waiting = [intent for _, _, intent in sorted(desk.queue, key=lambda entry: entry[:2])]
         newest = sorted(self.prices.snapshot().values(), key=lambda intent: intent.created_at)
-        for intent in sorted([*newest, *waiting], key=lambda each: each.lane):
+        for intent in sorted([*newest, *desk.queue.values()], key=lambda each: each.lane):
             if intent.id in desk.deferred or not self._has_room(intent.lane):
                 continue
             if not self._is_wanted(intent):

@@ -151,7 +151,8 @@ def _condition(condition: Mapping[str, Any]) -> Text:
     state = condition.get("state")
     if state is None:
         return Text(NONE)
-    causes = ", ".join(map(str, condition.get("causes") or ()))
+    named = condition.get("causes")
+    causes = ", ".join(map(str, named)) if isinstance(named, list | tuple) else ""
     style = {"NORMAL": _GREEN, "DEGRADED": _YELLOW}.get(str(state), _RED)
     return Text(f"{state}: {causes}" if causes else str(state), style=style)
 

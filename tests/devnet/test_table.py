@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -120,10 +121,32 @@ def test_table__one_part_missing_or_null__shows_the_rest(key: str) -> None:
         assert ("60,001.50" in text) == (key != "markets")
 
 
+_DAMAGE = (None, "", "x", 0, -1.5, True, [], {}, [None], float("nan"))
+
+
+def _replaced(tree: Any, value: Any) -> Iterator[Any]:
+    """The tree, each time with another of its branches replaced by `value`."""
+    yield value
+    parts = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, part in parts:
+        for other in _replaced(part, value):
+            copy: Any = dict(tree) if isinstance(tree, dict) else list(tree)
+            copy[key] = other
+            yield copy
+
+
+@pytest.mark.parametrize("value", _DAMAGE, ids=repr)
+def test_table__each_branch_of_another_kind__never_raises(value: Any) -> None:
+    damaged = [tree for tree in _replaced(FULL, value) if isinstance(tree, dict)]
+    assert len(damaged) > 80
+    for status in damaged:
+        shown(status)
+
+
 def _pruned(draw: st.DrawFn, tree: Any) -> Any:
     """The tree with some of its branches gone, nulled, or of another kind."""
     if draw(st.integers(0, 9)) == 0:
-        return draw(st.sampled_from([None, "", "x", 0, -1.5, True, [], {}, [None], float("nan")]))
+        return draw(st.sampled_from(_DAMAGE))
     if isinstance(tree, dict):
         return {key: _pruned(draw, part) for key, part in tree.items() if draw(st.integers(0, 9))}
     return [_pruned(draw, part) for part in tree] if isinstance(tree, list) else tree

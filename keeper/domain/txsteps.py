@@ -92,7 +92,7 @@ def final(tx: TxRecord) -> TxRecord:
 
 def missing(tx: TxRecord, block: int) -> TxRecord:
     """The nonce is consumed and no attempt has a receipt: not yet evidence, a node may lag."""
-    _require(tx, tx.state in UNMINED, "missing")
+    _require(tx, tx.state in UNMINED or tx.state is TxState.VACANT, "missing")
     return tx if tx.missing_since is not None else replace(tx, missing_since=block)
 
 
@@ -103,10 +103,9 @@ def missed(before: Missed | None, now_ns: int) -> Missed:
 
 def is_elsewhere(tx: TxRecord, seen: Missed, block: int, now_ns: int, *, blocks: int, wait_ns: int) -> bool:
     """Whether the nonce counts as used by somebody else: after `blocks` and `wait_ns`, for a node that lags does so in
-    seconds, and blocks come in hours or in quarters of a second. At once, when nothing signed for it can be mined.
+    seconds, and blocks come in hours or in quarters of a second. One that is vacant waits as long: a reorganisation may
+    free it, and everything above a nonce that is given up would wait for it for ever.
     """
-    if tx.state is TxState.VACANT:
-        return True
     waited = block - (tx.missing_since or block)
     return waited >= blocks and now_ns - seen.since_ns >= wait_ns and seen.looks >= LOOKS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from random import Random
@@ -738,3 +739,253 @@ def test_receipts__seconds_behind_the_nonce_on_a_chain_of_quick_blocks__are_wait
         assert world.told[funding.id].state is IntentState.CONFIRMED
 
     assert played(play, replace(RULES, finality_blocks=64)).diary.alarms == 0
+
+
+def test_intent__mined_without_effect__is_not_what_its_second_nonce_is_left_to_nothing_for() -> None:
+    async def play(world: World) -> None:
+        silent = want(world, Kind.SILENT, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await block(world)
+        assert world.told[silent.id].state is IntentState.NO_EFFECT
+        world.lies.replies[:] = [Reply(taken=False, words="")]
+        assert world.life is not None
+        world.life.inbox.offer(silent)
+        await asyncio.sleep(0.1)
+        await block(world)
+        await block(world)
+        assert world.network.blocks.takers[1][0].data == silent.call.data
+
+    played(play)
+
+
+async def silent_block(world: World) -> None:
+    """One in which the contract returns without doing anything."""
+    blocks, effects = world.network.blocks, Counter(world.network.blocks.effects)
+    execute = blocks._execute
+    blocks._execute = lambda tx, ref: replace(execute(tx, ref), status=1, logs=())  # type: ignore[method-assign]
+    world.network.mine(world.network.pool.choose())
+    blocks._execute, blocks.effects = execute, effects  # type: ignore[method-assign]
+    world.announce()
+    await asyncio.sleep(2.5)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_intent__mined_without_effect_and_then_refused__is_not_told_as_done(restart: bool) -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.ONCE, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await silent_block(world)
+        assert await offered(world, funding)
+        if restart:
+            await world.kill()
+            world.start()
+            await asyncio.sleep(0.1)
+        world.network.mine([], rivals=[funding.id])
+        await block(world)
+        assert world.network.blocks.nonce == 2
+        assert world.told[funding.id].state is IntentState.LOST_RACE
+
+    played(play)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_intent__done_after_one_without_effect__is_confirmed_by_its_own_block(restart: bool) -> None:
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await silent_block(world)
+        assert world.told[funding.id].state is IntentState.NO_EFFECT
+        assert await offered(world, funding)
+        await block(world)
+        if restart:
+            await world.kill()
+            world.start()
+        while world.told[funding.id].state is not IntentState.CONFIRMED:
+            await block(world)
+        assert world.told[funding.id].tx_hash == world.network.blocks.takers[1][0].hash
+
+    played(play, replace(RULES, confirmations=3))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_intent__done_by_its_first_nonce_and_a_restart__leaves_its_second_nonce_to_nothing(restart: bool) -> None:
+    """Nothing was told of it in this life, and its second was sent again beside the first."""
+
+    async def play(world: World) -> None:
+        network = world.network
+        want(world, Kind.ROUND, Lane.PRICE)
+        await asyncio.sleep(0.01)
+        world.lies.replies = [Reply(taken=False, words="nonce too low: next nonce 1, tx nonce 0", held=True)]
+        want(world, Kind.ROUND, Lane.PRICE)
+        while not network.delayed:
+            network.mine([])
+            world.announce()
+            await asyncio.sleep(0.1)
+        (first,) = network.delayed
+        await block(world)
+        await block(world)
+        second, _ = network.blocks.takers[1]
+        assert second.data == first.data
+        network.blocks.pop()
+        network.blocks.pop()
+        network.mine([first])
+        network.mine([])
+        network.pool.drop(second.hash)
+        network.reorgs += 1
+        world.halted = "so that nothing is sent before the restart" if restart else ""
+        world.announce()
+        await asyncio.sleep(0.1)
+        if restart:
+            await world.kill()
+            world.halted, world.price = "", None
+            world.start()
+        for _ in range(4):
+            await block(world)
+        assert network.blocks.takers[1][0].data == b""
+
+    played(play)
+
+
+def test_intent__done_by_its_first_nonce_and_without_effect_at_its_second__is_told_as_done() -> None:
+    """A contract may let the second pass and do nothing, as one that takes only newer prices does."""
+
+    async def play(world: World) -> None:
+        network = world.network
+        price = want(world, Kind.ROUND, Lane.PRICE)
+        await asyncio.sleep(0.01)
+        world.lies.replies = [Reply(taken=False, words="nonce too low: next nonce 1, tx nonce 0", held=True)]
+        want(world, Kind.ROUND, Lane.PRICE)
+        while not network.delayed:
+            network.mine([])
+            world.announce()
+            await asyncio.sleep(0.1)
+        (first,) = network.delayed
+        await block(world)
+        await block(world)
+        second, _ = network.blocks.takers[1]
+        assert second.data == first.data != price.call.data
+        network.blocks.pop()
+        network.blocks.pop()
+        network.mine([first])
+        network.look_again([second])
+        network.reorgs += 1
+        await silent_block(world)
+        own = world.signed[second.raw].data[1:17].hex()
+        assert world.told[own].state is IntentState.CONFIRMED
+        assert world.told[own].tx_hash == first.hash
+
+    played(play)
+
+
+def test_reorganisation__receipts_unreadable_at_the_first_look__is_looked_at_again() -> None:
+    """Else what is confirmed stays so until it is final, wherever its bytes are."""
+
+    async def play(world: World) -> None:
+        network = world.network
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await block(world)
+        (first,) = network.blocks.head.txs
+        network.mine([])
+        world.announce()
+        await asyncio.sleep(1)
+        network.blocks.pop()
+        network.blocks.pop()
+        network.mine([])
+        network.mine([first])
+        network.reorgs += 1
+        world.lies.reads["receipt"] = [Read.AWAY]
+        world.announce()
+        await asyncio.sleep(0.1)
+        await block(world)
+        receipt = world.told[funding.id].receipt
+        assert receipt is not None
+        assert receipt.block_hash == network.blocks.line[2].ref.hash
+
+    played(play)
+
+
+LUNCH = Reply(taken=False, words="the sequencer is having lunch")
+REFUSED = Reply(taken=False, words=FATAL)
+
+
+def test_gap__taken_by_a_price_while_another_is_filled__is_not_filled_again() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.replies[:] = [LUNCH] * 3
+        for _ in range(3):
+            want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        slow, taken = Reply(taken=True, words=None, pause_s=1), Reply(taken=True, words=None)
+        world.lies.replies[:] = [slow, taken, REFUSED, REFUSED]
+        world.network.mine([])
+        world.announce()
+        await asyncio.sleep(0.1)
+        price = want(world, Kind.ROUND, Lane.PRICE)
+        await asyncio.sleep(2)
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        assert [each.intent for each in desk.open[1].attempts[1:]] == [price]
+        await block(world)
+        assert world.told[price.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+def test_nonce__that_no_node_takes_used_elsewhere_and_free_again_after_a_reorganisation__is_filled() -> None:
+    async def play(world: World) -> None:
+        network = world.network
+        await block(world)
+        world.lies.replies[:] = [LUNCH] * 2
+        for _ in range(2):
+            want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        world.barred = "so that nothing is sent"
+        foreign = foreign_use(0, 400 * GWEI)
+        network.seen[foreign.hash] = foreign
+        world.lies.replies[:] = [Reply(taken=True, words=None), REFUSED]
+        assert world.life is not None
+        outbox, desk = world.life.outbox, world.life.outbox.wallet.desk
+        world.barred = ""
+        await outbox.sender.send(0, desk.open[0].last)
+        await outbox.sender.send(1, desk.open[1].last)
+        assert desk.open[0].state is TxState.VACANT
+        network.mine([foreign])
+        world.announce()
+        await asyncio.sleep(0.1)
+        network.blocks.pop()
+        network.mine([])
+        network.mine([])
+        network.reorgs += 1
+        for _ in range(8):
+            await block(world)
+        assert network.blocks.nonce == 2
+
+    played(play)
+
+
+def test_nonce__free_again_and_raised_by_the_operator_during_a_look__keeps_its_newest_form() -> None:
+    async def play(world: World) -> None:
+        network = world.network
+        want(world, Kind.RECORD, Lane.FUNDING)
+        second = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.lies.reads["receipt"] = [Read.NULL] * 2
+        await block(world)
+        assert world.life is not None
+        wallet, sender = world.life.outbox.wallet, world.life.outbox.sender
+        assert {tx.missing_since for tx in wallet.desk.open.values()} == {1}
+        gone = network.blocks.pop()
+        network.mine(gone.txs[:1])
+        network.look_again(gone.txs[1:])
+        network.reorgs += 1
+        world.lies.reads["receipt"] = [Read.SLOW]
+        world.announce()
+        await asyncio.sleep(0.1)
+        await Commands(wallet, sender).bump(1)
+        newest = wallet.desk.open[1].last
+        await block(world)
+        assert network.blocks.takers[1][0].hash == newest.hash
+        assert world.told[second.id].state is IntentState.CONFIRMED
+
+    assert played(play).diary.alarms == 0

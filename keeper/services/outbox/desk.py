@@ -29,6 +29,7 @@ class Desk:
     took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
     `unheard`: that the last send got no answer at all. `missed`: consumed nonces without a receipt of ours; `disputed`: since
     when, in ns of the loop, endpoints contradict one another about those; `undecided`: that somebody was called for it;
+    `vain`: mined nonces whose receipt shows no effect although its status is 1: the journal keeps receipts without logs;
     `left`: intents that other wallets had under way at the start;
     `beyond`: how often in a row the chain's count was beyond all that we signed. `forgotten`: nonces that a node's pool lacks.
     `balance`: as last read, None while it is not known. `short`: intents that wait because it does not do for them;
@@ -50,6 +51,7 @@ class Desk:
     missed: dict[int, Missed] = field(default_factory=dict)
     disputed: dict[int, int] = field(default_factory=dict)
     undecided: set[int] = field(default_factory=set)
+    vain: set[int] = field(default_factory=set)
     left: frozenset[str] = frozenset()
     beyond: int = 0
     forgotten: set[int] = field(default_factory=set)
@@ -108,15 +110,18 @@ class Desk:
         winners = [tx.winner for tx in self.included() if tx.nonce != beside]
         return any(each is not None and each.intent is not None and each.intent.id == intent_id for each in winners)
 
-    def is_done_elsewhere(self, tx: TxRecord) -> bool:
-        """Whether another nonce has done what this one is for: mined as well, it would only be refused."""
-        return tx.intent is not None and self.done_by(tx.intent.id, beside=tx.nonce) is not None
+    def has_effect(self, tx: TxRecord) -> bool:
+        """Whether its receipt tells of success; by the status alone from a start until the chain is asked: see `vain`."""
+        return tx.receipt is not None and tx.receipt.status == 1 and tx.nonce not in self.vain
+
+    def done(self) -> frozenset[str]:
+        """Ids of the intents that a nonce of ours has done, and that can still be taken back."""
+        winners = (tx.winner for tx in self.included() if self.has_effect(tx))
+        return frozenset(each.intent.id for each in winners if each is not None and each.intent is not None)
 
     def done_by(self, intent_id: str, beside: int) -> Receipt | None:
         """That of another nonce of ours with which the intent succeeded, and which can still be taken back."""
-        others = [
-            tx for tx in self.included() if tx.nonce != beside and tx.receipt is not None and tx.receipt.status == 1
-        ]
+        others = [tx for tx in self.included() if tx.nonce != beside and self.has_effect(tx)]
         found = (tx.receipt for tx in others if tx.winner and tx.winner.intent and tx.winner.intent.id == intent_id)
         return next(found, None)
 

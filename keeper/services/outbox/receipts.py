@@ -84,12 +84,14 @@ class Receipts:
         wallet.meter.gauge("keeper_tx_nonce", desk.nonces.next, signer=wallet.name, kind="next")
 
     async def recheck(self) -> None:
-        """After a reorganisation, or a restart: whether what was mined still is."""
+        """After a reorganisation, or a restart: whether what was mined still is. Once more where that stays open."""
         desk = self.wallet.desk
-        desk.recheck = False
+        desk.recheck = True
+        known = True
         for tx in desk.included():
             self.beat()
-            await self._recheck(tx)
+            known = await self._recheck(tx) and known
+        desk.recheck = not known
 
     async def find(self, mined_count: int) -> None:
         """Receipts of all nonces that the chain has consumed."""
@@ -99,7 +101,7 @@ class Receipts:
             if tx.nonce >= mined_count:
                 desk.missed.pop(tx.nonce, None)
                 if tx.missing_since is not None:
-                    self.wallet.store(found_again(tx))
+                    self.wallet.store(found_again(desk.open[tx.nonce]))
                 continue
             try:
                 receipt = await self._canonical_receipt(tx)
@@ -128,26 +130,28 @@ class Receipts:
             elif desk.open.get(tx.nonce) == tx:
                 self._promote(tx)
 
-    async def _recheck(self, tx: TxRecord) -> None:
+    async def _recheck(self, tx: TxRecord) -> bool:
+        """False while nobody can tell."""
         desk, old = self.wallet.desk, tx.receipt
         try:
             receipt = await self._canonical_receipt(tx)
         except ChainInconsistent as error:
             self._dispute(tx, error)
-            desk.recheck = True
-            return
+            return False
         if receipt is not None:
             if old is None or receipt.block_hash != old.block_hash or self._is_unjudged(tx):
                 await self._include(tx.nonce, receipt)
-            return
+            else:
+                self._note_effect(replace(tx, receipt=receipt))
+            return True
         block = None if old is None else await self._block(old.block_number)
         if desk.open.get(tx.nonce) != tx:
-            return
+            return True
         shorter = block is None and old is not None and desk.block < old.block_number
         if shorter or (block is not None and old is not None and block.hash != old.block_hash):
             self._take_back(tx)
-        else:
-            desk.recheck = True  # the node knows the block and not the receipt, or not yet the block: no evidence
+            return True
+        return False  # the node knows the block and not the receipt, or not yet the block: no evidence
 
     def _is_unjudged(self, tx: TxRecord) -> bool:
         """A crash came between the receipt and its judgement, or between another judgement and its receipt."""
@@ -221,6 +225,7 @@ class Receipts:
         if tx.state in SETTLED:
             return
         tx = mined(tx, receipt)
+        self._note_effect(tx)
         self._account(winner, receipt)
         # The intent before the nonce: after a crash in between, the nonce still holds the intent and tells all again.
         self._settle(tx, winner, receipt, revert)
@@ -235,13 +240,22 @@ class Receipts:
         desk.unfunded.discard(nonce)
         desk.resend.discard(nonce)
 
+    def _note_effect(self, tx: TxRecord) -> None:
+        vain = self.wallet.desk.vain
+        if effect(tx) is IntentState.NO_EFFECT:
+            vain.add(tx.nonce)
+        else:
+            vain.discard(tx.nonce)
+
     def _settle(self, tx: TxRecord, winner: Attempt, receipt: Receipt, revert: Revert | None) -> None:
         wallet, intent = self.wallet, winner.intent
         state = effect(tx)
         if state is IntentState.REVERTED and revert is not None and revert.benign:
             state = IntentState.LOST_RACE
         ours = None if intent is None else wallet.desk.done_by(intent.id, beside=tx.nonce)
-        if ours is not None and receipt.status != 1:  # refused because of ourselves: see `Dispatch._may_come_back`
+        if (
+            ours is not None and state is not IntentState.MINED
+        ):  # in vain because of ourselves: see `Dispatch._may_come_back`
             state, receipt, revert = IntentState.MINED, ours, None
         keys = {"wallet": wallet.name, "nonce": tx.nonce, "tx_hash": receipt.tx_hash, "block": receipt.block_number}
         if intent is None:
@@ -297,7 +311,7 @@ class Receipts:
         record = None if intent is None else wallet.history(intent.id)
         told = record is not None and record.state is IntentState.MINED
         if (
-            intent is not None and told and receipt is not None and receipt.status == 1
+            intent is not None and receipt is not None and told and wallet.desk.has_effect(tx)
         ):  # not where another nonce did it
             wallet.log.info(
                 "tx.confirmed", wallet=wallet.name, nonce=tx.nonce, tx_hash=receipt.tx_hash, intent_id=intent.id
@@ -306,6 +320,7 @@ class Receipts:
         if tx.state is TxState.CONFIRMED or wallet.rules.finality_blocks <= wallet.rules.confirmations:
             wallet.store(final(tx))
             del wallet.desk.open[tx.nonce]
+            wallet.desk.vain.discard(tx.nonce)
         else:
             wallet.store(confirmed(tx))
 
@@ -330,9 +345,8 @@ class Receipts:
         whose bytes another one has mined. An intent with two nonces could take effect twice.
         """
         desk, rules = self.wallet.desk, self.wallet.rules
-        if tx.state in UNMINED:
-            tx = missing(tx, desk.block)
-            self.wallet.store(tx)
+        tx = missing(tx, desk.block)
+        self.wallet.store(tx)
         now_ns = nanos(asyncio.get_running_loop().time())
         desk.missed[tx.nonce] = seen = missed(desk.missed.get(tx.nonce), now_ns)
         blocks, wait_ns = rules.orphan_after_blocks, nanos(rules.orphan_after_s)

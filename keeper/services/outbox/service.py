@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from keeper.domain.funds import Shortfall
 from keeper.domain.heads import Head
 from keeper.domain.ids import DeploymentId
 from keeper.domain.nonces import opening
-from keeper.domain.transaction import OPEN_INTENTS, UNMINED, Intent, IntentState, Purpose, TxRecord, TxState
+from keeper.domain.transaction import UNMINED, Intent, IntentState, Purpose, TxRecord, TxState
 from keeper.domain.txerrors import SendAnswer
 from keeper.errors import DataError, TransientError, WrongChain
 from keeper.runtime.board import Board, first_change
@@ -239,12 +239,12 @@ class Outbox:
         """Moves the nonces that are not mined, the lowest first: a higher one cannot be mined before it."""
         wallet, desk = self.wallet, self.wallet.desk
         assert desk.nonces is not None
-        replaced = False
+        replaced, done = False, desk.done()
         for tx in desk.unmined():
             if tx.nonce < desk.nonces.mined or wallet.forbidden():
                 continue
             self._beat()
-            step, newer = self.decide(tx)
+            step, newer = self.decide(tx, done)
             if step in _REPLACING:
                 if replaced and step is not Step.CANCEL:
                     continue
@@ -275,11 +275,16 @@ class Outbox:
                 advice="raised so often and still not mined: `keeper tx bump` raises it once more, `keeper tx cancel` ends it",
             )
 
-    def decide(self, tx: TxRecord) -> tuple[Step, Intent | None]:
-        """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any."""
+    def decide(self, tx: TxRecord, done: Collection[str] | None = None) -> tuple[Step, Intent | None]:
+        """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any.
+
+        `done`: `desk.done()`, where many nonces are decided on at once.
+        """
         wallet, desk = self.wallet, self.wallet.desk
         newer = self.dispatch.newer_price(tx)
-        late = desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent) or self._is_done_elsewhere(tx)
+        done = desk.done() if done is None else done
+        is_done = tx.intent is not None and tx.intent.id in done  # mined as well, it would only be refused
+        late = desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent) or is_done
         if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
             newer = None  # what cannot be paid takes nobody's place
         followed = desk.is_followed(tx)
@@ -292,15 +297,6 @@ class Outbox:
         if step is Step.WAIT and tx.nonce in desk.forgotten:
             step = Step.RESEND  # nothing above it is mined before it; a bump that is due does the same
         return step, newer
-
-    def _is_done_elsewhere(self, tx: TxRecord) -> bool:
-        """Looked for only where it is told as mined: a thousand that are pending are not each compared with all others."""
-        told = None if tx.intent is None else self.wallet.outcomes.get(tx.intent.id)
-        return (
-            told is not None
-            and told.state not in OPEN_INTENTS - {IntentState.MINED}
-            and self.wallet.desk.is_done_elsewhere(tx)
-        )
 
     async def _replace(self, nonce: int, step: Step, newer: Intent | None) -> None:
         """Under `desk.preparing`: the operator may have ordered the same meanwhile."""
@@ -319,14 +315,20 @@ class Outbox:
     async def _close_gaps(self) -> None:
         wallet, desk = self.wallet, self.wallet.desk
         highest = max((tx.nonce for tx in desk.unmined()), default=-1)
-        if wallet.forbidden() or desk.market is None:
+        if wallet.forbidden() or desk.market is None or desk.nonces is None:
             return
         for tx in desk.vacant():
-            if tx.nonce < highest:
-                wallet.log.warning("wallet.gap_filled", wallet=wallet.name, nonce=tx.nonce)
+            if desk.nonces.mined <= tx.nonce < highest:
                 self._beat()
                 async with desk.preparing:
-                    await self.sender.fill(tx.nonce)
+                    await self._fill(tx.nonce)
+
+    async def _fill(self, nonce: int) -> None:
+        """Under `desk.preparing`: an intent may have got the nonce meanwhile."""
+        wallet = self.wallet
+        if wallet.desk.open[nonce].state is TxState.VACANT:
+            wallet.log.warning("wallet.gap_filled", wallet=wallet.name, nonce=nonce)
+            await self.sender.fill(nonce)
 
 
 async def _together(*loops: Coroutine[Any, Any, None]) -> None:

@@ -238,4 +238,6 @@ def test_elsewhere__only_after_looks_blocks_and_seconds() -> None:
     assert not judged(block=111)
     assert not judged(now_ns=34)
     assert not judged(replace(tx, missing_since=None))
-    assert judged(replace(EMPTY, state=TxState.VACANT), looks=1, block=100, now_ns=5)
+    vacant = missing(replace(EMPTY, state=TxState.VACANT), 100)
+    assert judged(vacant)
+    assert not judged(vacant, block=111)

@@ -30,7 +30,10 @@ _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_INTENTS))
 _UNMINED = ", ".join(f"'{state}'" for state in sorted(UNMINED))
 _ELSEWHERE = f"""wallet <> ? AND state IN ({_UNMINED})
     AND id IN (SELECT tx_id FROM attempt WHERE intent_id = ?) ORDER BY wallet, nonce"""  # noqa: S608 - our own constants
-_INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING"
+_INTENT = """INSERT INTO intent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT(id) DO UPDATE SET to_address = excluded.to_address, data = excluded.data, value_wei = excluded.value_wei,
+    gas_limit = excluded.gas_limit, created_at = excluded.created_at, deadline = excluded.deadline, expects = excluded.expects
+    WHERE excluded.created_at > intent.created_at"""
 _TX = """INSERT INTO tx(chain_id, wallet, nonce, state, missing_since, changed_at) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT(chain_id, wallet, nonce) DO UPDATE
     SET state = excluded.state, missing_since = excluded.missing_since, changed_at = excluded.changed_at RETURNING id"""

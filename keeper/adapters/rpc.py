@@ -22,7 +22,7 @@ from keeper.domain.chain import At, BlockRef, Call, FeeMarket, Log, LogFilter, Q
 from keeper.domain.endpoints import median_fees
 from keeper.domain.ids import Address, Hash
 from keeper.domain.time import to_seconds
-from keeper.errors import ChainInconsistent, Reverted, RpcUnavailable
+from keeper.errors import ChainInconsistent, Reverted, RpcUnavailable, WrongChain
 from keeper.ports.clock import Clock
 from keeper.ports.log import EventLog
 from keeper.ports.meter import Meter
@@ -239,7 +239,11 @@ class RpcChain:
         return await self._read(method, params, lambda value: value)
 
     async def _sent(self, endpoint: HttpEndpoint, requests: Sequence[Request]) -> Hash:
-        return (await self._pool.attempt(endpoint, requests, codec.hash32))[0]
+        try:
+            return (await self._pool.attempt(endpoint, requests, codec.hash32))[0]
+        except WrongChain as error:
+            self._pool.writers()  # raises it when no other endpoint is left
+            raise RpcUnavailable(str(error)) from None
 
     async def _read(self, method: str, params: Sequence[Any], decode: Callable[[object], T]) -> T:
         return (await self._pool.read_many([(method, params)], decode))[0]

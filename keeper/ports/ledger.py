@@ -15,7 +15,10 @@ class Ledger(Protocol):
     def intent(self, intent_id: str) -> IntentRecord | None: ...
 
     def save(self, tx: TxRecord, outcomes: Sequence[Outcome] = ()) -> None:
-        """The nonce with all its attempts, its receipt and the intents they carry, and `outcomes`, in one commit."""
+        """The nonce with all its attempts, its receipt and the intents they carry, and `outcomes`, in one commit.
+
+        An intent that was decided again is kept as it was decided last: its deadline is the later one.
+        """
         ...
 
     def settle(self, outcome: Outcome) -> None:

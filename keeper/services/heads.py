@@ -20,6 +20,9 @@ KEY = "head"
 _SOON = frozenset({1, 2, 3})
 """So many blocks ahead of what the pool shows a stream is believed: its node is quicker, and the others are about to have it."""
 
+_READ_AT_MOST = 16
+"""Headers that we missed are read one after another, and all of them within `read_timeout_s`; where more are missing, none is."""
+
 
 class HeadReader(Protocol):
     """The part of a ChainReader that is needed here, and the cheapest question about progress."""
@@ -125,11 +128,13 @@ class HeadService:
             self._publish(fresh, received_at)
 
     async def _linked(self, ref: BlockRef) -> Ring | None:
-        """`ref` and its ancestors down to one whose parent we know; None when the chain moved while we read."""
+        """`ref` and its ancestors down to one whose parent we know, or to the oldest that we know: below that nothing can
+        join. None when the chain moved while we read.
+        """
         fresh = [ref]
         ring = self._watch.ring
-        while ring and not joins(ring, fresh[0]) and len(fresh) < self.depth and fresh[0].number > 0:
-            if fresh[0].number > ring[-1].number + self.depth:
+        while ring and not joins(ring, fresh[0]) and len(fresh) < self.depth and fresh[0].number > ring[0].number:
+            if fresh[0].number > ring[-1].number + _READ_AT_MOST:
                 return await self._skipped(ref)
             parent = await self.chain.block(fresh[0].number - 1)
             if parent is None or parent.hash != fresh[0].parent_hash:

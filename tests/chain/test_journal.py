@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,16 @@ def test_ledger__one_nonce__is_one_row_however_often_it_is_saved(tmp_path: Path,
                 (CHAIN, WALLET),
             )
     connection.close()
+
+
+def test_ledger__intent_decided_again__comes_back_as_it_was_decided_last(tmp_path: Path, clock: Clock) -> None:
+    first = intent()
+    again = replace(first, call=replace(first.call, data=b"\x02"), created_at=Timestamp(7), deadline=Timestamp(19))
+    with Journal.open(tmp_path, clock) as journal:
+        journal.ledger.save(record(3, 1, first))
+        journal.ledger.save(newer := record(4, 2, again))
+        journal.ledger.save(record(3, 1, first))
+        assert journal.ledger.unfinished(CHAIN, WALLET)[1] == newer
 
 
 def test_ledger__outcomes__count_failures(tmp_path: Path, clock: Clock) -> None:

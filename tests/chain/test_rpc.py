@@ -163,6 +163,20 @@ async def test_wrong_chain__found_later__ends_its_use() -> None:
             await chain.head_number()
 
 
+async def test_wrong_chain__of_one_of_two_while_the_other_takes_nothing__is_no_end() -> None:
+    """The keeper ended with 78 when its second endpoint was away and the first had come back as another chain's."""
+    async with (
+        served({"result": "0x1"}, chain_id=1) as wrong,
+        served({"error": {"code": -32000, "message": "txpool is full"}}) as right,
+        transport(wrong, right) as chain,
+    ):
+        with pytest.raises(RpcUnavailable, match="serves chain 1"):
+            await chain.broadcast(b"\x02")
+        with pytest.raises(RpcError, match="pool is full"):
+            await chain.broadcast(b"\x02")
+        assert wrong.requests == []
+
+
 async def test_wrong_chain__of_one_of_two__leaves_the_other() -> None:
     async with (
         served({"result": "0x1"}, chain_id=1) as wrong,

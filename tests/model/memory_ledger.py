@@ -49,8 +49,9 @@ class MemoryLedger:
         row.state, row.missing_since = tx.state, tx.missing_since
         row.receipt = None if tx.receipt is None else replace(tx.receipt, logs=())
         for position, each in enumerate(tx.attempts):
-            if each.intent is not None:
-                self.intents.setdefault(each.intent.id, each.intent)
+            known = None if each.intent is None else self.intents.get(each.intent.id)
+            if each.intent is not None and (known is None or each.intent.created_at > known.created_at):
+                self.intents[each.intent.id] = each.intent
             row.attempts[each.hash] = (position, each)
         key = (tx.chain_id, tx.wallet)
         self.next[key] = max(self.next.get(key, 0), tx.nonce + 1)

@@ -20,6 +20,7 @@ from keeper.services.outbox.commands import Commands
 from tests.model.acts import GAS, Kind, intent
 from tests.model.lies import CUT_OFF_S, FATAL, Read, Reply
 from tests.model.network import GWEI
+from tests.model.node import Node
 from tests.model.settling import settle
 from tests.model.steps import foreign_use
 from tests.model.world import World
@@ -989,3 +990,105 @@ def test_nonce__free_again_and_raised_by_the_operator_during_a_look__keeps_its_n
         assert world.told[second.id].state is IntentState.CONFIRMED
 
     assert played(play).diary.alarms == 0
+
+
+def test_liquidation__wanted_again_for_longer_and_a_restart__is_not_taken_back_by_its_first_deadline() -> None:
+    async def play(world: World) -> None:
+        first = await cancelled(world, Kind.ONCE, Lane.LIQUIDATION)
+        for _ in range(2):
+            await block(world)
+        again = replace(first, created_at=world.clock.now())
+        world.wanted[first.id] = again
+        assert await offered(world, again)
+        await world.kill()
+        world.start()
+        world.network.mine([])
+        world.announce()
+        await asyncio.sleep(0.1)
+        assert world.life is not None
+        assert world.life.outbox.wallet.desk.open[1].intent == again
+        await block(world)
+        assert world.told[first.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+def test_receipt__contradicted_and_then_agreed_on__is_told_anew_when_it_is_contradicted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time of the first was counted to the second, and somebody called at once."""
+
+    async def alone(_node: object, _found: object) -> bool:
+        return False
+
+    async def play(world: World) -> None:
+        want(world, Kind.REVERT, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await block(world)
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(Node, "is_seconded", alone)
+                world.network.reorgs += 1
+                world.announce()
+                await asyncio.sleep(0.1)
+            for _ in range(20):
+                world.network.mine([])
+                world.announce()
+                await asyncio.sleep(2.5)
+        assert sum("tx.disputed" in line for line in world.diary.lines) == 2
+        assert not any("tx.undecided" in line for line in world.diary.lines)
+
+    played(play, replace(RULES, finality_blocks=64))
+
+
+def test_intent__refused_at_a_nonce_and_done_with_another__stays_done_when_the_first_is_judged_again() -> None:
+    """The disk was full when that became final: after a restart what had taken it was judged once more."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.replies[:] = [REFUSED]
+        done = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        taker = want(world, Kind.SILENT, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await block(world)
+        assert world.told[taker.id].state is IntentState.NO_EFFECT
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        while 0 in desk.open:
+            world.unwritable = int(desk.depth(desk.open[0]) == world.rules.finality_blocks - 1)
+            await block(world)
+        assert await offered(world, done)
+        while desk.open:
+            await block(world)
+        world.lies.replies[:] = [REFUSED]
+        assert not await offered(world, taker)
+        assert world.told[taker.id].state is IntentState.REJECTED
+        await world.kill()
+        world.start()
+        await block(world)
+        assert world.told[done.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+def test_liquidation__under_way_again_while_its_cancellation_is_mined_elsewhere__is_not_told_as_expired_again() -> None:
+    async def play(world: World) -> None:
+        network = world.network
+        liquidation = await cancelled(world, Kind.ONCE, Lane.LIQUIDATION)
+        (empty,) = network.blocks.head.txs
+        await block(world)
+        await block(world)
+        assert await offered(world, liquidation)
+        for _ in range(3):
+            network.blocks.pop()
+        network.mine([])
+        network.mine([empty])
+        for _ in range(2):
+            network.mine([])
+        network.reorgs += 1
+        world.announce()
+        await asyncio.sleep(0.1)
+        assert world.told[liquidation.id].state is IntentState.ACTIVE
+
+    played(play)

@@ -26,7 +26,8 @@ class Desk:
     `paused`: why the wallet starts nothing new until it can again; `stopped`: why it never will in this process.
     `deferred`: intents that wait for the next head. `resend`: nonces to send again at once. `recheck`: receipts that
     we hold may be void. `nudges`: something to look at before the next head. `abandoned`: intents that the operator
-    took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet.
+    took back; `halted`: the kill switch's reason, as last told. `unwritten`: outcomes that the journal could not take yet;
+    `unstored`: nonces of which it knows less than the desk.
     `unheard`: that the last send got no answer at all. `missed`: consumed nonces without a receipt of ours; `disputed`: since
     when, in ns of the loop, endpoints contradict one another about those; `undecided`: that somebody was called for it;
     `vain`: mined nonces whose receipt shows no effect although its status is 1: the journal keeps receipts without logs;
@@ -57,6 +58,7 @@ class Desk:
     forgotten: set[int] = field(default_factory=set)
     abandoned: set[str] = field(default_factory=set)
     unwritten: dict[str, Outcome] = field(default_factory=dict)
+    unstored: dict[int, TxRecord] = field(default_factory=dict)
     balance: Balance | None = None
     spending: Spending | None = None
     short: dict[str, tuple[Intent, Shortfall]] = field(default_factory=dict)

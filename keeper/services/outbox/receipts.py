@@ -143,6 +143,7 @@ class Receipts:
                 await self._include(tx.nonce, receipt)
             else:
                 self._note_effect(replace(tx, receipt=receipt))
+                self._agree(tx.nonce)
             return True
         block = None if old is None else await self._block(old.block_number)
         if desk.open.get(tx.nonce) != tx:
@@ -214,6 +215,10 @@ class Receipts:
                 advice="the endpoints contradict one another about what was mined: find out which is wrong and remove it",
             )
 
+    def _agree(self, nonce: int) -> None:
+        self.wallet.desk.disputed.pop(nonce, None)
+        self.wallet.desk.undecided.discard(nonce)
+
     async def _block(self, number: int) -> BlockRef | None:
         return await self.wallet.ask(self.wallet.chain.block(number))
 
@@ -224,18 +229,19 @@ class Receipts:
         tx = desk.open[nonce]
         if tx.state in SETTLED:
             return
+        again = tx.winner is not None and _intent_id(tx.winner) == _intent_id(winner)
         tx = mined(tx, receipt)
         self._note_effect(tx)
         self._account(winner, receipt)
         # The intent before the nonce: after a crash in between, the nonce still holds the intent and tells all again.
         self._settle(tx, winner, receipt, revert)
-        for other in displaced(tx):
+        # Those that lost it to the same intent before were told then, and may have been done with another nonce since.
+        for other in () if again else displaced(tx):
             if not desk.has_won(other.id, beside=nonce):
                 self._settle_displaced(tx, other, receipt, cancelled=winner.intent is None)
         self.wallet.store(tx)
         desk.missed.pop(nonce, None)
-        desk.disputed.pop(nonce, None)
-        desk.undecided.discard(nonce)
+        self._agree(nonce)
         desk.limited.discard(nonce)
         desk.unfunded.discard(nonce)
         desk.resend.discard(nonce)
@@ -388,3 +394,7 @@ class Receipts:
             reason=reason,
             advice="another program signs with this wallet's key: stop it, or give the keeper a key of its own",
         )
+
+
+def _intent_id(attempt: Attempt) -> str:
+    return "" if attempt.intent is None else attempt.intent.id

@@ -163,6 +163,7 @@ class Sender:
             wallet.unwritable(error)
             return None
         wallet.desk.open[tx.nonce] = tx
+        wallet.desk.unstored.pop(tx.nonce, None)
         wallet.log.info(
             "tx.signed",
             wallet=wallet.name,

@@ -95,7 +95,7 @@ class Wallet:
             raise RpcUnavailable(f"no answer within {self.rules.read_timeout_s:g} s") from None
 
     def store(self, tx: TxRecord) -> None:
-        """On the desk at once and in the journal if that can be written: the chain will tell again what it did not take.
+        """On the desk at once and in the journal as soon as that can be written.
 
         With all outcomes that are not written yet, in one commit: a nonce that the journal knows as mined tells nothing
         after a restart, and an outcome whose receipt came from a branch that is gone is not judged again.
@@ -104,8 +104,10 @@ class Wallet:
         try:
             self.ledger.save(tx, tuple(self.desk.unwritten.values()))
         except TransientError as error:
+            self.desk.unstored[tx.nonce] = tx
             self.unwritable(error)
         else:
+            self.desk.unstored.pop(tx.nonce, None)
             self.desk.unwritten.clear()
 
     def settle(
@@ -133,9 +135,15 @@ class Wallet:
         self.outcomes.put(intent.id, outcome)
 
     def write_outcomes(self) -> bool:
-        """Journals what was told and is not on the disk yet. False when that cannot be written now."""
-        unwritten = self.desk.unwritten
+        """Journals what was told, and what nonces came to, where that is not on the disk yet. False when it cannot be
+        written now.
+        """
+        unwritten, unstored = self.desk.unwritten, self.desk.unstored
         try:
+            for tx in list(unstored.values()):
+                self.ledger.save(tx, tuple(unwritten.values()))
+                del unstored[tx.nonce]
+                unwritten.clear()
             for outcome in list(unwritten.values()):
                 self.ledger.settle(outcome)
                 del unwritten[outcome.intent_id]

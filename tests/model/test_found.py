@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -1092,3 +1094,22 @@ def test_liquidation__under_way_again_while_its_cancellation_is_mined_elsewhere_
         assert world.told[liquidation.id].state is IntentState.ACTIVE
 
     played(play)
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_kill__as_a_head_is_being_looked_at__leaves_no_question_that_nobody_asks(steps: int) -> None:
+    async def play(world: World) -> None:
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        world.network.mine(world.network.pool.choose())
+        world.announce()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await world.kill()
+        world.start()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        played(play)
+        gc.collect()
+    assert not told

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from keeper.domain.chain import BlockRef, Receipt
+from keeper.domain.ids import Hash
 from keeper.domain.nonces import observed
 from keeper.domain.time import SECOND, nanos
 from keeper.domain.transaction import SETTLED, UNMINED, Attempt, Intent, IntentState, Lane, TxRecord, TxState
@@ -168,7 +169,7 @@ class Receipts:
         untold: list[BaseException] = []
         newest = tx.attempts[::-1]
         for start in range(0, len(newest), _AT_ONCE):
-            asked = [self.wallet.ask(self.wallet.chain.receipt(each.hash)) for each in newest[start : start + _AT_ONCE]]
+            asked = [self._ask_receipt(each.hash) for each in newest[start : start + _AT_ONCE]]
             told = await asyncio.gather(*asked, return_exceptions=True)
             untold += [each for each in told if isinstance(each, BaseException)]
             for each in told:
@@ -181,6 +182,9 @@ class Receipts:
         if untold:
             raise next((each for each in untold if not isinstance(each, ChainInconsistent)), untold[0])
         return None
+
+    async def _ask_receipt(self, tx_hash: Hash) -> Receipt | None:
+        return await self.wallet.ask(self.wallet.chain.receipt(tx_hash))
 
     async def _is_proven(self, tx: TxRecord, found: Receipt) -> bool:
         """Whether its block is there, as the last that is asked. A failure has the intent done again: not on one endpoint's word."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from keeper.domain.chain import FeeMarket
 from keeper.domain.funds import Shortfall
 from keeper.domain.heads import Head
 from keeper.domain.ids import DeploymentId
@@ -210,10 +211,10 @@ class Outbox:
         )
 
     async def _learn(self) -> None:
-        wallet, desk = self.wallet, self.wallet.desk
+        desk = self.wallet.desk
         mined, market, *_ = await asyncio.gather(
             self.receipts.count(),
-            wallet.ask(wallet.chain.fees()),
+            self._ask_market(),
             self._ask_pool(),
             self.funds.look(),
         )
@@ -223,6 +224,10 @@ class Outbox:
             await self.receipts.recheck()
         await self.receipts.find(mined)
         await self.receipts.confirm()
+
+    async def _ask_market(self) -> FeeMarket:
+        """Its question is made by the task that asks it: one that is cancelled before leaves none behind."""
+        return await self.wallet.ask(self.wallet.chain.fees())
 
     async def _ask_pool(self) -> None:
         """Which of those that a block has passed by are no longer waiting: a hint, and enough to send the same bytes again."""

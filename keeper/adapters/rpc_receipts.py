@@ -28,9 +28,9 @@ async def agreed(told: Iterable[Receipt | None], block: Callable[[int], Awaitabl
 
 
 def is_seconded(found: Receipt, told: Sequence[Receipt | None]) -> bool:
-    """Whether `found` is more than one endpoint's word: two tell the same, or nobody else was to be had."""
+    """Whether `found` is more than one endpoint's word: two tell the same, or one that tells it once more is all there is."""
     same = sum(each is not None and _verdict(each) == _verdict(found) for each in told)
-    return same > 1 or same == len(told)
+    return same > 1 or 0 < same == len(told)
 
 
 def _verdict(receipt: Receipt) -> _Verdict:

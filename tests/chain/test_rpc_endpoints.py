@@ -253,6 +253,20 @@ async def test_receipt__only_the_liar_is_not_benched__its_word_on_a_failure_is_n
         assert not await found.chain.is_seconded(told)
 
 
+async def test_receipt__nobody_answers_when_it_is_to_be_seconded__one_word_on_a_failure_is_not_enough() -> None:
+    async with AsyncExitStack() as stack:
+        liar, honest = Fake(receipt=receipt(status=0)), Fake(receipt=receipt())
+        found = await several(stack, liar, honest)
+        told = codec.receipt(receipt(status=0))
+        assert told is not None
+        await found.chain.verify()
+        for each in (liar, honest):
+            each.held.clear()
+        assert not await found.chain.is_seconded(told)
+        for each in (liar, honest):
+            each.held.set()
+
+
 @pytest.mark.parametrize(
     ("counts", "most"),
     [([1001, 1, 1], 1), ([1, 1001], 1), ([7, 7, 5], 7), ([7, 5, 4], 5), ([7], 7), ([7, 7, 5, 5], 5)],

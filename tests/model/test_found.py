@@ -1113,3 +1113,25 @@ def test_kill__as_a_head_is_being_looked_at__leaves_no_question_that_nobody_asks
         played(play)
         gc.collect()
     assert not told
+
+
+def test_intent__refused_by_every_node_and_its_nonce_taken_by_another__is_not_kept_waiting_until_that_is_final() -> (
+    None
+):
+    """Nothing of it can come back: it was told as superseded, and waited for finality."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.replies[:] = [REFUSED]
+        refused = want(world, Kind.RECORD, Lane.SAFETY)
+        await asyncio.sleep(0.01)
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.01)
+        await block(world)
+        assert world.network.blocks.nonce == 1
+        assert world.told[refused.id].state is IntentState.REJECTED
+        assert await offered(world, refused)
+        await block(world)
+        assert world.told[refused.id].state is IntentState.CONFIRMED
+
+    played(play)

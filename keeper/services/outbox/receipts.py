@@ -285,11 +285,13 @@ class Receipts:
             wallet.settle(intent, state, "" if revert is None else revert.name, receipt, stored_next=True)
 
     def _settle_displaced(self, tx: TxRecord, other: Intent, receipt: Receipt, *, cancelled: bool) -> None:
-        wallet = self.wallet
+        wallet, record = self.wallet, self.wallet.history(other.id)
+        if record is not None and record.state is IntentState.REJECTED:
+            return  # every node refused it for good, so that the nonce was free for the other: nothing of it can come back
         late = cancelled and wallet.is_late(other)
         ended = IntentState.EXPIRED if late else IntentState.SUPERSEDED
         if wallet.desk.is_abandoned(other):
-            record, ended = wallet.history(other.id), IntentState.ABANDONED
+            ended = IntentState.ABANDONED
             if record is not None and record.state is ended:
                 return  # told when the operator took it back
         reason = f"nonce {tx.nonce} went to another attempt"

@@ -25,6 +25,8 @@ from keeper.domain.quote import Trade
 from keeper.domain.rates.fold import RatePlan
 from keeper.domain.rates.presets import Ftx, Kraken
 from keeper.domain.rates.versions import Versions
+from keeper.domain.reference import ReferenceBand
+from keeper.domain.scorecard import ScoreRules
 from keeper.domain.time import SECOND
 from keeper.runtime.board import Board
 from keeper.services.pricing import Boards, PricingService
@@ -527,5 +529,33 @@ def test_run__vote_moved_by_the_method__is_told_and_no_warning():
         log, index = stage.desk.log, index_of(BTC)
         assert [line["flags"] for line in log.of("index.limited") if line["market"] == index] == [["limited"], []]
         assert log.of("index.flagged") == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("asked", [3, 2], ids=["spare", "votes"])
+def test_run__reference_that_is_a_fallback_too__is_told_once(asked):
+    async def scenario():
+        bank = SourceId(f"{BTC}:bank")
+        sources = (*plan_of(BTC).spec.sources, SourceSpec(bank, "USD", fallback=True))
+        spec = IndexSpec(
+            index_of(BTC),
+            sources,
+            min_quote_groups=1,
+            reference=ReferenceBand(bank),
+            scorecard=ScoreRules(),
+        )
+        stage = Stage(options={BTC: {"spec": spec}})
+        stage.chain()
+        async with running(stage.service):
+            for _ in range(30):
+                now = stage.desk.clock.now()
+                stage.boards.quotes.put(bank, quote(str(bank), "100", at=now))
+                for source in sources[:asked]:
+                    stage.boards.quotes.put(source.source, quote(str(source.source), "100", at=now))
+                await settled(0.1)
+            assert stage.mark(BTC) == e18(100)
+        told = [line for event in ("quote.rejected", "quote.accepted") for line in stage.desk.log.of(event)]
+        assert len([line for line in told if line["source"] == bank]) <= 3
 
     play(scenario)

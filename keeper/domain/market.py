@@ -174,9 +174,12 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
     if isinstance(index, IndexPrice):
         funding = _predicted(plan, fold.funding, seen.chain, now)
         mark_state, premium, marked = _mark(plan, fold, seen, index, funding, now)
-        if plan.rates is not None:
-            rated = _rated(plan.rates, rates, marked)
+        rated = None if plan.rates is None else _rated(plan.rates, rates, marked)
+        if rated is not None:
             rates, marked = rated.after, marked._replace(rated=rated)
+        if _is_held(index) or isinstance(verdict, Held):
+            # How far the book is from an index that stands still, or that nobody believes yet, is shown and no average's.
+            mark_state, premium, rates = fold.mark, fold.premium, fold.rates
     mark_e18 = None if marked is None else marked.mark.price_e18
     reading = reading_of(index, verdict, mark_e18, turn, seen.sequencer)
     condition = plan.condition.step(fold.condition, reading, now)

@@ -179,7 +179,8 @@ class HalveThenExclude:
 
     def judge(self, ballots: Sequence[Ballot], center_e18: int, state: IndexState, now: Timestamp) -> Judgement:
         far = _far(ballots, center_e18, self.beyond_bps) if len(ballots) >= 3 else {}
-        watched = {source: state.watched.get(source) or now for source in far}
+        # Not later than now: the clock may have been set back.
+        watched = {source: min(state.watched.get(source) or now, now) for source in far}
         refused = {source: far[source] for source, since in watched.items() if now - since >= nanos(self.persist_s)}
         low, high = around(center_e18, self.beyond_bps)
         kept = [

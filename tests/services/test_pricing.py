@@ -559,3 +559,18 @@ def test_run__reference_that_is_a_fallback_too__is_told_once(asked):
         assert len([line for line in told if line["source"] == bank]) <= 3
 
     play(scenario)
+
+
+def test_run__clock_set_back_by_an_hour__gauges_and_snapshots_go_on():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(6)
+            stage.desk.clock.offset_s = -3_600
+            stage.desk.store.documents.clear()
+            await stage.hold(6, btc=101)
+            assert stage.desk.meter.gauges[f"keeper_mark_price market={BTC}"] == 101
+            assert stage.service.name in stage.desk.store.documents
+
+    play(scenario)

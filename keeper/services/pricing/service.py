@@ -167,10 +167,10 @@ class PricingService:
         if moved is not None:
             return
         self._score(indices, now)
-        if now - self.folds.metered_at >= _METER_EVERY_NS:
+        if not 0 <= now - self.folds.metered_at < _METER_EVERY_NS:
             self.folds.metered_at = now
             self._gauges(indices, now)
-        if now - self.folds.saved_at >= _SAVE_EVERY_NS:
+        if not 0 <= now - self.folds.saved_at < _SAVE_EVERY_NS:
             self._save(now)
 
     def _score(self, indices: Mapping[IndexId, IndexPrice | Withheld], now: Timestamp) -> None:

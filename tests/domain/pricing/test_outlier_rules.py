@@ -152,6 +152,12 @@ def test_halve_then_exclude__beyond__counts_half_at_the_edge_and_then_nothing() 
     assert back.watched == {}
 
 
+def test_halve_then_exclude__clock_set_back__counts_from_then_on() -> None:
+    rule = HalveThenExclude(300, 30)
+    found = judge(rule, IndexState({A: after(3_600)}, None, NOW), NOW, a=10_400, b=10_000, c=10_000)
+    assert found.watched == {A: NOW}
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

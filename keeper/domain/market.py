@@ -209,9 +209,12 @@ def _in_session(
 def _session_after(
     turn: SessionTurn | None, fold: MarketFold, verdict: Pass | Held | None, now: Timestamp
 ) -> SessionFold:
+    """An index that is held closes no session: its price is of before, and stands as the close with its true age."""
     if turn is None:
         return fold.session
-    return turn.passed(verdict.price_e18, now) if isinstance(verdict, Pass) else turn.after
+    if isinstance(verdict, Pass) and not _is_held(turn.priced):
+        return turn.passed(verdict.price_e18, now)
+    return turn.after
 
 
 def _reopened(turn: SessionTurn, fold: MarketFold) -> MarketFold:

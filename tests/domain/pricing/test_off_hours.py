@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Doubt, Shut
 from keeper.domain.guard import Guard, Held, Pass
 from keeper.domain.index import IndexFlag, IndexPrice, Withheld, WithheldReason
+from keeper.domain.ladder import LADDERS
 from keeper.domain.market import MarketFold, PricedMarket, Seen, step
 from keeper.domain.off_hours import Close, SessionFold, restored_session, session_turn
 from keeper.domain.pricing import price_component
@@ -209,3 +210,21 @@ def test_sequencer__not_trusted__shuts_the_gate(state: SequencerState) -> None:
     market.sequencer = Sequencer(SequencerState.UP)
     assert Doubt.SEQUENCER not in doubts(market.at(1, "100"))
     assert not UNREAD.trusted
+
+
+def test_close__of_a_session_that_ends_with_a_held_index__is_the_last_that_quotes_made() -> None:
+    rules = SessionRules(CALENDAR, opening_sources=2)
+    plan = plan_of(BTC, session=rules, guard=GUARD)
+    plan = replace(plan, spec=replace(plan.spec, ladder=LADDERS["okx"]))
+    fold, last, states = MarketFold(plan.mark.start()), dict[Any, int](), dict[Any, Any]()
+    for minutes in range(51, 62):
+        now = after(minutes * 60)
+        quotes = quotes_of(BTC, 100, now) if minutes < 55 else {}
+        indices = price_component((plan.spec,), quotes, last, now, states)
+        found = indices[plan.spec.id]
+        assert isinstance(found, IndexPrice)
+        last, states = {found.index: found.price_e18}, {found.index: found.fold.after} if found.fold else {}
+        seen = Seen(quotes, indices, {}, None, None, chain_state({1: 100, 2: 100}), False)
+        fold, priced = step(plan, fold, seen, now)
+    assert priced.closed
+    assert fold.session.close == Close(e18(100), after(54 * 60))

@@ -12,7 +12,7 @@ from keeper.domain.ids import IndexId, MarketId
 from keeper.domain.index_state import IndexState, restored_state
 from keeper.domain.market import MarketFold, MarketPlan
 from keeper.domain.off_hours import SessionFold, restored_session
-from keeper.domain.rates.fold import RateState
+from keeper.domain.rates.fold import RatePlan, RateState
 from keeper.domain.time import Timestamp, to_seconds
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
@@ -30,7 +30,7 @@ class Remembered(NamedTuple):
 
 
 def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> str:
-    """Each mark stands beside the method that it is a state of."""
+    """Each mark stands beside the method that it is a state of, each funding window beside the method with all its options."""
     markets = sorted(found.markets.items())
     document = {
         "at_s": to_seconds(now),
@@ -38,6 +38,11 @@ def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> 
         "last": found.last,
         "marks": {market: fold.mark.to_plain() for market, fold in markets},
         "methods": {plan.market: plan.mark.name for plan in plans if plan.market in found.markets},
+        "rate_options": {
+            plan.market: _options(plan.rates, rates)
+            for plan in plans
+            if plan.rates is not None and plan.market in found.markets and (rates := found.markets[plan.market].rates)
+        },
         "rates": {market: fold.rates.to_plain() for market, fold in markets if fold.rates},
         "scores": found.scores,
         "sessions": {market: fold.session.to_plain() for market, fold in markets if fold.session.phase},
@@ -55,7 +60,7 @@ def remembered(text: str, plans: Sequence[MarketPlan], known: Collection[IndexId
         name = plan.market
         if name not in document["marks"] or methods.get(name, plan.mark.name) != plan.mark.name:
             continue
-        rates, why = _rates(plan, document.get("rates", {}).get(name))
+        rates, why = _rates(plan, document.get("rates", {}).get(name), document.get("rate_options", {}).get(name))
         refused += why
         session = restored_session(sessions[name]) if name in sessions else SessionFold()
         markets[name] = MarketFold(plan.mark.restore(document["marks"][name]), rates=rates, session=session)
@@ -80,11 +85,22 @@ def _conditions(plans: Sequence[MarketPlan], plain: Any, markets: dict[MarketId,
     return refused
 
 
-def _rates(plan: MarketPlan, plain: Any) -> tuple[RateState | None, list[str]]:
-    """Its own fence: another funding method begins anew and leaves the mark's average alone."""
+def _rates(plan: MarketPlan, plain: Any, options: Any) -> tuple[RateState | None, list[str]]:
+    """Its own fence: another funding method begins anew and leaves the mark's average alone.
+
+    With other options the interval goes on and its samples do not: they are of another grid, or not the same number.
+    """
     if plan.rates is None or plain is None:
         return None, []
     try:
-        return plan.rates.restore(plain), []
+        state = plan.rates.restore(plain)
     except UNREADABLE as error:
         return None, [repr(error)]
+    if options not in (None, _options(plan.rates, state)):
+        state = state._replace(window=plan.rates.versions.at(state.span.boundary_s).opened(None))
+    return state, []
+
+
+def _options(plan: RatePlan, state: RateState) -> str:
+    """Of the version that the running interval is charged by, in one text."""
+    return repr(plan.versions.at(state.span.boundary_s))

@@ -574,3 +574,37 @@ def test_run__clock_set_back_by_an_hour__gauges_and_snapshots_go_on():
             assert stage.service.name in stage.desk.store.documents
 
     play(scenario)
+
+
+def test_run__funding_method_with_other_options_after_a_restart__begins_its_window_anew():
+    """A place in a grid of seconds lies far ahead in one of minutes: nothing would be sampled until the boundary."""
+
+    async def scenario():
+        stage = Stage(options={BTC: {"rates": RatePlan(Versions.always(Ftx(every_s=1, sample="mark")))}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(130)
+        before = stage.service.folds.markets[BTC].rates
+        stage.options = {BTC: {"rates": RatePlan(Versions.always(Ftx(every_s=60, sample="mark")))}}
+        again = stage.fresh()
+        async with running(again):
+            await stage.hold(61)
+        after = again.folds.markets[BTC].rates
+        assert after.span == before.span
+        assert after.window.samples == 2
+
+    play(scenario)
+
+
+def test_accept__two_sources_that_do_not_confirm_each_other__are_nobodys_level():
+    async def scenario():
+        stage = Stage(options={BTC: {"spec": replace(plan_of(BTC).spec, allow_two=True)}})
+        stage.chain()
+        now = stage.desk.clock.now()
+        for source, price in zip(plan_of(BTC).spec.sources, (100, 150), strict=False):
+            stage.boards.quotes.put(source.source, quote(str(source.source), price, at=now))
+        stage.service.tick(now)
+        assert not stage.service.accept(BTC)
+        assert (stage.service.folds.last, stage.service.folds.accepted) == ({}, {})
+
+    play(scenario)

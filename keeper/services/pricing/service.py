@@ -14,7 +14,7 @@ from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld, WithheldReason
 from keeper.domain.index_state import IndexState
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
-from keeper.domain.numbers import decimal_of, text_of
+from keeper.domain.numbers import decimal_of, exceeds_bps, text_of
 from keeper.domain.pricing import price_component, rates_behind, users_of
 from keeper.domain.pricing_snapshot import UNREADABLE, Remembered, remembered, snapshot
 from keeper.domain.quote import Depth, Quote, Trade
@@ -196,7 +196,10 @@ class PricingService:
             found = self.boards.indices.get(plan.spec.id)
             if plan.market != market or not isinstance(found, Withheld) or found.reason is not WithheldReason.PAIR:
                 continue
-            level = sum(vote.price_e18 for vote in found.inputs) // len(found.inputs)
+            low, high = sorted(vote.price_e18 for vote in found.inputs)
+            if exceeds_bps(high, low, plan.spec.pair_bps):
+                continue
+            level = (low + high) // 2
             self.folds.last[plan.spec.id] = self.folds.accepted[plan.spec.id] = level
             self.log.warning("index.accepted", market=plan.spec.id, price=text_of(level), sources=len(found.inputs))
             return True

@@ -178,7 +178,7 @@ class PublishingService:
         """Why nothing can be published for a market, or an empty text."""
         if state.oracle.paused or self.paused.get(market) is not None:
             return "oracle_paused" if state.oracle.paused else "paused"
-        if priced is None or now - priced.as_of > _FRESH_NS:
+        if priced is None or abs(now - priced.as_of) > _FRESH_NS:
             return "no_price"
         if priced.seen.sequencer is not None and not priced.seen.sequencer.trusted:
             return "sequencer"

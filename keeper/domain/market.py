@@ -18,6 +18,7 @@ from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld
 from keeper.domain.index_spec import SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
 from keeper.domain.mark.references import references_of
+from keeper.domain.mark.stride import begun_anew
 from keeper.domain.numbers import deviation_bps
 from keeper.domain.off_hours import SessionFold, SessionTurn, session_turn
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
@@ -203,7 +204,7 @@ def _in_session(
     if plan.session is None:
         return index, None, fold
     turn = session_turn(plan.session, fold.session, index, own_mid(plan, seen.book, now), now)
-    return turn.priced, turn, _reopened(turn, fold)
+    return turn.priced, turn, _reopened(plan, turn, fold)
 
 
 def _session_after(
@@ -217,11 +218,13 @@ def _session_after(
     return turn.after
 
 
-def _reopened(turn: SessionTurn, fold: MarketFold) -> MarketFold:
-    """A gap is measured from the last close, whatever was published since."""
-    if not turn.reopened or turn.before.close is None:
+def _reopened(plan: MarketPlan, turn: SessionTurn, fold: MarketFold) -> MarketFold:
+    """A gap is measured from the last close, whatever was published since. How far the book went from it is no basis now."""
+    if not turn.reopened:
         return fold
-    return fold._replace(guard=GuardState(turn.before.close.price_e18))
+    fold = fold._replace(mark=begun_anew(plan.mark.start(), fold.mark), premium=CarriedPremium())
+    close = turn.before.close
+    return fold if close is None else fold._replace(guard=GuardState(close.price_e18))
 
 
 def own_mid(plan: MarketPlan, book: Depth | None, now: Timestamp) -> int | None:

@@ -15,6 +15,9 @@ from keeper.domain.gate import Doubt, Shut
 from keeper.domain.guard import Guard, Held, Pass
 from keeper.domain.index import IndexFlag, IndexPrice, Withheld, WithheldReason
 from keeper.domain.ladder import LADDERS
+from keeper.domain.mark.index_only import IndexOnly
+from keeper.domain.mark.stepped import Stepped
+from keeper.domain.mark.venues import Deribit, Hip3
 from keeper.domain.market import MarketFold, PricedMarket, Seen, step
 from keeper.domain.off_hours import Close, SessionFold, restored_session, session_turn
 from keeper.domain.pricing import price_component
@@ -228,3 +231,37 @@ def test_close__of_a_session_that_ends_with_a_held_index__is_the_last_that_quote
         fold, priced = step(plan, fold, seen, now)
     assert priced.closed
     assert fold.session.close == Close(e18(100), after(54 * 60))
+
+
+@pytest.mark.parametrize("off_hours", [OffHours.HOLD, OffHours.WITHHOLD])
+def test_opening__after_a_gap__no_mark_is_published_with_the_basis_of_the_night(off_hours: OffHours) -> None:
+    """The own book went 4 % from the close over night, and the session opens there: nothing is left to be apart."""
+    plan = plan_of(BTC, session=SessionRules(CALENDAR, off_hours), guard=GUARD, mark=Deribit(max_basis_bps=200))
+    fold, published = MarketFold(plan.mark.start()), []
+    for second in (*range(3_570, 3_600), *range(3 * HOUR - 40, 3 * HOUR + 10)):
+        now, level = after(second), 100 if second < 3_600 else 104
+        quotes = quotes_of(BTC, level, now)
+        indices = price_component((plan.spec,), quotes, {}, now)
+        seen = Seen(quotes, indices, {}, book(level, "0.01", now), None, chain_state({1: 100, 2: 100}), False)
+        fold, priced = step(plan, fold, seen, now)
+        if second >= 3 * HOUR and priced.publishable is not None:
+            published.append(priced.publishable.mark.price_e18)
+    assert set(published) == {e18(104)}
+
+
+def test_opening__after_a_gap__the_mark_takes_its_steps_all_the_same() -> None:
+    """1.5 %, which the guard lets pass: at most 1 % in each three seconds, by the averages of no method."""
+    for method in (Stepped(IndexOnly(), max_step_bps=100), Hip3(), Deribit(max_step_bps=100)):
+        plan = plan_of(BTC, session=SessionRules(CALENDAR), guard=GUARD, mark=method)
+        fold, published = MarketFold(plan.mark.start()), dict[int, int]()
+        for second in (*range(3_540, 3_600), *range(3 * HOUR - 40, 3 * HOUR + 10)):
+            now, level = after(second), "100" if second < 3 * HOUR else "101.5"
+            quotes = quotes_of(BTC, level, now)
+            indices = price_component((plan.spec,), quotes, {}, now)
+            seen = Seen(quotes, indices, {}, None, None, chain_state({1: 100, 2: 100}), False)
+            fold, priced = step(plan, fold, seen, now)
+            if priced.publishable is not None:
+                published[second] = priced.publishable.mark.price_e18
+        assert published[3 * HOUR - 1] == e18(100)
+        assert published[3 * HOUR] == e18(101), method.name
+        assert published[3 * HOUR + 9] == e18("101.5")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from keeper.domain.condition import restored_condition
 from keeper.domain.ids import IndexId, MarketId
@@ -14,6 +14,8 @@ from keeper.domain.market import MarketFold, MarketPlan
 from keeper.domain.off_hours import SessionFold, restored_session
 from keeper.domain.rates.fold import RatePlan, RateState
 from keeper.domain.time import Timestamp, to_seconds
+
+Found = TypeVar("Found")
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 """What reading a foreign document may raise."""
@@ -52,24 +54,42 @@ def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> 
 
 
 def remembered(text: str, plans: Sequence[MarketPlan], known: Collection[IndexId]) -> Remembered:
-    """What still is of use: another mark method, or an index that is not `known`, begins anew. Raises one of UNREADABLE."""
-    document, refused = json.loads(text), []
+    """What still is of use: another mark method, or an index that is not `known`, begins anew. Raises one of UNREADABLE.
+
+    A part that cannot be read takes no other with it: each has its own fence.
+    """
+    document, refused = json.loads(text), list[str]()
     markets: dict[MarketId, MarketFold] = {}
     methods, sessions = document.get("methods", {}), document.get("sessions", {})
     for plan in plans:
         name = plan.market
-        if name not in document["marks"] or methods.get(name, plan.mark.name) != plan.mark.name:
+        if name not in document["marks"]:
             continue
+        mark = session = None
+        if methods.get(name, plan.mark.name) == plan.mark.name:
+            mark = _fenced(plan.mark.restore, document["marks"][name], refused)
+        if name in sessions:
+            session = _fenced(restored_session, sessions[name], refused)
         rates, why = _rates(plan, document.get("rates", {}).get(name), document.get("rate_options", {}).get(name))
         refused += why
-        session = restored_session(sessions[name]) if name in sessions else SessionFold()
-        markets[name] = MarketFold(plan.mark.restore(document["marks"][name]), rates=rates, session=session)
+        mark = plan.mark.start() if mark is None else mark
+        markets[name] = MarketFold(mark, rates=rates, session=session or SessionFold())
     refused += _conditions(plans, document.get("conditions", {}), markets)
     states = {
-        IndexId(each): restored_state(plain) for each, plain in document.get("states", {}).items() if each in known
+        IndexId(each): state
+        for each, plain in document.get("states", {}).items()
+        if each in known and (state := _fenced(restored_state, plain, refused)) is not None
     }
     last = {IndexId(each): int(price) for each, price in document["last"].items() if each in known}
     return Remembered(markets, states, last, document.get("scores", {}), tuple(refused))
+
+
+def _fenced(restore: Callable[[Any], Found], plain: Any, refused: list[str]) -> Found | None:
+    try:
+        return restore(plain)
+    except UNREADABLE as error:
+        refused.append(repr(error))
+        return None
 
 
 def _conditions(plans: Sequence[MarketPlan], plain: Any, markets: dict[MarketId, MarketFold]) -> list[str]:

@@ -133,6 +133,9 @@ def test_opening__with_too_few_sources__is_withheld_and_in_the_session_is_not() 
     assert isinstance(found.index, Withheld)
     assert found.index.reason is WithheldReason.OPENING
     assert found.index.detail == "3 of 4 sources while test opens"
+    assert isinstance(market.at(3 * HOUR + 2, "100", sources=3).index, Withheld)
+    market.options["opening_sources"] = 3
+    assert isinstance(market.at(3 * HOUR + 3, "100").index, IndexPrice), "as many as asked for"
     assert isinstance(market.at(3 * HOUR + 60, "100").index, IndexPrice)
 
 

@@ -79,6 +79,12 @@ class Calendar:
         return Hours(Phase.OPEN, settled_at, session.closes_at)
 
 
+    def opened(self, now: Timestamp) -> Timestamp:
+        """When the session of now, or else the last one before, began; the first day where none is known."""
+        at = bisect_right(self.sessions, now, key=lambda session: session.opens_at)
+        return self.sessions[at - 1].opens_at if at else self.first
+
+
 class OffHours(StrEnum):
     HOLD = "hold"
     """The last index of the session stays, flagged; its heartbeat goes on, nothing is liquidated."""

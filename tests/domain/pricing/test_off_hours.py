@@ -195,7 +195,7 @@ def test_own_book__whatever_the_book_says__stays_in_its_band(
     path: list[tuple[int, int]], band_bps: int, close_e18: int
 ) -> None:
     rules = SessionRules(CALENDAR, OffHours.OWN_BOOK, drift_band_bps=band_bps, drift_half_life_ns=60 * SECOND)
-    fold, now = SessionFold(Close(close_e18, NOW)), after(9 * HOUR)
+    fold, now = SessionFold(Close(close_e18, after(9 * HOUR - 1))), after(9 * HOUR)
     for own, seconds in path:
         now = min(Timestamp(now + seconds * SECOND), after(24 * HOUR - 1))
         turn = session_turn(rules, fold, index(1, at=now), own * 10**12, now)
@@ -268,3 +268,18 @@ def test_opening__after_a_gap__the_mark_takes_its_steps_all_the_same() -> None:
         assert published[3 * HOUR - 1] == e18(100)
         assert published[3 * HOUR] == e18(101), method.name
         assert published[3 * HOUR + 9] == e18("101.5")
+
+
+@pytest.mark.parametrize("off_hours", [OffHours.HOLD, OffHours.OWN_BOOK])
+def test_closed__without_a_price_in_the_whole_session_before__holds_no_close_of_an_earlier_one(
+    off_hours: OffHours,
+) -> None:
+    """The sources were silent all day, or the keeper was down: yesterday's close is no price of tonight."""
+    market = Market({"off_hours": off_hours})
+    market.at(HOUR - 1, "100")
+    assert price_of(market.at(2 * HOUR, "100")) == e18(100)
+    found = market.at(10 * HOUR, "100", own="100")
+    assert isinstance(found.index, Withheld)
+    assert "no index of its session is known" in found.index.detail
+    market.at(24 * HOUR + 1, "101")
+    assert price_of(market.at(30 * HOUR, None)) == e18(101), "of the session, though not of its end"

@@ -29,6 +29,7 @@ class Remembered(NamedTuple):
     last: Mapping[IndexId, int]
     scores: Mapping[str, Any] = MappingProxyType({})
     refused: tuple[str, ...] = ()
+    at_s: int = 0
 
 
 def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> str:
@@ -81,7 +82,21 @@ def remembered(text: str, plans: Sequence[MarketPlan], known: Collection[IndexId
         if each in known and (state := _fenced(restored_state, plain, refused)) is not None
     }
     last = {IndexId(each): int(price) for each, price in document["last"].items() if each in known}
-    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused))
+    at_s = int(document.get("at_s", 0))
+    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused), at_s)
+
+
+_ELSEWHERE = "see "
+
+
+def elsewhere(name: str) -> str:
+    """What stands under the other names that a snapshot may be looked for by."""
+    return _ELSEWHERE + name
+
+
+def where_of(text: str | None) -> str | None:
+    """The name that `elsewhere` wrote; None for anything else."""
+    return text.removeprefix(_ELSEWHERE) if text is not None and text.startswith(_ELSEWHERE) else None
 
 
 def _fenced(restore: Callable[[Any], Found], plain: Any, refused: list[str]) -> Found | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from keeper.domain.condition import Condition, ConditionRules
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Doubt
 from keeper.domain.guard import Guard, Held
@@ -29,7 +30,7 @@ from keeper.domain.reference import ReferenceBand
 from keeper.domain.scorecard import ScoreRules
 from keeper.domain.time import SECOND
 from keeper.runtime.board import Board
-from keeper.services.pricing import Boards, PricingService
+from keeper.services.pricing import Boards, Folds, PricingService
 from tests.domain.pricing.builders import book, e18, quote
 from tests.services.fakes import BTC, ETH, SITE, START_S, Desk, play, running, settled
 from tests.services.markets import chain_state, index_of, plan_of, quotes_of
@@ -380,7 +381,8 @@ def test_run__long_run__is_saved_each_five_seconds():
         save = stage.desk.store.save
 
         def noted(name: str, text: str) -> None:
-            saved.append(stage.desk.clock.now() / SECOND - START_S)
+            if name == stage.service.name:
+                saved.append(stage.desk.clock.now() / SECOND - START_S)
             save(name, text)
 
         stage.desk.store.save = noted  # type: ignore[method-assign]
@@ -606,5 +608,32 @@ def test_accept__two_sources_that_do_not_confirm_each_other__are_nobodys_level()
         stage.service.tick(now)
         assert not stage.service.accept(BTC)
         assert (stage.service.folds.last, stage.service.folds.accepted) == ({}, {})
+
+    play(scenario)
+
+
+def test_run__another_market_joins_and_leaves__what_the_others_remember_goes_on():
+    """A service is named by its last index: another one behind it is another name, and no new beginning."""
+
+    async def scenario():
+        stage = Stage(options={BTC: {"condition": ConditionRules(halt_after_ns=SECOND, manual=True)}})
+        stage.chain()
+        both = stage.service
+        stage.service = replace(both, specs=both.specs[:1], plans=both.plans[:1], folds=Folds())
+        async with running(stage.service):
+            await stage.hold(1)
+            await settled(20)
+            assert stage.boards.prices.get(BTC).condition.condition is Condition.HALT
+        joined = stage.fresh()
+        assert joined.name != stage.service.name
+        async with running(joined):
+            await stage.hold(1)
+            assert stage.boards.prices.get(BTC).condition.condition is Condition.HALT
+            assert stage.boards.prices.get(ETH).condition.condition is Condition.NORMAL
+        stage.service = replace(both, specs=both.specs[:1], plans=both.plans[:1], folds=Folds())
+        stage.service._restore()
+        assert stage.service.folds.markets[BTC].condition == joined.folds.markets[BTC].condition, "the newest counts"
+        assert stage.service.folds.markets.keys() == {BTC}
+        assert stage.desk.log.of("pricing.snapshot_refused") == []
 
     play(scenario)

@@ -148,7 +148,8 @@ class Intake:
         last = self.last.get(quote.source)
         if last is None or not unchanged(last, quote):
             return quote
-        return replace(quote, changed_at=last.changed_at)
+        # Not later than now: the clock may have been set back.
+        return replace(quote, changed_at=min(last.changed_at, quote.received_at))
 
     def _settle(self, source: SourceId, record: Bench, before: bool, at: Timestamp, reason: str = "") -> None:
         if record.bad_bits or record.benched:

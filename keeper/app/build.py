@@ -83,9 +83,10 @@ def build(settings: Settings, keys: Keys, world: World, dry_run: bool) -> App:
     app = App(settings, world, boards, deployments, plans, outboxes, ApschedulerSchedule(world.log), switches)
     app.intake.update(feeds(settings, world, boards))
     app.core.update(chain_services(settings, world, boards))
-    app.core.update(pricing_services(settings, world, boards, plans))
+    prices = pricing_services(settings, world, boards, plans)
+    app.core.update(prices)
     if world.taping is not None:
-        world.taping.snapshots = tuple(name for name in app.core if name.startswith("pricing:"))
+        world.taping.snapshots = tuple(name for service in prices.values() for name in service.snapshots)
         app.core[world.taping.service.name] = world.taping.service
     if world.evidence is not None:
         world.evidence.configured(settings.decisive)

@@ -108,7 +108,7 @@ def _say(spec: IndexSpec, votes: Sequence[PricedQuote], cast: Sequence[Ballot]) 
 
 
 def _weight(spec: IndexSpec, vote: PricedQuote, traded: Mapping[SourceId, Traded]) -> int:
-    """The configured, or the volume in base units."""
+    """The configured, or the volume in base units; at least the smallest number: votes of no weight at all have no middle."""
     if not spec.method.by_volume:
         return vote.spec.weight
-    return traded[vote.source].volume_e18 * E18 // vote.spec.multiplier_e18
+    return max(1, traded[vote.source].volume_e18 * E18 // vote.spec.multiplier_e18)

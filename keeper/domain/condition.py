@@ -157,8 +157,8 @@ class ConditionRules:
         if found is Condition.NORMAL and state.condition is Condition.NORMAL:
             return state
         missing = not reading.closed and (not reading.computed or reading.held)
-        priceless = (now if state.priceless_since is None else state.priceless_since) if missing else None
-        good = (now if state.good_since is None else state.good_since) if found <= Condition.DEGRADED else None
+        priceless = _since(state.priceless_since, now) if missing else None
+        good = _since(state.good_since, now) if found <= Condition.DEGRADED else None
         if state.condition is Condition.HALT and found is not Condition.HALT:
             if self.manual:
                 found, causes = Condition.HALT, (Cause.OPERATOR, *causes)
@@ -166,7 +166,7 @@ class ConditionRules:
                 found, causes = Condition.HALT, (Cause.RECOVERING, *causes)
         since = state.since if state.since is not None and found is state.condition else now
         sound = found <= Condition.DEGRADED and _ALERTS.issuperset(causes)
-        impaired = None if sound else now if state.impaired_since is None else state.impaired_since
+        impaired = None if sound else _since(state.impaired_since, now)
         return ConditionState(found, causes, since, good, priceless, impaired)
 
     def may_liquidate(self, state: ConditionState, now: Timestamp) -> bool:
@@ -200,6 +200,11 @@ class ConditionRules:
             (Cause.DIVERGED, _beyond(reading.divergence_bps, self.alert_bps)),
         )
         return tuple([cause for cause, holds in table if holds])
+
+
+def _since(before: Timestamp | None, now: Timestamp) -> Timestamp:
+    """The instant from which it lasts: now, if it begins, or if the clock was set back meanwhile."""
+    return now if before is None else min(before, now)
 
 
 def _stale(reading: Reading) -> tuple[Cause, ...]:

@@ -29,8 +29,11 @@ class ConfirmationState(NamedTuple):
     trusted_direction: int = 0
     trusted_until: Timestamp | None = None
 
-    def trusts(self, direction: int, now: Timestamp) -> bool:
-        return self.trusted_until is not None and direction == self.trusted_direction and now <= self.trusted_until
+    def trusts(self, direction: int, now: Timestamp, confirm_ns: int) -> bool:
+        """A trust that ends later than one earned now is of a clock that was ahead, and none."""
+        if self.trusted_until is None or direction != self.trusted_direction:
+            return False
+        return 0 <= self.trusted_until - now <= confirm_ns
 
     def interrupted(self) -> ConfirmationState:
         """Nothing was observed: the time until the next observation does not count as agreed."""
@@ -74,7 +77,7 @@ class Confirmation:
             return kept, False
         if same and state.agreed_at is not None:
             agreed += max(0, min(now - state.agreed_at, LONGEST_STEP_NS))
-        if agreed < self.confirm_ns and not state.trusts(direction, now):
+        if agreed < self.confirm_ns and not state.trusts(direction, now, self.confirm_ns):
             return ConfirmationState(direction, agreed, now, state.trusted_direction, state.trusted_until), False
         until = Timestamp(now + self.confirm_ns)
         return ConfirmationState(direction, agreed, now, direction, until), True

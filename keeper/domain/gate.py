@@ -36,7 +36,7 @@ class Doubt(StrEnum):
     DEGRADED_LONG = "degraded_long"
     """It has not been NORMAL for longer than liquidations may go on so."""
     STALE_MARK = "stale_mark"
-    """The mark on chain is too old, or there is none."""
+    """The mark on chain is too old, or there is none, or its time is as far ahead of our clock."""
     MOVED = "moved"
     """The index moved too far within a minute, and the move is not confirmed yet."""
     SEQUENCER = "sequencer"
@@ -133,7 +133,7 @@ class Gate:
         if inputs.held:
             found.append(Doubt.HELD)
         observed_s = inputs.mark_observed_at_s
-        if observed_s is None or now - from_seconds(observed_s) > self.max_mark_age_ns:
+        if observed_s is None or abs(now - from_seconds(observed_s)) > self.max_mark_age_ns:
             found.append(Doubt.STALE_MARK)
         return tuple(found)
 

@@ -18,6 +18,7 @@ from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Withheld
 from keeper.domain.index_spec import SourceSpec
 from keeper.domain.mark.method import FundingEstimate, MarkInputs, MarkMethod, MarkPrice, Plain
 from keeper.domain.mark.references import references_of
+from keeper.domain.mark.stride import begun_anew
 from keeper.domain.numbers import deviation_bps
 from keeper.domain.off_hours import SessionFold, SessionTurn, session_turn
 from keeper.domain.premium import CarriedPremium, ImpactPrices, impact_prices, premium_of, readable
@@ -174,9 +175,12 @@ def step(plan: MarketPlan, fold: MarketFold, seen: Seen, now: Timestamp) -> tupl
     if isinstance(index, IndexPrice):
         funding = _predicted(plan, fold.funding, seen.chain, now)
         mark_state, premium, marked = _mark(plan, fold, seen, index, funding, now)
-        if plan.rates is not None:
-            rated = _rated(plan.rates, rates, marked)
+        rated = None if plan.rates is None else _rated(plan.rates, rates, marked)
+        if rated is not None:
             rates, marked = rated.after, marked._replace(rated=rated)
+        if _is_held(index) or isinstance(verdict, Held):
+            # How far the book is from an index that stands still, or that nobody believes yet, is shown and no average's.
+            mark_state, premium, rates = fold.mark, fold.premium, fold.rates
     mark_e18 = None if marked is None else marked.mark.price_e18
     reading = reading_of(index, verdict, mark_e18, turn, seen.sequencer)
     condition = plan.condition.step(fold.condition, reading, now)
@@ -200,22 +204,27 @@ def _in_session(
     if plan.session is None:
         return index, None, fold
     turn = session_turn(plan.session, fold.session, index, own_mid(plan, seen.book, now), now)
-    return turn.priced, turn, _reopened(turn, fold)
+    return turn.priced, turn, _reopened(plan, turn, fold)
 
 
 def _session_after(
     turn: SessionTurn | None, fold: MarketFold, verdict: Pass | Held | None, now: Timestamp
 ) -> SessionFold:
+    """An index that is held closes no session: its price is of before, and stands as the close with its true age."""
     if turn is None:
         return fold.session
-    return turn.passed(verdict.price_e18, now) if isinstance(verdict, Pass) else turn.after
+    if isinstance(verdict, Pass) and not _is_held(turn.priced):
+        return turn.passed(verdict.price_e18, now)
+    return turn.after
 
 
-def _reopened(turn: SessionTurn, fold: MarketFold) -> MarketFold:
-    """A gap is measured from the last close, whatever was published since."""
-    if not turn.reopened or turn.before.close is None:
+def _reopened(plan: MarketPlan, turn: SessionTurn, fold: MarketFold) -> MarketFold:
+    """A gap is measured from the last close, whatever was published since. How far the book went from it is no basis now."""
+    if not turn.reopened:
         return fold
-    return fold._replace(guard=GuardState(turn.before.close.price_e18))
+    fold = fold._replace(mark=begun_anew(plan.mark.start(), fold.mark), premium=CarriedPremium())
+    close = turn.before.close
+    return fold if close is None else fold._replace(guard=GuardState(close.price_e18))
 
 
 def own_mid(plan: MarketPlan, book: Depth | None, now: Timestamp) -> int | None:

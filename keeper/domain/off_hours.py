@@ -92,19 +92,25 @@ def session_turn(
         return SessionTurn(fold, after, hours, _opening(rules, index), None)
     if hours.phase is Phase.UNKNOWN:
         return SessionTurn(fold, after, hours, _withheld(index, "the calendar does not reach this day", now), None)
-    if rules.off_hours is OffHours.WITHHOLD or fold.close is None:
-        return SessionTurn(fold, after, hours, _withheld(index, _closed_words(rules, fold, hours), now), None)
+    close = _close_of(rules, fold, now)
+    if rules.off_hours is OffHours.WITHHOLD or close is None:
+        return SessionTurn(fold, after, hours, _withheld(index, _closed_words(rules, close, hours), now), None)
     if rules.off_hours is OffHours.HOLD:
-        held = IndexPrice(index.index, fold.close.price_e18, fold.close.at, (), index.rejected, (IndexFlag.CLOSED,))
+        held = IndexPrice(index.index, close.price_e18, close.at, (), index.rejected, (IndexFlag.CLOSED,))
         return SessionTurn(fold, after, hours, held, None)
-    drift, stepped_at = _drifted(rules, fold, fold.close, own_mid_e18, now)
+    drift, stepped_at = _drifted(rules, fold, close, own_mid_e18, now)
     after = after._replace(drift_e18=drift, stepped_at=stepped_at)
     return SessionTurn(fold, after, hours, _drifting(index.index, drift, index, now), own_mid_e18)
 
 
-def _closed_words(rules: SessionRules, fold: SessionFold, hours: Hours) -> str:
+def _close_of(rules: SessionRules, fold: SessionFold, now: Timestamp) -> Close | None:
+    """Of the last session: where there was no index in it, an earlier one's close is no price any more."""
+    return fold.close if fold.close is not None and fold.close.at >= rules.calendar.opened(now) else None
+
+
+def _closed_words(rules: SessionRules, close: Close | None, hours: Hours) -> str:
     opens = "" if hours.until is None else f", opens at {to_seconds(hours.until)}"
-    unknown = "" if rules.off_hours is OffHours.WITHHOLD or fold.close else ", and no index of its session is known"
+    unknown = "" if rules.off_hours is OffHours.WITHHOLD or close else ", and no index of its session is known"
     return f"{rules.calendar.name} is closed{opens}{unknown}"
 
 

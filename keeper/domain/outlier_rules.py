@@ -162,7 +162,8 @@ class Exclude:
 class HalveThenExclude:
     """Beyond `beyond_bps` a vote is moved to that distance and counts half; after `persist_s` of it, nothing.
 
-    BTSE: 300 and 30 (https://support.btse.com/en/support/solutions/articles/43000460020). Back inside it counts in full.
+    BTSE: 300 and 30 (https://support.btse.com/en/support/solutions/articles/43000460020). Back inside it counts in full;
+    while fewer than three are left nobody is judged, and who is out stays out.
     """
 
     beyond_bps: int = 300
@@ -178,8 +179,11 @@ class HalveThenExclude:
             raise ValueError("persist_s must not be negative")
 
     def judge(self, ballots: Sequence[Ballot], center_e18: int, state: IndexState, now: Timestamp) -> Judgement:
-        far = _far(ballots, center_e18, self.beyond_bps) if len(ballots) >= 3 else {}
-        watched = {source: state.watched.get(source) or now for source in far}
+        if len(ballots) < 3:
+            return self._unjudged(ballots, state)
+        far = _far(ballots, center_e18, self.beyond_bps)
+        # Not later than now: the clock may have been set back.
+        watched = {source: min(state.watched.get(source) or now, now) for source in far}
         refused = {source: far[source] for source, since in watched.items() if now - since >= nanos(self.persist_s)}
         low, high = around(center_e18, self.beyond_bps)
         kept = [
@@ -188,6 +192,18 @@ class HalveThenExclude:
             if source not in refused
         ]
         return Judgement(kept, refused, watched, limited=len(far) > len(refused))
+
+    def _unjudged(self, ballots: Sequence[Ballot], state: IndexState) -> Judgement:
+        """Too few to say who is off: whoever was out at the last look stays out."""
+        at = state.stepped_at
+        out = {
+            source: since
+            for source, since in state.watched.items()
+            if since is not None and at is not None and at - since >= nanos(self.persist_s)
+        }
+        kept = [Ballot(source, price, 2 * weight) for source, price, weight in ballots if source not in out]
+        refused = {ballot.source: "out until it has agreed" for ballot in ballots if ballot.source in out}
+        return Judgement(kept, refused, out)
 
 
 OUTLIER_RULES: Mapping[str, type[OutlierRule]] = {

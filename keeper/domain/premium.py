@@ -59,13 +59,16 @@ def impact_ask(levels: Sequence[Level], notional_e18: int) -> int | None:
 
 
 def readable(book: Depth | None, now: Timestamp, max_age_ns: int) -> bool:
-    """Whether a book can be used at all: both sides, positive, uncrossed, and neither of its times too old."""
+    """Whether a book can be used at all: both sides, positive, uncrossed, and neither of its times too old.
+
+    One as far ahead is of a clock that was set back since: nobody knows how old it is.
+    """
     if book is None or not book.bids or not book.asks:
         return False
     if book.bids[0].price_e18 <= 0 or book.bids[0].price_e18 > book.asks[0].price_e18:
         return False
     oldest = book.received_at if book.observed_at is None else min(book.received_at, book.observed_at)
-    return now - oldest <= max_age_ns
+    return abs(now - oldest) <= max_age_ns
 
 
 def impact_prices(book: Depth, notional_e18: int) -> ImpactPrices | None:
@@ -104,6 +107,6 @@ class CarriedPremium(NamedTuple):
         """The premium to report: the sample; without one the last, at most `carry_ns` old; then 0 (interest only)."""
         if sample_e18 is not None:
             return CarriedPremium(sample_e18, now), sample_e18
-        if self.sampled_at is not None and now - self.sampled_at <= carry_ns:
+        if self.sampled_at is not None and abs(now - self.sampled_at) <= carry_ns:
             return self, self.value_e18
         return self, 0

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from keeper.domain.condition import restored_condition
 from keeper.domain.ids import IndexId, MarketId
 from keeper.domain.index_state import IndexState, restored_state
 from keeper.domain.market import MarketFold, MarketPlan
 from keeper.domain.off_hours import SessionFold, restored_session
-from keeper.domain.rates.fold import RateState
+from keeper.domain.rates.fold import RatePlan, RateState
 from keeper.domain.time import Timestamp, to_seconds
+
+Found = TypeVar("Found")
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 """What reading a foreign document may raise."""
@@ -27,10 +29,11 @@ class Remembered(NamedTuple):
     last: Mapping[IndexId, int]
     scores: Mapping[str, Any] = MappingProxyType({})
     refused: tuple[str, ...] = ()
+    at_s: int = 0
 
 
 def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> str:
-    """Each mark stands beside the method that it is a state of."""
+    """Each mark stands beside the method that it is a state of, each funding window beside the method with all its options."""
     markets = sorted(found.markets.items())
     document = {
         "at_s": to_seconds(now),
@@ -38,6 +41,11 @@ def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> 
         "last": found.last,
         "marks": {market: fold.mark.to_plain() for market, fold in markets},
         "methods": {plan.market: plan.mark.name for plan in plans if plan.market in found.markets},
+        "rate_options": {
+            plan.market: _options(plan.rates, rates)
+            for plan in plans
+            if plan.rates is not None and plan.market in found.markets and (rates := found.markets[plan.market].rates)
+        },
         "rates": {market: fold.rates.to_plain() for market, fold in markets if fold.rates},
         "scores": found.scores,
         "sessions": {market: fold.session.to_plain() for market, fold in markets if fold.session.phase},
@@ -47,24 +55,56 @@ def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> 
 
 
 def remembered(text: str, plans: Sequence[MarketPlan], known: Collection[IndexId]) -> Remembered:
-    """What still is of use: another mark method, or an index that is not `known`, begins anew. Raises one of UNREADABLE."""
-    document, refused = json.loads(text), []
+    """What still is of use: another mark method, or an index that is not `known`, begins anew. Raises one of UNREADABLE.
+
+    A part that cannot be read takes no other with it: each has its own fence.
+    """
+    document, refused = json.loads(text), list[str]()
     markets: dict[MarketId, MarketFold] = {}
     methods, sessions = document.get("methods", {}), document.get("sessions", {})
     for plan in plans:
         name = plan.market
-        if name not in document["marks"] or methods.get(name, plan.mark.name) != plan.mark.name:
+        if name not in document["marks"]:
             continue
-        rates, why = _rates(plan, document.get("rates", {}).get(name))
+        mark = session = None
+        if methods.get(name, plan.mark.name) == plan.mark.name:
+            mark = _fenced(plan.mark.restore, document["marks"][name], refused)
+        if name in sessions:
+            session = _fenced(restored_session, sessions[name], refused)
+        rates, why = _rates(plan, document.get("rates", {}).get(name), document.get("rate_options", {}).get(name))
         refused += why
-        session = restored_session(sessions[name]) if name in sessions else SessionFold()
-        markets[name] = MarketFold(plan.mark.restore(document["marks"][name]), rates=rates, session=session)
+        mark = plan.mark.start() if mark is None else mark
+        markets[name] = MarketFold(mark, rates=rates, session=session or SessionFold())
     refused += _conditions(plans, document.get("conditions", {}), markets)
     states = {
-        IndexId(each): restored_state(plain) for each, plain in document.get("states", {}).items() if each in known
+        IndexId(each): state
+        for each, plain in document.get("states", {}).items()
+        if each in known and (state := _fenced(restored_state, plain, refused)) is not None
     }
     last = {IndexId(each): int(price) for each, price in document["last"].items() if each in known}
-    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused))
+    at_s = int(document.get("at_s", 0))
+    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused), at_s)
+
+
+_ELSEWHERE = "see "
+
+
+def elsewhere(name: str) -> str:
+    """What stands under the other names that a snapshot may be looked for by."""
+    return _ELSEWHERE + name
+
+
+def where_of(text: str | None) -> str | None:
+    """The name that `elsewhere` wrote; None for anything else."""
+    return text.removeprefix(_ELSEWHERE) if text is not None and text.startswith(_ELSEWHERE) else None
+
+
+def _fenced(restore: Callable[[Any], Found], plain: Any, refused: list[str]) -> Found | None:
+    try:
+        return restore(plain)
+    except UNREADABLE as error:
+        refused.append(repr(error))
+        return None
 
 
 def _conditions(plans: Sequence[MarketPlan], plain: Any, markets: dict[MarketId, MarketFold]) -> list[str]:
@@ -80,11 +120,22 @@ def _conditions(plans: Sequence[MarketPlan], plain: Any, markets: dict[MarketId,
     return refused
 
 
-def _rates(plan: MarketPlan, plain: Any) -> tuple[RateState | None, list[str]]:
-    """Its own fence: another funding method begins anew and leaves the mark's average alone."""
+def _rates(plan: MarketPlan, plain: Any, options: Any) -> tuple[RateState | None, list[str]]:
+    """Its own fence: another funding method begins anew and leaves the mark's average alone.
+
+    With other options the interval goes on and its samples do not: they are of another grid, or not the same number.
+    """
     if plan.rates is None or plain is None:
         return None, []
     try:
-        return plan.rates.restore(plain), []
+        state = plan.rates.restore(plain)
     except UNREADABLE as error:
         return None, [repr(error)]
+    if options not in (None, _options(plan.rates, state)):
+        state = state._replace(window=plan.rates.versions.at(state.span.boundary_s).opened(None))
+    return state, []
+
+
+def _options(plan: RatePlan, state: RateState) -> str:
+    """Of the version that the running interval is charged by, in one text."""
+    return repr(plan.versions.at(state.span.boundary_s))

@@ -20,7 +20,10 @@ _ENOUGH = 3
 
 
 def looks_of(spec: IndexSpec, found: IndexPrice | Withheld) -> Iterator[Look]:
-    """One for each source. Without an index to believe, only what is wrong with a quote by itself counts."""
+    """One for each source. Without an index to believe, only what is wrong with a quote by itself counts.
+
+    What the index is held against has no vote to lose, and so no record.
+    """
     levels = _levels(spec, found)
     own = levels.get(None)
     for vote in found.inputs:
@@ -32,6 +35,8 @@ def looks_of(spec: IndexSpec, found: IndexPrice | Withheld) -> Iterator[Look]:
             yield Look(vote.spec.source, True, abs(vote.price_e18 - level) * BPS // level, group)
     groups = {source.source: source.quote for source in spec.sources} if found.rejected else {}
     for refused in found.rejected:
+        if refused.reason is Rejected.REFERENCE:
+            continue
         group, price, reason = groups[refused.source], refused.price_e18, refused.reason
         level = levels.get(group, own)
         apart = None if level is None or price is None else abs(price - level) * BPS // level

@@ -62,6 +62,7 @@ def recall(document: Mapping[str, Any]) -> Recalled:
     indices = document["indices"]
     found = [vote for index in indices for vote in index["inputs"]]
     found += [refused["quote"] for index in indices for refused in index["rejected"] if refused["quote"] is not None]
+    found += [each["quote"] for each in document.get("references", ()) if each["quote"] is not None]
     quotes = {quote.source: quote for quote in map(_quote_of, found)}
     last = {IndexId(index["id"]): int(index["last"]) for index in indices if index["last"] is not None}
     states = {

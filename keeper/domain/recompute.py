@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from keeper.domain.conversion import rates_of
 from keeper.domain.evidence import canonical_json
 from keeper.domain.guard import Held
 from keeper.domain.ids import IndexId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld
 from keeper.domain.mark.method import MarkInputs
+from keeper.domain.mark.references import references_of
 from keeper.domain.market import MarketPlan, own_mid, reading_of
 from keeper.domain.off_hours import SessionTurn, restored_session, session_turn
-from keeper.domain.premium import impact_prices, premium_of
+from keeper.domain.premium import impact_prices, premium_of, readable
 from keeper.domain.pricing import price_component
 from keeper.domain.provenance import session_record
+from keeper.domain.quote import Depth
 from keeper.domain.recall import Recalled
 
 
@@ -50,10 +53,13 @@ def recompute(given: Recalled, plan: MarketPlan, specs: Sequence[IndexSpec]) -> 
 
     Raises ValueError, KeyError or TypeError for a state that the mark's method did not write.
     """
-    index, turn, faults = _in_session(given, plan, _indices(given, specs)[plan.spec.id])
+    indices = _indices(given, specs)
+    index, turn, faults = _in_session(given, plan, indices[plan.spec.id])
     if isinstance(index, Withheld):
         return Recomputed(index, None, None, session=faults)
-    inputs = MarkInputs(given.market, index, given.book, given.trade, given.funding, given.now, given.references)
+    rates, book = rates_of(plan.spec, indices)[0], _book(given, plan)
+    others = references_of(plan.references, given.quotes, plan.spec, rates, given.now)
+    inputs = MarkInputs(given.market, index, book, given.trade, given.funding, given.now, others)
     _, mark = plan.mark.step(plan.mark.restore(given.mark_state), inputs)
     held = _held(given, plan, index, mark.price_e18, turn)
     return Recomputed(index, mark.price_e18, _premium(given, plan, index), held, faults)
@@ -83,8 +89,12 @@ def _in_session(
     return turn.priced, turn, () if same else (f"session {canonical_json(told)}, found is {made}",)
 
 
+def _book(given: Recalled, plan: MarketPlan) -> Depth | None:
+    return given.book if readable(given.book, given.now, plan.book_max_age_ns) else None
+
+
 def _premium(given: Recalled, plan: MarketPlan, index: IndexPrice) -> int:
-    book, notional = given.book, plan.impact_notional_e18
+    book, notional = _book(given, plan), plan.impact_notional_e18
     impact = impact_prices(book, notional) if book is not None and notional else None
     sample = None if impact is None else premium_of(impact, index.price_e18)
     return given.carried.step(sample, given.now, plan.premium_carry_ns)[1]

@@ -21,6 +21,8 @@ from keeper.domain.time import SECOND, Timestamp
 
 _ONE = 1 << 20
 """A share of 1 in the averages below: exact enough, and the same on every machine."""
+_UNSEEN_LOOKS = 10
+"""After so many that were left out nobody knows that a source was good meanwhile."""
 _MOST_APART = 4
 """A look counts for no more than so many times the limit: one misprint is no record."""
 
@@ -95,6 +97,10 @@ def _benched(records: Mapping[SourceId, Record]) -> frozenset[SourceId]:
     return frozenset(source for source, record in records.items() if record.benched_at is not None)
 
 
+def _interrupted(records: Mapping[SourceId, Record]) -> Mapping[SourceId, Record]:
+    return {source: record._replace(good_since=None) for source, record in records.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreRules:
     """One look a `look_every_ns`; averages over about `memory_looks` of them.
@@ -132,13 +138,16 @@ class ScoreRules:
         if not self.is_due(state, now):
             return state
         seen = list(looks)
-        before = state.records
+        before = state.records if self._looked_on(state, now) else _interrupted(state.records)
         records = {look.source: self._counted(before.get(look.source, FRESH), look, now) for look in seen}
         worst = [source for source, record in records.items() if record.benched_at is None and self._is_bad(record)]
         if worst:
             worst.sort(key=lambda source: (-records[source].bad, -records[source].apart, source))
             self._bench(worst, records, {look.source: look.group for look in seen}, now, least)
         return ScoreState(records, now, _benched(records) if worst or state.benched else state.benched)
+
+    def _looked_on(self, state: ScoreState, now: Timestamp) -> bool:
+        return state.looked_at is not None and 0 <= now - state.looked_at <= _UNSEEN_LOOKS * self.look_every_ns
 
     def _bench(
         self,

@@ -78,6 +78,11 @@ class Calendar:
             return Hours(Phase.OPENING, session.opens_at, min(settled_at, session.closes_at))
         return Hours(Phase.OPEN, settled_at, session.closes_at)
 
+    def opened(self, now: Timestamp) -> Timestamp:
+        """When the session of now, or else the last one before, began; the first day where none is known."""
+        at = bisect_right(self.sessions, now, key=lambda session: session.opens_at)
+        return self.sessions[at - 1].opens_at if at else self.first
+
 
 class OffHours(StrEnum):
     HOLD = "hold"

@@ -22,7 +22,7 @@ class Tape:
     """Counts a trade from when we received it until `window_ns` later, with sums that are exact at each instant.
 
     A trade that the venue observed longer ago than the window, as it tells them after a reconnect, does not count, and one
-    told twice counts once.
+    told twice counts once. Nor does one from before the clock was set back by more than the window.
     """
 
     window_ns: int = 60 * SECOND
@@ -46,7 +46,7 @@ class Tape:
 
     def traded(self, now: Timestamp) -> Traded | None:
         """The average over the window that ends `now`; None without trades in it."""
-        while self._trades and now - self._trades[0].received_at > self.window_ns:
+        while self._trades and abs(now - self._trades[0].received_at) > self.window_ns:
             self._drop()
         return Traded(self._value_e36 // self._volume_e18, self._volume_e18) if self._volume_e18 else None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from keeper.domain.time import Timestamp, to_millis
+from keeper.domain.time import SECOND, Timestamp, to_millis
 
 LEASE_GRACE_BLOCKS = 2
+FRESH_NS = 2 * SECOND
+"""A price that was made longer before its round is not decided upon: its pricing loop has stopped."""
 
 
 def round_id(now: Timestamp) -> int:

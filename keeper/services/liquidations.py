@@ -121,7 +121,7 @@ class LiquidationService:
         allowed = set()
         for market_no, market in self.deployment.markets.items():
             priced = self.prices.get(market)
-            if priced is None or now - priced.as_of > 2 * SECOND or self.paused.get(market) is not None:
+            if priced is None or abs(now - priced.as_of) > 2 * SECOND or self.paused.get(market) is not None:
                 continue
             if isinstance(priced.gate, Open) and priced.plan.liquidation.enabled:
                 allowed.add(market_no)

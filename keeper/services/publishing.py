@@ -23,7 +23,7 @@ from keeper.domain.quorum import signatures_for, signatures_needed
 from keeper.domain.report import PriceReport
 from keeper.domain.time import SECOND, Timestamp, from_seconds, to_seconds
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome
-from keeper.domain.validity import observed_at_s, round_id, valid_until_s
+from keeper.domain.validity import FRESH_NS, observed_at_s, round_id, valid_until_s
 from keeper.errors import SignerUnavailable, TransientError
 from keeper.ports.clock import Clock
 from keeper.ports.deployment import Deployment
@@ -35,8 +35,6 @@ from keeper.runtime.board import Board, first_change
 from keeper.runtime.pulse import Pulse
 
 _MAX_BATCH = 32
-_FRESH_NS = 2 * SECOND
-"""A priced market older than this is not decided upon: its pricing loop has stopped."""
 _AFTER_THE_SENDER_S = 0.005
 """Words and counts of a batch wait until its transaction is out: for 20 markets they take longer than signing it."""
 _LANDED = frozenset({IntentState.MINED, IntentState.CONFIRMED})
@@ -178,7 +176,7 @@ class PublishingService:
         """Why nothing can be published for a market, or an empty text."""
         if state.oracle.paused or self.paused.get(market) is not None:
             return "oracle_paused" if state.oracle.paused else "paused"
-        if priced is None or now - priced.as_of > _FRESH_NS:
+        if priced is None or abs(now - priced.as_of) > FRESH_NS:
             return "no_price"
         if priced.seen.sequencer is not None and not priced.seen.sequencer.trusted:
             return "sequencer"

@@ -160,14 +160,16 @@ def test_run__two_below_maintenance__one_batch_the_worse_first():
     play(scenario)
 
 
-@pytest.mark.parametrize("why", ["gate", "paused", "price stopped", "another leads", "mirror behind", "disabled"])
+@pytest.mark.parametrize(
+    "why", ["gate", "paused", "price stopped", "price ahead", "another leads", "mirror behind", "disabled"]
+)
 def test_run__not_beyond_doubt__nothing_is_sent_until_it_is(why):
     async def scenario():
         stage = Stage()
         if why == "paused":
             stage.boards["paused"].put(BTC, "operator")
         stage.desk.lease.leads = why != "another leads"
-        stage.enabled, stage.priced_ago_s = why != "disabled", 3 * (why == "price stopped")
+        stage.enabled, stage.priced_ago_s = why != "disabled", {"price stopped": 3, "price ahead": -3}.get(why, 0)
         async with running(stage.service):
             await stage.head(99, btc=why != "gate", mirrored=why != "mirror behind")
             assert stage.letters() == []

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from keeper.domain.condition import Condition, ConditionRules
 from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Doubt
 from keeper.domain.guard import Guard, Held
@@ -25,9 +26,11 @@ from keeper.domain.quote import Trade
 from keeper.domain.rates.fold import RatePlan
 from keeper.domain.rates.presets import Ftx, Kraken
 from keeper.domain.rates.versions import Versions
+from keeper.domain.reference import ReferenceBand
+from keeper.domain.scorecard import ScoreRules
 from keeper.domain.time import SECOND
 from keeper.runtime.board import Board
-from keeper.services.pricing import Boards, PricingService
+from keeper.services.pricing import Boards, Folds, PricingService
 from tests.domain.pricing.builders import book, e18, quote
 from tests.services.fakes import BTC, ETH, SITE, START_S, Desk, play, running, settled
 from tests.services.markets import chain_state, index_of, plan_of, quotes_of
@@ -378,7 +381,8 @@ def test_run__long_run__is_saved_each_five_seconds():
         save = stage.desk.store.save
 
         def noted(name: str, text: str) -> None:
-            saved.append(stage.desk.clock.now() / SECOND - START_S)
+            if name == stage.service.name:
+                saved.append(stage.desk.clock.now() / SECOND - START_S)
             save(name, text)
 
         stage.desk.store.save = noted  # type: ignore[method-assign]
@@ -527,5 +531,109 @@ def test_run__vote_moved_by_the_method__is_told_and_no_warning():
         log, index = stage.desk.log, index_of(BTC)
         assert [line["flags"] for line in log.of("index.limited") if line["market"] == index] == [["limited"], []]
         assert log.of("index.flagged") == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("asked", [3, 2], ids=["spare", "votes"])
+def test_run__reference_that_is_a_fallback_too__is_told_once(asked):
+    async def scenario():
+        bank = SourceId(f"{BTC}:bank")
+        sources = (*plan_of(BTC).spec.sources, SourceSpec(bank, "USD", fallback=True))
+        spec = IndexSpec(
+            index_of(BTC),
+            sources,
+            min_quote_groups=1,
+            reference=ReferenceBand(bank),
+            scorecard=ScoreRules(),
+        )
+        stage = Stage(options={BTC: {"spec": spec}})
+        stage.chain()
+        async with running(stage.service):
+            for _ in range(30):
+                now = stage.desk.clock.now()
+                stage.boards.quotes.put(bank, quote(str(bank), "100", at=now))
+                for source in sources[:asked]:
+                    stage.boards.quotes.put(source.source, quote(str(source.source), "100", at=now))
+                await settled(0.1)
+            assert stage.mark(BTC) == e18(100)
+        told = [line for event in ("quote.rejected", "quote.accepted") for line in stage.desk.log.of(event)]
+        assert len([line for line in told if line["source"] == bank]) <= 3
+
+    play(scenario)
+
+
+def test_run__clock_set_back_by_an_hour__gauges_and_snapshots_go_on():
+    async def scenario():
+        stage = Stage()
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(6)
+            stage.desk.clock.offset_s = -3_600
+            stage.desk.store.documents.clear()
+            await stage.hold(6, btc=101)
+            assert stage.desk.meter.gauges[f"keeper_mark_price market={BTC}"] == 101
+            assert stage.service.name in stage.desk.store.documents
+
+    play(scenario)
+
+
+def test_run__funding_method_with_other_options_after_a_restart__begins_its_window_anew():
+    """A place in a grid of seconds lies far ahead in one of minutes: nothing would be sampled until the boundary."""
+
+    async def scenario():
+        stage = Stage(options={BTC: {"rates": RatePlan(Versions.always(Ftx(every_s=1, sample="mark")))}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(130)
+        before = stage.service.folds.markets[BTC].rates
+        stage.options = {BTC: {"rates": RatePlan(Versions.always(Ftx(every_s=60, sample="mark")))}}
+        again = stage.fresh()
+        async with running(again):
+            await stage.hold(61)
+        after = again.folds.markets[BTC].rates
+        assert after.span == before.span
+        assert after.window.samples == 2
+
+    play(scenario)
+
+
+def test_accept__two_sources_that_do_not_confirm_each_other__are_nobodys_level():
+    async def scenario():
+        stage = Stage(options={BTC: {"spec": replace(plan_of(BTC).spec, allow_two=True)}})
+        stage.chain()
+        now = stage.desk.clock.now()
+        for source, price in zip(plan_of(BTC).spec.sources, (100, 150), strict=False):
+            stage.boards.quotes.put(source.source, quote(str(source.source), price, at=now))
+        stage.service.tick(now)
+        assert not stage.service.accept(BTC)
+        assert (stage.service.folds.last, stage.service.folds.accepted) == ({}, {})
+
+    play(scenario)
+
+
+def test_run__another_market_joins_and_leaves__what_the_others_remember_goes_on():
+    """A service is named by its last index: another one behind it is another name, and no new beginning."""
+
+    async def scenario():
+        stage = Stage(options={BTC: {"condition": ConditionRules(halt_after_ns=SECOND, manual=True)}})
+        stage.chain()
+        both = stage.service
+        stage.service = replace(both, specs=both.specs[:1], plans=both.plans[:1], folds=Folds())
+        async with running(stage.service):
+            await stage.hold(1)
+            await settled(20)
+            assert stage.boards.prices.get(BTC).condition.condition is Condition.HALT
+        joined = stage.fresh()
+        assert joined.name != stage.service.name
+        async with running(joined):
+            await stage.hold(1)
+            assert stage.boards.prices.get(BTC).condition.condition is Condition.HALT
+            assert stage.boards.prices.get(ETH).condition.condition is Condition.NORMAL
+        stage.service = replace(both, specs=both.specs[:1], plans=both.plans[:1], folds=Folds())
+        stage.service._restore()
+        assert stage.service.folds.markets[BTC].condition == joined.folds.markets[BTC].condition, "the newest counts"
+        assert stage.service.folds.markets.keys() == {BTC}
+        assert stage.desk.log.of("pricing.snapshot_refused") == []
 
     play(scenario)

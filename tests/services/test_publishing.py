@@ -547,3 +547,23 @@ def test_run__outcome_of_another_intent__does_not_land_ours():
         assert len(stage.intents) == 1
 
     play(scenario)
+
+
+def test_run__price_of_a_clock_that_was_ahead__is_not_decided_upon():
+    """Its loop has stopped, and for an hour it would be no older than now."""
+
+    async def scenario():
+        stage = Stage()
+        async with running(stage.service):
+            stage.desk.clock.offset_s = 3_600
+            late = stage.desk.clock.now()
+            stage.desk.clock.offset_s = 0
+            stage.boards["prices"].put(
+                BTC, priced(plan_of(BTC), "101", late, chain_state({1: 100}, observed_s=START_S - 5))
+            )
+            stage.chain()
+            await settled(1)
+        assert stage.intents == []
+        assert stage.status(BTC) == ("hold", "no_price")
+
+    play(scenario)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keeper.domain.evidence import canonical_json
 from keeper.domain.guard import Guard
 from keeper.domain.ids import SourceId
-from keeper.domain.index import IndexPrice
+from keeper.domain.index import IndexPrice, SourceSpec
 from keeper.domain.mark import MARK_METHODS
 from keeper.domain.mark.stepped import Stepped
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
@@ -91,6 +91,36 @@ def test_recompute__from_its_record__gives_what_was_published(mark: str, ticks: 
         found = recompute(given_, chosen, (chosen.spec,))
         assert bool(found.held) == (priced.publishable is None)
         assert replace(found, held="").differences(given_) == ()
+
+
+def with_references() -> tuple[MarketPlan, dict[str, Any]]:
+    perps = tuple(SourceSpec(SourceId(f"perp{n}:BTC"), "USD") for n in range(2))
+    chosen = replace(plan("hyperliquid"), references=perps)
+    now = Timestamp(START_S * 10**9)
+    quotes = {source.source: quote(source.source, 100, at=now) for source in chosen.spec.sources}
+    quotes |= {perp.source: quote(perp.source, "100.5", at=now) for perp in perps}
+    indices = price_component((chosen.spec,), quotes, {}, now)
+    seen = Seen(quotes, indices, {}, None, None, CHAIN, False)
+    _, priced = step(chosen, MarketFold(chosen.mark.start()), seen, now)
+    return chosen, record(priced, service())
+
+
+def test_recompute__references__are_made_of_their_quotes_again() -> None:
+    chosen, document = with_references()
+    assert recompute(recall(document), chosen, (chosen.spec,)).differences(recall(document)) == ()
+    told = [dict(each, price=str(e18(101))) for each in document["references"]]
+    forged = recall(document | {"references": told, "entry": document["entry"] | {"mark": str(e18(101))}})
+    assert [each.split()[0] for each in recompute(forged, chosen, (chosen.spec,)).differences(forged)] == ["mark"]
+
+
+def test_recompute__book_that_was_too_old_to_be_read__gives_no_premium() -> None:
+    chosen, by = plan("index"), service()
+    priced = walked(chosen, [(10_000, 10_200, None, 1_000)])[-1]
+    given_ = recall(record(priced, by))
+    assert given_.premium_e18 > 0
+    assert recompute(given_, chosen, (chosen.spec,)).differences(given_) == ()
+    old = replace(given_, book=replace(given_.book, received_at=Timestamp(given_.now - chosen.book_max_age_ns - 1)))
+    assert [each.split()[0] for each in recompute(old, chosen, (chosen.spec,)).differences(old)] == ["premium"]
 
 
 @pytest.mark.parametrize("mark", ["median3", "index"])

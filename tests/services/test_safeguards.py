@@ -14,6 +14,7 @@ from keeper.domain.gate import Doubt, Shut
 from keeper.domain.ids import SourceId
 from keeper.domain.index import IndexFlag, IndexPrice, IndexSpec, Rejected, SourceSpec, Withheld, WithheldReason
 from keeper.domain.index_methods import WeightedMean
+from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.market import PricedMarket
 from keeper.domain.quote import Quote
 from keeper.domain.scorecard import ScoreRules
@@ -52,10 +53,10 @@ class Stage:
         self.boards.states.put(SITE, chain_state({1: 100, 2: 100}))
         self.service = self.fresh()
 
-    def fresh(self) -> PricingService:
+    def fresh(self, **options: Any) -> PricingService:
         sources = tuple(SourceSpec(name, "USD") for name in NAMES)
         spec = IndexSpec(index_of(BTC), sources, method=WeightedMean(), min_quote_groups=1, scorecard=self.score)
-        plan = plan_of(BTC, spec=spec, condition=self.rules)
+        plan = plan_of(BTC, spec=spec, condition=self.rules, **options)
         plan = replace(plan, gate=replace(plan.gate, max_mark_age_ns=10**18))
         desk = self.desk
         return PricingService((spec,), (plan,), self.boards, desk.store, desk.clock, desk.pulse, desk.meter, desk.log)
@@ -302,6 +303,28 @@ def test_snapshot__with_an_unreadable_safeguard__loses_that_alone(part: str, wro
         assert len(stage.desk.log.of("pricing.snapshot_refused")) == 1
         assert (again.folds.scores.benched != {}) is (part == "conditions")
         assert (again.folds.markets[BTC].condition.condition is Condition.NORMAL) is (part == "scores")
+        assert again.folds.last == stage.service.folds.last
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("part", ["marks", "sessions", "states"])
+def test_snapshot__with_an_unreadable_average__loses_no_safeguard(part: str) -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        async with running(stage.service):
+            await stage.hold(40, LAG)
+            await settled(60)
+        name = stage.service.name
+        saved = json.loads(stage.desk.store.documents[name])
+        saved["methods"] = {BTC: "ema_basis"}
+        saved[part] = {index_of(BTC) if part == "states" else BTC: 7}
+        stage.desk.store.documents[name] = json.dumps(saved)
+        again = stage.fresh(mark=EmaBasis())
+        again._restore()
+        assert len(stage.desk.log.of("pricing.snapshot_refused")) == 1
+        assert again.folds.scores.benched
+        assert again.folds.markets[BTC].condition.condition is Condition.HALT
         assert again.folds.last == stage.service.folds.last
 
     play(scenario)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from keeper.domain.index import IndexPrice
+from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.market import MarketFold
 from keeper.domain.off_hours import Close, SessionFold
 from keeper.domain.sequencer import Sequencer, SequencerState
@@ -51,6 +52,22 @@ def test_run__market_closes_and_keeper_restarts__the_close_is_held_and_told_once
             await settled(20)
         assert stage.mark(BTC) == e18(101)
         assert not isinstance(stage.boards.indices.get(index_of(BTC)), IndexPrice), "its sources are silent"
+
+    play(scenario)
+
+
+def test_run__another_mark_method_while_the_market_is_closed__the_close_is_held_all_the_same():
+    async def scenario():
+        stage = test_pricing.Stage(options={BTC: {"session": rules(1, 10_000)}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(1.5, btc=101)
+        stage.options[BTC]["mark"] = EmaBasis()
+        again = stage.fresh()
+        async with running(again):
+            await settled(1)
+        assert again.folds.markets[BTC].mark == EmaBasis().start()
+        assert stage.boards.prices.get(BTC).index.price_e18 == e18(101)
 
     play(scenario)
 

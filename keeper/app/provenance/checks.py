@@ -20,6 +20,8 @@ from keeper.domain.provenance import FORMAT
 from keeper.domain.recall import recall
 from keeper.domain.recompute import recompute
 from keeper.domain.report import MarketPrice, SeenReport
+from keeper.domain.time import MILLISECOND
+from keeper.domain.validity import FRESH_NS
 from keeper.errors import KeeperError
 from keeper.settings.archived import ArchivedConfig
 
@@ -199,7 +201,18 @@ def _entries(batch: Batch) -> Found:
     for price in batch.seen.report.prices:
         entry = recorded.get(price.market_no)
         faults += [f"{price.market} has no record"] if entry is None else list(_apart(price, entry))
+    faults += [fault for document in batch.documents for fault in _elsewhen(document, batch.seen.report.round_id)]
     return _told("entries", sorted(faults), f"{len(recorded)} as recorded")
+
+
+def _elsewhen(document: Mapping[str, Any], round_: int) -> Iterator[str]:
+    """A record of another time: computed again it gives its price all the same, and none of this round."""
+    due, market = document.get("due"), document["market"]
+    if due is not None and int(due["round"]) != round_:
+        yield f"{market}: its record is of round {due['round']}"
+    away_ns = abs(round_ * MILLISECOND - int(document["now"]))
+    if away_ns > FRESH_NS + MILLISECOND:
+        yield f"{market}: it was computed {away_ns // MILLISECOND} ms away from its round"
 
 
 def _numbers(seen: SeenReport) -> set[int]:

@@ -103,7 +103,7 @@ class Basis(NamedTuple):
         return BasisState(average, sample, now, state.seen_at if sample is None else now, covered)
 
     def _forgotten(self, state: BasisState, now: Timestamp) -> bool:
-        return state.seen_at is None or now - state.seen_at > self.keep_ns
+        return state.seen_at is None or abs(now - state.seen_at) > self.keep_ns
 
     def is_warm(self, state: BasisState) -> bool:
         return state.covered_ns * 100 >= self.warm_pct * self.window_ns

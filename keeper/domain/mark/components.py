@@ -14,11 +14,11 @@ BookPrice = Literal["mid", "micro"]
 
 
 def last_trade(trade: Trade | None, now: Timestamp, max_age_s: int) -> int | None:
-    """Price of the last trade, if neither of its times is older than `max_age_s`."""
+    """Price of the last trade, if neither of its times is older than `max_age_s`, nor both as far ahead."""
     if trade is None or trade.price_e18 <= 0:
         return None
     oldest = trade.received_at if trade.observed_at is None else min(trade.received_at, trade.observed_at)
-    return trade.price_e18 if now - oldest <= max_age_s * SECOND else None
+    return trade.price_e18 if abs(now - oldest) <= max_age_s * SECOND else None
 
 
 def usable(book: Depth | None, now: Timestamp, max_age_s: int) -> Depth | None:

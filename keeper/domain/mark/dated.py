@@ -87,7 +87,7 @@ class DatedBasis(LimitOptions):
         flags: Flags = (MarkFlag.KEPT_BASIS,)
         if impact is not None and left > 0:
             rate, at, flags = yearly_rate_e18(impact, index, left, self.decimals), inputs.now, ()
-        elif at is None or inputs.now - at > self.keep_basis_s * SECOND:
+        elif at is None or abs(inputs.now - at) > self.keep_basis_s * SECOND:
             rate, at, flags = None, None, (MarkFlag.NO_BOOK,)
         price = index if rate is None else index + index * rate * left // (E18 * YEAR_NS)
         components = () if rate is None else (("fair", price), ("yearly_basis", rate))

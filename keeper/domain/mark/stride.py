@@ -39,6 +39,18 @@ def restored_stride(plain: Plain) -> Stride:
     )
 
 
+def begun_anew(start: Any, state: Any) -> Any:
+    """A method's `start`, but for the limit of its next step, which stands as in its `state`."""
+    if isinstance(state, Stride):
+        return state
+    names = getattr(start, "_fields", ())
+    return (
+        start._replace(**{name: begun_anew(getattr(start, name), getattr(state, name)) for name in names})
+        if names
+        else start
+    )
+
+
 class StrideLimit(NamedTuple):
     """`max_bps` of the mark before, per `every_ns`. A mark older than `keep_ns` limits nothing: nobody watched since."""
 

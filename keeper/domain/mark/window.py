@@ -69,6 +69,7 @@ class Window(NamedTuple):
 
     def _counted(self, state: WindowState, start: int, now: int) -> tuple[tuple[int, int], ...]:
         parts, oldest = state.parts, (now - self.window_ns) // self.part_ns
+        start = max(start, oldest * self.part_ns)  # what lies before is no part of the mean
         while start < now:
             number = start // self.part_ns
             end = min(now, (number + 1) * self.part_ns)

@@ -14,9 +14,9 @@ from keeper.domain.ids import DeploymentId, IndexId, MarketId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, Withheld, WithheldReason
 from keeper.domain.index_state import IndexState
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
-from keeper.domain.numbers import decimal_of, text_of
+from keeper.domain.numbers import decimal_of, exceeds_bps, text_of
 from keeper.domain.pricing import price_component, rates_behind, users_of
-from keeper.domain.pricing_snapshot import UNREADABLE, Remembered, remembered, snapshot
+from keeper.domain.pricing_snapshot import UNREADABLE, Remembered, elsewhere, remembered, snapshot, where_of
 from keeper.domain.quote import Depth, Quote, Trade
 from keeper.domain.scorecard import ScoreState
 from keeper.domain.sequencer import Sequencer
@@ -62,6 +62,8 @@ class Folds:
     halted: set[MarketId] = field(default_factory=set)
     told: dict[str, str] = field(default_factory=dict)
     scores: Scores = field(default_factory=Scores)
+    shown: bool = False
+    """It is saved by which other name this is to be found."""
     saved_at: int = 0
     metered_at: int = 0
 
@@ -109,6 +111,11 @@ class PricingService:
     @property
     def name(self) -> str:
         return f"pricing:{self.specs[-1].id}"
+
+    @property
+    def snapshots(self) -> tuple[str, ...]:
+        """Names that a service of these indices may have had: it is called by its last one, and a reload may change which that is."""
+        return tuple(f"pricing:{spec.id}" for spec in self.specs)
 
     async def run(self) -> None:
         self.pulse.expect(self.name, 10)
@@ -167,10 +174,10 @@ class PricingService:
         if moved is not None:
             return
         self._score(indices, now)
-        if now - self.folds.metered_at >= _METER_EVERY_NS:
+        if not 0 <= now - self.folds.metered_at < _METER_EVERY_NS:
             self.folds.metered_at = now
             self._gauges(indices, now)
-        if now - self.folds.saved_at >= _SAVE_EVERY_NS:
+        if not 0 <= now - self.folds.saved_at < _SAVE_EVERY_NS:
             self._save(now)
 
     def _score(self, indices: Mapping[IndexId, IndexPrice | Withheld], now: Timestamp) -> None:
@@ -196,7 +203,10 @@ class PricingService:
             found = self.boards.indices.get(plan.spec.id)
             if plan.market != market or not isinstance(found, Withheld) or found.reason is not WithheldReason.PAIR:
                 continue
-            level = sum(vote.price_e18 for vote in found.inputs) // len(found.inputs)
+            low, high = sorted(vote.price_e18 for vote in found.inputs)
+            if exceeds_bps(high, low, plan.spec.pair_bps):
+                continue
+            level = (low + high) // 2
             self.folds.last[plan.spec.id] = self.folds.accepted[plan.spec.id] = level
             self.log.warning("index.accepted", market=plan.spec.id, price=text_of(level), sources=len(found.inputs))
             return True
@@ -302,31 +312,38 @@ class PricingService:
                     self.meter.gauge("keeper_funding_estimate_ratio", rate, market=plan.market)
 
     def _save(self, now: Timestamp) -> None:
-        """The moving states, so that a restart goes on where this process stopped."""
+        """The moving states, so that a restart goes on where this process stopped; once, by the other names, where they are."""
         self.folds.saved_at = now
         found = Remembered(self.folds.markets, self.folds.states, self.folds.last, self.folds.scores.to_plain())
         try:
             self.store.save(self.name, snapshot(found, self.plans, now))
+            for name in () if self.folds.shown else self.snapshots[:-1]:
+                self.store.save(name, elsewhere(self.name))
+            self.folds.shown = True
         except TransientError as error:  # tried again as often as it is saved
             self.log.warning("state.unsaved", name=self.name, error=str(error))
 
     def _restore(self) -> None:
-        text = self.store.load(self.name)
-        if text is None:
-            return
-        try:
-            found = remembered(text, self.plans, {spec.id for spec in self.specs})
-        except UNREADABLE as error:
-            self._refused(repr(error))
-            return
+        """The newest of what is saved of each market and index, by whichever name."""
+        found, known = list[Remembered](), {spec.id for spec in self.specs}
+        for name in dict.fromkeys(where_of(self.store.load(name)) or name for name in self.snapshots):
+            text = self.store.load(name)
+            try:
+                found += [] if text is None else [remembered(text, self.plans, known)]
+            except UNREADABLE as error:
+                self._refused(repr(error))
+        for each in sorted(found, key=lambda each: each.at_s):
+            self._taken(each)
+        for index, state in self.folds.scores.states.items():
+            self.boards.scores.put(index, state)
+
+    def _taken(self, found: Remembered) -> None:
         for why in found.refused:
             self._refused(why)
         self.folds.markets.update(found.markets)
         self.folds.states.update(found.states)
         self.folds.last.update(found.last)
         self.folds.scores.restore(found.scores, lambda error: self._refused(repr(error)))
-        for index, state in self.folds.scores.states.items():
-            self.boards.scores.put(index, state)
 
     def _refused(self, why: str) -> None:
         self.log.warning("pricing.snapshot_refused", service=self.name, error=why)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from keeper.domain.condition import Cause, Condition
 from keeper.domain.ids import IndexId, MarketId, SourceId
-from keeper.domain.index import IndexFlag, IndexPrice, Withheld
+from keeper.domain.index import IndexFlag, IndexPrice, Rejected, Withheld
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
 from keeper.domain.scorecard import Record
@@ -31,14 +31,14 @@ class Teller:
     phases: dict[MarketId, Phase] = field(default_factory=dict)
 
     def indices(self, indices: Mapping[IndexId, IndexPrice | Withheld]) -> None:
-        """Changes between computed and withheld, and of each refusal's reason."""
+        """Changes between computed and withheld, and of each refusal's reason. A reference is no vote, and none is refused."""
         for index, priced in indices.items():
             self._index(index, priced)
             if isinstance(priced, IndexPrice):
                 self._flags(index, priced.flags)
             for refused in priced.rejected:
                 key = (index, refused.source)
-                if self.refused.get(key) != refused.reason.value:
+                if refused.reason is not Rejected.REFERENCE and self.refused.get(key) != refused.reason.value:
                     self.refused[key] = refused.reason.value
                     self.meter.count(
                         "keeper_quotes_rejected_total", source=refused.source, market=index, reason=refused.reason.value

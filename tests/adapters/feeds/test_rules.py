@@ -187,3 +187,13 @@ def test_connects__are_spaced_by_the_venues_rate__and_wait_for_a_block() -> None
 def test_rest_slots__are_one_interval_apart() -> None:
     budget = Budget(Limits("doc", 1, rest_every_s=0.5))
     assert [budget.reserve_rest(0.0), budget.reserve_rest(0.0), budget.reserve_rest(2.0)] == [0.0, 0.5, 0.0]
+
+
+def test_intake__content_last_changed_by_a_clock_that_was_ahead__has_changed_now() -> None:
+    """Else a venue that repeats itself would count as moving until the clock gets there."""
+    heard = Heard()
+    intake, order = Intake("v", heard.emit, heard.notify, 2.0, RULES), Order()
+    intake.admit(quote(3_600, last_e18=7), order)
+    intake.admit(quote(1, last_e18=7), order)
+    intake.admit(quote(2, last_e18=7), order)
+    assert [each.changed_at for each in heard.quotes] == [at(3_600), at(1), at(1)]

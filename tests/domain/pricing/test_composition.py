@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -651,3 +652,15 @@ def test_caps__with_a_clamped_mean__bind_the_centre_of_its_clamp() -> None:
     alike = composed(plan, dict.fromkeys(names, 100))
     assert isinstance(alike, IndexPrice)
     assert alike.flags == ()
+
+
+@pytest.mark.parametrize("combine_by", ["median", "mean"])
+def test_vwap__volumes_below_a_unit_of_weight__are_a_price_all_the_same(combine_by: Literal["median", "mean"]) -> None:
+    """Dust of a symbol that is a thousandth: less than the smallest number, and no reason to fail."""
+    plan = usd("a", "b", "c", method=Vwap(combine_by=combine_by))
+    plan = replace(plan, sources=tuple(replace(each, multiplier_e18=e18(1_000)) for each in plan.sources))
+    traded = {source.source: Traded(e18("0.1"), 1) for source in plan.sources}
+    quotes = board(*[quote(name, "0.1") for name in "abc"])
+    found = price_component((plan,), quotes, {}, NOW, traded={BTC: traded})[BTC]
+    assert isinstance(found, IndexPrice)
+    assert found.price_e18 == e18(100)

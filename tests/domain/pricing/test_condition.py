@@ -168,3 +168,23 @@ def test_restored__from_anything_else__is_refused() -> None:
 def test_rules__that_contradict__are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"need|must"):
         ConditionRules(**wrong)
+
+
+def test_condition__clock_set_back__counts_from_then_on() -> None:
+    """An hour ahead until then: neither is a halt an hour late, nor is anybody liquidated an hour longer."""
+    gone = after([(3_600, GOOD), (3_601, Reading(2, False)), (1, Reading(2, False)), (61, Reading(2, False))])
+    assert gone.condition is Condition.HALT
+    few = after([(3_600, GOOD), (3_601, Reading(4, True)), (1, Reading(4, True)), (62, Reading(4, True))])
+    assert not RULES.may_liquidate(few, at(62))
+    good = after([(3_600, Reading(7, True, divergence_bps=300)), (3_601, GOOD), (1, GOOD), (11, GOOD)])
+    assert good.condition is Condition.NORMAL
+
+
+def test_condition__as_many_sources_as_it_wants__is_normal() -> None:
+    assert after([(0, Reading(5, True))]).condition is Condition.NORMAL
+
+
+def test_condition__since__is_when_it_began_whatever_else_is_found_meanwhile() -> None:
+    few, flagged = Reading(4, True), Reading(7, True, flagged=True)
+    assert after([(0, GOOD), (1, few), (2, flagged), (3, few)]).since == at(1)
+    assert after([(0, few), (1, GOOD), (2, few)]).since == at(2)

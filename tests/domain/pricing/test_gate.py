@@ -65,6 +65,7 @@ FOUR = {"a:USD": 100, "b:USD": 100, "c:USDT": 100}
         (seen(index(100), 4, mark_age_s=None), (Doubt.STALE_MARK,)),
         (seen(index(100), 4, mark_age_s=11), (Doubt.STALE_MARK,)),
         (seen(index(100), 4, mark_age_s=10), ()),
+        (seen(index(100), 4, mark_age_s=-11), (Doubt.STALE_MARK,)),
         (seen(index(100), 4, paused=True), (Doubt.PAUSED,)),
         (seen(index("102.01"), 4), (Doubt.MOVED,)),
         (seen(index("102"), 4), ()),

@@ -321,9 +321,9 @@ def test_guard__agreed_level__always_passes_within_the_confirmation_and_a_tick(
 
 def test_confirmation__trust__ends_after_as_long_a_pause() -> None:
     state = ConfirmationState(trusted_direction=-1, trusted_until=after(3))
-    assert state.trusts(-1, after(3))
-    assert not state.trusts(-1, after(3.001))
-    assert not state.trusts(1, after(1))
+    assert state.trusts(-1, after(3), 3 * SECOND)
+    assert not state.trusts(-1, after(3.001), 3 * SECOND)
+    assert not state.trusts(1, after(1), 3 * SECOND)
 
 
 def test_confirmation__of_a_move_that_is_over__is_forgotten_also_when_it_was_interrupted() -> None:
@@ -337,6 +337,14 @@ def test_confirmation__clock_steps_back__adds_nothing() -> None:
     asked = Confirmation()
     state, _ = asked.step(ConfirmationState(1, SECOND, after(5)), 1, agree=True, now=after(4))
     assert (state.agreed_ns, state.agreed_at) == (SECOND, after(4))
+
+
+def test_guard__clock_that_was_an_hour_ahead_is_set_right__the_trust_earned_by_it_is_over() -> None:
+    hour = 3_600.0
+    state, outcomes = walk(GUARD, GUARD.start(e18(100)), [(hour + second, index(90)) for second in range(5)])
+    assert kinds(outcomes)[-1] in ("confirmed", "pass")
+    state, outcomes = walk(GUARD, state, [(2.0, index(80)), (3.0, index(80))])
+    assert kinds(outcomes) == ["unconfirmed", "unconfirmed"]
 
 
 def test_backers__beyond_the_price_by_the_smallest_unit__count_in_the_moves_direction_only() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from keeper.domain.ids import SourceId
 from keeper.domain.index import IndexSpec, PegSpec, SourceSpec
+from keeper.domain.index_methods import TrimmedMean
 from tests.domain.pricing.builders import BTC, USDT, spec, usd
 
 
@@ -55,3 +56,10 @@ def test_source_spec__not_positive__is_refused(field: str) -> None:
 def test_peg_spec__empty_band__is_refused() -> None:
     with pytest.raises(ValueError, match="USDT-USD"):
         PegSpec(USDT, 2, 1)
+
+
+def test_spec__trims_all_but_nobody__is_refused() -> None:
+    names = ("a", "b", "c", "d", "e")
+    with pytest.raises(ValueError, match="trim 2 needs min_sources above 4"):
+        usd(*names, method=TrimmedMean(2), min_sources=4)
+    assert usd(*names, method=TrimmedMean(2), min_sources=5).min_sources == 5

@@ -9,7 +9,7 @@ import pytest
 
 from keeper.domain.ids import SourceId
 from keeper.domain.mark import MARK_METHODS
-from keeper.domain.mark.components import book_price, impact_mid_of_size, micro, quoted
+from keeper.domain.mark.components import book_price, impact_mid_of_size, last_trade, micro, quoted
 from keeper.domain.mark.curie import Curie
 from keeper.domain.mark.funding_fair import FundingFair, funding_fair_e18
 from keeper.domain.mark.method import FundingEstimate, MarkFlag, MarkInputs, Reference
@@ -194,6 +194,18 @@ def test_dated__at_its_expiry__is_the_index(left_s: int) -> None:
     method = dated(left_s)
     _, mark = method.step(method.start(), mark_inputs(index(100), book(101)))
     assert mark.price_e18 == e18(100)
+
+
+def test_dated__basis_of_a_clock_that_was_ahead__is_not_kept() -> None:
+    method, late = dated(YEAR // 2), after(3_601)
+    state, _ = method.step(method.start(), mark_inputs(index(100), book("101", "0.1", late), at=late))
+    _, mark = method.step(state, mark_inputs(index(100)))
+    assert (mark.price_e18, mark.flags) == (e18(100), (MarkFlag.NO_BOOK,))
+
+
+def test_last_trade__of_a_clock_that_was_ahead__is_none() -> None:
+    assert last_trade(trade(100, at=after(60)), NOW, 60) == e18(100)
+    assert last_trade(trade(100, at=after(60.001)), NOW, 60) is None
 
 
 def test_bybit_dated__ten_minutes_of_relative_impact_basis() -> None:

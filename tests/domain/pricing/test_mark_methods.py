@@ -348,6 +348,14 @@ def test_basis_methods__clock_steps_back__neither_fail_nor_forget(name: str) -> 
     assert state.at == after(-30)
 
 
+@pytest.mark.parametrize("name", ["ema_basis", "median3"])
+def test_basis_methods__clock_steps_back_by_a_year__begin_anew(name: str) -> None:
+    method, year = MARK_METHODS[name](), 365.0 * 86_400
+    state, _ = method.step(method.start(), mark_inputs(index(100), book("100.4", at=after(year)), at=after(year)))
+    state, _ = method.step(state, mark_inputs(index(100), book("100.2"), at=NOW))
+    assert (state.average_e18, state.covered_ns) == (2 * 10**15, 0)
+
+
 def test_ema_basis__warm__is_index_plus_average_and_cold_is_index() -> None:
     method = EmaBasis(basis_window_s=10)
     state = method.start()

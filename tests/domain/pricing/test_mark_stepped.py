@@ -57,6 +57,13 @@ def test_step__after_a_gap__limits_nothing() -> None:
     assert path_of(method, [(0, "100"), (60, "110")])[-1][0] == e18(101)
 
 
+def test_step__within_the_first_update__limits_nothing() -> None:
+    """There is no mark before it; and the next one is held against the last of it."""
+    method = Stepped(IndexOnly(), max_step_bps=100, step_s=3)
+    found = path_of(method, [(1, "100"), (2, "110"), (3.9, "108"), (4, "120")])
+    assert [price for price, _ in found] == [e18("100"), e18("110"), e18("108"), e18("109.08")]
+
+
 @pytest.mark.parametrize("name", WITHOUT)
 @LAW
 @given(

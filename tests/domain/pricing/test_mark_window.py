@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from fractions import Fraction
 
 import pytest
@@ -92,6 +93,16 @@ def test_window__longer_gap_than_allowed__begins_anew() -> None:
     fresh = MINUTE.step(state, 2 * 10**18, after(60.001))
     assert MINUTE.mean(fresh, MINUTE.window_ns) == 2 * 10**18
     assert MINUTE.covered_ns(fresh) == 0
+
+
+def test_window__gap_of_many_windows__costs_no_more_than_one_window() -> None:
+    """A second's window after an hour that the largest gap allows: the hour has 216,000 of its parts."""
+    short = Window(SECOND, 3_600 * SECOND)
+    state, began = short.step(WindowState(), 10**18, NOW), time.process_time()
+    state = short.step(state, 2 * 10**18, after(3_599))
+    assert time.process_time() - began < 0.5
+    assert len(state.parts) <= 61
+    assert short.mean(state, SECOND) == 10**18
 
 
 def test_window__clock_steps_back__counts_nothing_twice() -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from keeper.domain.condition import Cause, Condition, ConditionRules
+from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Doubt, Open, Shut
-from keeper.domain.guard import Guard
-from keeper.domain.ladder import LADDERS
+from keeper.domain.guard import Guard, Held
+from keeper.domain.index import IndexPrice
+from keeper.domain.ladder import LADDERS, Ladder, Rung
+from keeper.domain.mark.moving_basis import MovingBasis
 from keeper.domain.mark.quoted_median import QuotedMedian
 from keeper.domain.market import MarketFold, MarketPlan, PricedMarket, Seen, step
 from keeper.domain.numbers import deviation_bps
@@ -22,7 +25,7 @@ from keeper.domain.publishing import Candidate, OnChain, Publish, Trigger
 from keeper.domain.recall import Recalled, recall
 from keeper.domain.recompute import recompute
 from keeper.domain.time import SECOND, Timestamp
-from tests.domain.pricing.builders import after, book, quote
+from tests.domain.pricing.builders import after, book, e18, quote
 from tests.services.fakes import BTC, START_S
 from tests.services.markets import chain_state, plan_of
 from tests.services.test_publishing import Stage
@@ -131,6 +134,42 @@ def test_held_index__is_no_new_price() -> None:
             assert (priced.held, priced.condition.causes) == (True, (Cause.WITHHELD,))
     assert priced.held
     assert priced.condition.condition is Condition.HALT
+
+
+def test_held_index__moves_no_average_that_is_published_when_there_is_one_again() -> None:
+    """The sources fall silent while the market falls: how far the book is from the index of before is nobody's basis."""
+    found = plan(mark=MovingBasis(average="ema", samples=30, max_basis_bps=200), impact_notional_e18=e18(100))
+    chosen = replace(found, spec=replace(found.spec, ladder=Ladder(Rung.HOLD, Rung.HOLD, Rung.HOLD)))
+    fold, last, states = MarketFold(chosen.mark.start()), dict[Any, int](), dict[Any, Any]()
+    for second in range(76):
+        now, silent, level = after(second, START), 40 <= second < 70, 100 if second < 40 else 95
+        names = [] if silent else [source.source for source in chosen.spec.sources]
+        quotes = {name: quote(name, level, at=now) for name in names}
+        indices = price_component((chosen.spec,), quotes, last, now, states)
+        seen = Seen(quotes, indices, dict(last), book(level, "0.01", now), None, chain_state({1: 100, 2: 100}), False)
+        before = fold
+        fold, priced = step(chosen, fold, seen, now)
+        assert priced.held is silent
+        if silent:
+            assert (fold.mark, fold.premium) == (before.mark, before.premium)
+        index = indices[chosen.spec.id]
+        assert isinstance(index, IndexPrice)
+        last, states = {index.index: index.price_e18}, {index.index: index.fold.after} if index.fold else {}
+        if second >= 70:
+            assert priced.publishable is not None
+            assert deviation_bps(priced.publishable.mark.price_e18, e18(95)) <= 1
+
+
+def test_jump_that_is_held__moves_no_average_that_is_published_when_it_has_gone() -> None:
+    """The sources go astray together; too few back it for the guard, and the book stays where it is."""
+    guard = Guard(max_jump_bps=200, confirmation=Confirmation(confirm_ns=SECOND, sources=4, quote_groups=1))
+    chosen = plan(mark=MovingBasis(average="ema", samples=30, max_basis_bps=200), guard=guard)
+    course = [*seconds(40, 100, 100), *seconds(30, 105, 100, 40), *seconds(5, 100, 100, 70)]
+    found = ticks(chosen, course)
+    assert [isinstance(each.guard, Held) for each in found] == [40 <= second < 70 for second in range(75)]
+    for each in found[70:]:
+        assert each.publishable is not None
+        assert each.publishable.mark.price_e18 == e18(100)
 
 
 @pytest.mark.parametrize("chain_price", ["60", "99", "101", "160"])

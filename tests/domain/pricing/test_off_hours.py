@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,10 @@ from keeper.domain.confirmation import Confirmation
 from keeper.domain.gate import Doubt, Shut
 from keeper.domain.guard import Guard, Held, Pass
 from keeper.domain.index import IndexFlag, IndexPrice, Withheld, WithheldReason
+from keeper.domain.ladder import LADDERS
+from keeper.domain.mark.index_only import IndexOnly
+from keeper.domain.mark.stepped import Stepped
+from keeper.domain.mark.venues import Deribit, Hip3
 from keeper.domain.market import MarketFold, PricedMarket, Seen, step
 from keeper.domain.off_hours import Close, SessionFold, restored_session, session_turn
 from keeper.domain.pricing import price_component
@@ -129,6 +133,9 @@ def test_opening__with_too_few_sources__is_withheld_and_in_the_session_is_not() 
     assert isinstance(found.index, Withheld)
     assert found.index.reason is WithheldReason.OPENING
     assert found.index.detail == "3 of 4 sources while test opens"
+    assert isinstance(market.at(3 * HOUR + 2, "100", sources=3).index, Withheld)
+    market.options["opening_sources"] = 3
+    assert isinstance(market.at(3 * HOUR + 3, "100").index, IndexPrice), "as many as asked for"
     assert isinstance(market.at(3 * HOUR + 60, "100").index, IndexPrice)
 
 
@@ -188,7 +195,7 @@ def test_own_book__whatever_the_book_says__stays_in_its_band(
     path: list[tuple[int, int]], band_bps: int, close_e18: int
 ) -> None:
     rules = SessionRules(CALENDAR, OffHours.OWN_BOOK, drift_band_bps=band_bps, drift_half_life_ns=60 * SECOND)
-    fold, now = SessionFold(Close(close_e18, NOW)), after(9 * HOUR)
+    fold, now = SessionFold(Close(close_e18, after(9 * HOUR - 1))), after(9 * HOUR)
     for own, seconds in path:
         now = min(Timestamp(now + seconds * SECOND), after(24 * HOUR - 1))
         turn = session_turn(rules, fold, index(1, at=now), own * 10**12, now)
@@ -209,3 +216,70 @@ def test_sequencer__not_trusted__shuts_the_gate(state: SequencerState) -> None:
     market.sequencer = Sequencer(SequencerState.UP)
     assert Doubt.SEQUENCER not in doubts(market.at(1, "100"))
     assert not UNREAD.trusted
+
+
+def test_close__of_a_session_that_ends_with_a_held_index__is_the_last_that_quotes_made() -> None:
+    rules = SessionRules(CALENDAR, opening_sources=2)
+    plan = plan_of(BTC, session=rules, guard=GUARD)
+    plan = replace(plan, spec=replace(plan.spec, ladder=LADDERS["okx"]))
+    fold, last, states = MarketFold(plan.mark.start()), dict[Any, int](), dict[Any, Any]()
+    for minutes in range(51, 62):
+        now = after(minutes * 60)
+        quotes = quotes_of(BTC, 100, now) if minutes < 55 else {}
+        indices = price_component((plan.spec,), quotes, last, now, states)
+        found = indices[plan.spec.id]
+        assert isinstance(found, IndexPrice)
+        last, states = {found.index: found.price_e18}, {found.index: found.fold.after} if found.fold else {}
+        seen = Seen(quotes, indices, {}, None, None, chain_state({1: 100, 2: 100}), False)
+        fold, priced = step(plan, fold, seen, now)
+    assert priced.closed
+    assert fold.session.close == Close(e18(100), after(54 * 60))
+
+
+@pytest.mark.parametrize("off_hours", [OffHours.HOLD, OffHours.WITHHOLD])
+def test_opening__after_a_gap__no_mark_is_published_with_the_basis_of_the_night(off_hours: OffHours) -> None:
+    """The own book went 4 % from the close over night, and the session opens there: nothing is left to be apart."""
+    plan = plan_of(BTC, session=SessionRules(CALENDAR, off_hours), guard=GUARD, mark=Deribit(max_basis_bps=200))
+    fold, published = MarketFold(plan.mark.start()), []
+    for second in (*range(3_570, 3_600), *range(3 * HOUR - 40, 3 * HOUR + 10)):
+        now, level = after(second), 100 if second < 3_600 else 104
+        quotes = quotes_of(BTC, level, now)
+        indices = price_component((plan.spec,), quotes, {}, now)
+        seen = Seen(quotes, indices, {}, book(level, "0.01", now), None, chain_state({1: 100, 2: 100}), False)
+        fold, priced = step(plan, fold, seen, now)
+        if second >= 3 * HOUR and priced.publishable is not None:
+            published.append(priced.publishable.mark.price_e18)
+    assert set(published) == {e18(104)}
+
+
+def test_opening__after_a_gap__the_mark_takes_its_steps_all_the_same() -> None:
+    """1.5 %, which the guard lets pass: at most 1 % in each three seconds, by the averages of no method."""
+    for method in (Stepped(IndexOnly(), max_step_bps=100), Hip3(), Deribit(max_step_bps=100)):
+        plan = plan_of(BTC, session=SessionRules(CALENDAR), guard=GUARD, mark=method)
+        fold, published = MarketFold(plan.mark.start()), dict[int, int]()
+        for second in (*range(3_540, 3_600), *range(3 * HOUR - 40, 3 * HOUR + 10)):
+            now, level = after(second), "100" if second < 3 * HOUR else "101.5"
+            quotes = quotes_of(BTC, level, now)
+            indices = price_component((plan.spec,), quotes, {}, now)
+            seen = Seen(quotes, indices, {}, None, None, chain_state({1: 100, 2: 100}), False)
+            fold, priced = step(plan, fold, seen, now)
+            if priced.publishable is not None:
+                published[second] = priced.publishable.mark.price_e18
+        assert published[3 * HOUR - 1] == e18(100)
+        assert published[3 * HOUR] == e18(101), method.name
+        assert published[3 * HOUR + 9] == e18("101.5")
+
+
+@pytest.mark.parametrize("off_hours", [OffHours.HOLD, OffHours.OWN_BOOK])
+def test_closed__without_a_price_in_the_whole_session_before__holds_no_close_of_an_earlier_one(
+    off_hours: OffHours,
+) -> None:
+    """The sources were silent all day, or the keeper was down: yesterday's close is no price of tonight."""
+    market = Market({"off_hours": off_hours})
+    market.at(HOUR - 1, "100")
+    assert price_of(market.at(2 * HOUR, "100")) == e18(100)
+    found = market.at(10 * HOUR, "100", own="100")
+    assert isinstance(found.index, Withheld)
+    assert "no index of its session is known" in found.index.detail
+    market.at(24 * HOUR + 1, "101")
+    assert price_of(market.at(30 * HOUR, None)) == e18(101), "of the session, though not of its end"

@@ -152,6 +152,23 @@ def test_halve_then_exclude__beyond__counts_half_at_the_edge_and_then_nothing() 
     assert back.watched == {}
 
 
+def test_halve_then_exclude__out_when_only_two_are_left__stays_out_until_it_can_be_judged() -> None:
+    """An hour off by 4 %: that another venue falls silent makes it no better."""
+    rule, state = HalveThenExclude(300, 30), IndexState({A: NOW}, None, after(3_600))
+    two = judge(rule, state, after(3_601), a=10_400, b=10_000)
+    assert (set(left(two)), set(two.refused), two.watched) == ({"b"}, {A}, {A: NOW})
+    just = judge(rule, IndexState({A: NOW}, None, after(29)), after(29), a=10_400, b=10_000)
+    assert (left(just)["a"], just.watched) == ((10_400, 20), {}), "not out yet, and of two nobody is off"
+    back = judge(rule, IndexState(two.watched, None, after(3_601)), after(3_602), a=10_100, b=10_000, c=10_000)
+    assert left(back)["a"] == (10_100, 20)
+
+
+def test_halve_then_exclude__clock_set_back__counts_from_then_on() -> None:
+    rule = HalveThenExclude(300, 30)
+    found = judge(rule, IndexState({A: after(3_600)}, None, NOW), NOW, a=10_400, b=10_000, c=10_000)
+    assert found.watched == {A: NOW}
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

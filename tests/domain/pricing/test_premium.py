@@ -153,3 +153,11 @@ def test_readable__old_by_the_venues_time__is_not() -> None:
     own = depth([(99, 1)], [(101, 1)])
     assert not readable(replace(own, observed_at=after(-6)), NOW, 5 * SECOND)
     assert readable(replace(own, observed_at=None), NOW, 5 * SECOND)
+
+
+def test_readable__of_a_clock_that_was_ahead__is_not() -> None:
+    assert not readable(depth([(99, 1)], [(101, 1)], at=after(5.001)), NOW, 5 * SECOND)
+
+
+def test_carried__of_a_clock_that_was_ahead__stands_in_for_nothing() -> None:
+    assert CarriedPremium(7, after(15.001)).step(None, NOW, 15 * SECOND)[1] == 0

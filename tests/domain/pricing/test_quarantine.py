@@ -22,6 +22,7 @@ from keeper.domain.provenance import Decision, canonical_record
 from keeper.domain.quarantine import looks_of
 from keeper.domain.quote import Quotes
 from keeper.domain.recall import recall
+from keeper.domain.reference import ReferenceBand
 from keeper.domain.report import MarketPrice
 from keeper.domain.scorecard import Look
 from tests.domain.pricing.builders import BTC, LAW, NOW, USDT, after, board, e18, quote, spec, usd
@@ -196,3 +197,21 @@ def test_looks__of_groups_without_conversion__measure_each_by_its_own() -> None:
     )
     found = {str(look.source): look.apart_bps for look in looks_of(plan, priced(plan, quotes, frozenset()))}
     assert found == {"a": 0, "b": 0, "c": 30, "d": 0, "e": 0, "f": 0, "g": None, "h": None}
+
+
+@pytest.mark.parametrize("price", ["100", "150"])
+def test_looks__of_an_index_with_a_reference__leave_the_reference_out(price: str) -> None:
+    bank = SourceId("ecb:EUR/USD")
+    plan = replace(PLAN, reference=ReferenceBand(bank))
+    quotes = {**at(100, 100, 100, 100, 100), **board(quote(bank, last=price))}
+    assert reasons(priced(plan, quotes, frozenset())) == {bank: Rejected.REFERENCE}
+    assert set(looks(plan, quotes)) == set(NAMES)
+
+
+def test_looks__of_a_fallback_that_is_the_reference_too__are_of_its_vote() -> None:
+    bank = SourceId("ecb:EUR/USD")
+    last = replace(PLAN.sources[4], source=bank, fallback=True)
+    plan = replace(PLAN, sources=(*PLAN.sources[:4], last), reference=ReferenceBand(bank))
+    quotes = {**at(100, 100, None, None, None), **board(quote(bank, last="100.4"))}
+    found = [look for look in looks_of(plan, priced(plan, quotes, frozenset())) if look.source == bank]
+    assert [look.source for look in found] == [bank]

@@ -51,6 +51,17 @@ def test_way_back__interrupted__begins_anew() -> None:
     assert over(range(51, 83), {}, state).benched == frozenset()
 
 
+@pytest.mark.parametrize("next_look", [300, 36, 5])
+def test_way_back__nobody_looked_for_a_while__begins_anew(next_look: int) -> None:
+    """A keeper that was down saw no good behaviour meanwhile, nor does a clock that is set prove any."""
+    benched = over(range(21), {BAD: Look(BAD, False, None)})
+    state = over(range(21, 26), {}, benched)
+    assert state.records[BAD].good_since == 21 * SECOND
+    again = over(range(next_look, next_look + 30), {}, state)
+    assert again.benched == {BAD}
+    assert look(again, next_look + 30, {}).benched == frozenset()
+
+
 def test_everybody_bad__two_of_six_at_most_sit_out_and_the_worst_first() -> None:
     bad = {source: Look(source, True, 60 + number) for number, source in enumerate(SOURCES)}
     assert over(range(200), bad).benched == {SOURCES[5], SOURCES[4]}

@@ -49,6 +49,13 @@ def test_tape__told_twice_or_of_long_ago__counts_not_again() -> None:
     assert tape.traded(after(1)) == Traded(e18(150), e18(2))
 
 
+def test_tape__trades_of_a_clock_that_was_ahead__count_no_more() -> None:
+    tape = Tape(10 * SECOND)
+    tape.add(trade(500, 9, at=3_600))
+    tape.add(trade(100, 1))
+    assert tape.traded(after(1)) == Traded(e18(100), e18(1))
+
+
 def test_tape__without_price_or_size__counts_not() -> None:
     tape = Tape()
     tape.add(trade(0, 1))

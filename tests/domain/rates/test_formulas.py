@@ -266,6 +266,11 @@ def test_limits__change_and_cap__cap_always_holds() -> None:
     assert limits.apply(20, 12) == (10, (RateFlag.STEPPED, RateFlag.CAPPED))
     assert limits.apply(2, 0) == (2, ())
     assert Limits().apply(10**30, 0) == (10**30, ())
+    assert limits.apply(15, 12) == (10, (RateFlag.CAPPED,)), "a change as large as allowed is not cut"
+    assert limits.apply(10, 9) == limits.apply(13, 11) == (10, (RateFlag.CAPPED,)), (
+        "at the cap by itself, it is there too"
+    )
+    assert Limits(0, 0).apply(0, 0) == (0, ())
 
 
 def test_switching__at_the_cap__shortens_until_sixteen_calm_intervals() -> None:

@@ -106,3 +106,17 @@ def test_drift__first_minutes__are_thin_until_half_an_hour_is_seen() -> None:
     assert RateFlag.THIN in charged(method, looks[:59], now_s=DAWN_S + 1_799).flags
     assert charged(method, looks, now_s=DAWN_S + 1_800).flags == ()
     assert charged(method, []).flags == (RateFlag.THIN,)
+
+
+def test_synthetix__seen__is_the_time_since_the_first_look_of_the_interval() -> None:
+    method, pool = presets.Synthetix(), Pool(E18, 0, 0)
+    looks = [look(DAWN_S + at, pool=pool) for at in range(1_800, HOUR_S, 30)]
+    assert charged(method, looks).seen_bps == BPS // 2
+    assert charged(method, looks[:1], now_s=DAWN_S + 1_800).seen_bps == 0
+    assert charged(method, looks[:1], now_s=DAWN_S).seen_bps == 0
+
+
+def test_drift__premium__is_a_part_of_the_mean_index() -> None:
+    method = presets.Drift()
+    found = charged(method, [blind(DAWN_S + at, 101 * E18) for at in range(0, HOUR_S, 30)])
+    assert found.premium_e18 == E18 // 100

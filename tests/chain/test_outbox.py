@@ -375,6 +375,7 @@ async def test_lane__moved_to_another_wallet__what_the_first_has_under_way_is_no
     await keeper.until(lambda: keeper.wallet.desk.is_active(next_one.id))
     assert not keeper.wallet.desk.is_active(intent.id)
     assert not keeper.wallet.desk.is_queued(intent.id)
+    await keeper.until(lambda: keeper.wallet.desk.unmined()[0].last.sends == 1)  # journalled is not yet in the pool
     await manual.mine()
     await keeper.outcome(next_one, CONFIRMED)
     await manual.kill(keeper)

@@ -15,7 +15,7 @@ import pytest
 from keeper.app.txreason import reason
 from keeper.domain.funds import Balance
 from keeper.domain.time import SECOND, Timestamp
-from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, TxState
+from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, Purpose, TxState
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
 from keeper.services.outbox.commands import Commands
@@ -1135,3 +1135,50 @@ def test_intent__refused_by_every_node_and_its_nonce_taken_by_another__is_not_ke
         assert world.told[refused.id].state is IntentState.CONFIRMED
 
     played(play)
+
+
+def test_words_that_nobody_knows__to_the_lowest_nonce__keep_no_cancellation_above_it_waiting() -> None:
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.replies[:] = [*[LUNCH] * 9, Reply(taken=True, words=None), LUNCH]
+        want(world, Kind.RECORD, Lane.HOUSEKEEPING)
+        late = want(world, Kind.ONCE, Lane.FUNDING, deadline_s=1)
+        await asyncio.sleep(0.1)
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        assert [tx.last.intent == late for tx in desk.unmined()] == [False, True]
+        for _ in range(2):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert desk.open[1].last.purpose is Purpose.CANCEL
+
+    played(play)
+
+
+def test_nonce__of_which_is_told_that_it_is_not_raised_again__and_mined__is_told_of_anew_after_a_reorganisation() -> (
+    None
+):
+    async def play(world: World) -> None:
+        network = world.network
+        want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        for _ in range(6):
+            network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert desk.spent == {0}
+        await block(world)
+        assert desk.spent == set()
+        network.look_again(network.blocks.pop().txs)
+        network.mine([])
+        network.reorgs += 1
+        for _ in range(4):
+            network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert desk.spent == {0}
+
+    played(play, replace(RULES, max_attempts=2))

@@ -139,6 +139,19 @@ class Desk:
         self.queue.pop(intent_id, None)
         self.deferred.discard(intent_id)
 
+    def forget(self, nonce: int) -> None:
+        """What was noted while it was not mined: should it be pending once more, that is told anew."""
+        for noted in (self.missed, self.disputed):
+            noted.pop(nonce, None)
+        for told in (self.undecided, self.limited, self.spent, self.unfunded, self.resend):
+            told.discard(nonce)
+
+    def close(self, nonce: int) -> None:
+        """It is settled for good."""
+        del self.open[nonce]
+        self.forget(nonce)
+        self.vain.discard(nonce)
+
     def is_abandoned(self, intent: Intent | None) -> bool:
         return intent is not None and intent.id in self.abandoned
 

@@ -51,9 +51,9 @@ class Receipts:
     beat: Callable[[], None] = unwatched
 
     async def count(self) -> int:
-        """The chain's nonce count. More than we ever signed for is believed when most endpoints tell it in several looks:
+        """The chain's nonce count. More than we ever signed for is believed when most endpoints tell it in several looks.
 
-        by one wrong count alone the next transaction would get a nonce that is never reached.
+        By one wrong count alone the next transaction would get a nonce that is never reached.
         """
         wallet, desk = self.wallet, self.wallet.desk
         told = await wallet.ask(wallet.chain.nonce(wallet.address, "latest"))
@@ -144,7 +144,7 @@ class Receipts:
                 await self._include(tx.nonce, receipt)
             else:
                 self._note_effect(replace(tx, receipt=receipt))
-                self._agree(tx.nonce)
+                desk.forget(tx.nonce)
             return True
         block = None if old is None else await self._block(old.block_number)
         if desk.open.get(tx.nonce) != tx:
@@ -196,9 +196,9 @@ class Receipts:
         return block is not None and block.hash == found.block_hash
 
     def _dispute(self, tx: TxRecord, error: ChainInconsistent) -> None:
-        """Consumed, so that it is in nobody's way, and neither found nor given up until the endpoints agree. Told once, and
+        """Consumed, so that it is in nobody's way, and neither found nor given up until the endpoints agree.
 
-        once more when that lasts: one of them is then wrong for good.
+        Told once, and once more when that lasts: one of them is then wrong for good.
         """
         wallet, desk = self.wallet, self.wallet.desk
         desk.missed.pop(tx.nonce, None)
@@ -218,10 +218,6 @@ class Receipts:
                 error=str(error),
                 advice="the endpoints contradict one another about what was mined: find out which is wrong and remove it",
             )
-
-    def _agree(self, nonce: int) -> None:
-        self.wallet.desk.disputed.pop(nonce, None)
-        self.wallet.desk.undecided.discard(nonce)
 
     async def _block(self, number: int) -> BlockRef | None:
         return await self.wallet.ask(self.wallet.chain.block(number))
@@ -244,11 +240,7 @@ class Receipts:
             if not desk.has_won(other.id, beside=nonce):
                 self._settle_displaced(tx, other, receipt, cancelled=winner.intent is None)
         self.wallet.store(tx)
-        desk.missed.pop(nonce, None)
-        self._agree(nonce)
-        desk.limited.discard(nonce)
-        desk.unfunded.discard(nonce)
-        desk.resend.discard(nonce)
+        desk.forget(nonce)
 
     def _note_effect(self, tx: TxRecord) -> None:
         vain = self.wallet.desk.vain
@@ -331,8 +323,7 @@ class Receipts:
             wallet.settle(intent, IntentState.CONFIRMED, "", receipt, stored_next=True)
         if tx.state is TxState.CONFIRMED or wallet.rules.finality_blocks <= wallet.rules.confirmations:
             wallet.store(final(tx))
-            del wallet.desk.open[tx.nonce]
-            wallet.desk.vain.discard(tx.nonce)
+            wallet.desk.close(tx.nonce)
         else:
             wallet.store(confirmed(tx))
 
@@ -377,7 +368,7 @@ class Receipts:
         # The alarm before the journal: after a crash in between, it is raised twice rather than never.
         self._alarm("a transaction that is not ours consumed the nonce", tx.nonce)
         wallet.store(orphaned(tx))
-        del wallet.desk.open[tx.nonce]
+        wallet.desk.close(tx.nonce)
         # A lane that has got another wallet since: whoever wants the intent asks that one, and two must not start it.
         if intent is not None and wanted and not late and intent.lane in wallet.lanes - {Lane.PRICE}:
             wallet.desk.push(intent)

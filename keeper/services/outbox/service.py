@@ -14,7 +14,6 @@ from keeper.domain.heads import Head
 from keeper.domain.ids import DeploymentId
 from keeper.domain.nonces import opening
 from keeper.domain.transaction import UNMINED, Intent, IntentState, Purpose, TxRecord, TxState
-from keeper.domain.txerrors import SendAnswer
 from keeper.errors import DataError, TransientError, WrongChain
 from keeper.runtime.board import Board, first_change
 from keeper.runtime.mailbox import Mailbox
@@ -262,8 +261,8 @@ class Outbox:
             self._tell_spent(tx)
             if step is Step.RESEND:
                 desk.resend.discard(tx.nonce)
-                answer = await self.sender.send(tx.nonce, tx.last if is_unpaid(tx) else tx.best)
-                if answer is SendAnswer.UNKNOWN:
+                await self.sender.send(tx.nonce, tx.last if is_unpaid(tx) else tx.best)
+                if desk.unheard:
                     return
 
     def _tell_spent(self, tx: TxRecord) -> None:

@@ -198,7 +198,7 @@ def _retry_after_s(answer: aiohttp.ClientResponse) -> float | None:
     try:
         until, sent = parsedate_to_datetime(words), parsedate_to_datetime(answer.headers.get("Date", ""))
         return max(0.0, (until - sent).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -263,6 +263,12 @@ def answered(symbol: str, named: str) -> None:
         raise FeedProtocolError(f"asked for {symbol}, answered about {named[:40]!r}")
 
 
+def agreeing(outside: str, inside: str) -> None:
+    """Raises FeedProtocolError where a frame is addressed as one channel, or symbol, and tells of another."""
+    if outside != inside:
+        raise FeedProtocolError(f"{inside[:60]!r} under the name of {outside[:60]!r}")
+
+
 def asked(symbols: Sequence[str], number: int | str | None) -> tuple[str, ...]:
     """The symbol that request `number` was about, where requests are numbered from 1; nothing for any other number."""
     if isinstance(number, str):

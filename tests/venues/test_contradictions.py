@@ -1,4 +1,4 @@
-"""A frame that names one symbol outside and another inside is a quote of neither."""
+"""A frame that names one symbol outside and another inside is a quote of neither, and a book of any size is none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keeper.adapters.sources import STREAM_VENUES
+from keeper.adapters.sources.perp import Perp
 from keeper.domain.time import Timestamp
 from keeper.errors import FeedProtocolError
 
@@ -57,3 +58,23 @@ def test_htx__answer_about_another_symbol_than_the_one_asked_for__is_refused() -
     assert htx.parse_rest("btcusdt", 200, (body % "btcusdt").encode(), NOW)
     with pytest.raises(FeedProtocolError):
         htx.parse_rest("btcusdt", 200, (body % "ethusdt").encode(), NOW)
+
+
+LEVEL = '["64000","1"]'
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        f'{{"type":"book","market":"B","seq":1,"ts":{MS},"bids":[{",".join([LEVEL] * 201)}],"asks":[]}}',
+        f'{{"type":"book","market":"B","seq":1,"ts":{MS},"bids":[],"asks":[{",".join([LEVEL] * 201)}]}}',
+        f'{{"type":"book","market":"B","seq":{1 << 64},"ts":{MS},"bids":[],"asks":[]}}',
+        f'{{"type":"book","market":"B","seq":-1,"ts":{MS},"bids":[],"asks":[]}}',
+        f'{{"type":"trade","market":"B","ts":{MS},"price":"1","size":"1","id":"{"x" * 101}"}}',
+    ],
+    ids=["bids", "asks", "large", "negative", "id"],
+)
+def test_own_book__larger_than_documented__is_refused(frame: str) -> None:
+    """Every record of a decision holds the whole book: a megabyte of it would be written with each."""
+    with pytest.raises(FeedProtocolError):
+        Perp().step(None, frame.encode(), NOW)

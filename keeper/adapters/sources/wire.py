@@ -110,7 +110,7 @@ def quote(  # in the order of Quote's fields
     third of the time from a frame to its quote.
     """
     if sequence is not None and not 0 <= sequence < _SEQUENCES:
-        raise FeedProtocolError(f"a sequence number of {sequence.bit_length()} bits")
+        raise _no_sequence(sequence)
     made = _new_quote(Quote)
     _set_source(made, source)
     _set_received_at(made, received_at)
@@ -124,6 +124,17 @@ def quote(  # in the order of Quote's fields
     _set_sequence(made, sequence)
     _set_frame_hash(made, digest)
     return made
+
+
+def sequence(number: int) -> int:
+    """Raises FeedProtocolError on one that does not fit into 64 bits."""
+    if not 0 <= number < _SEQUENCES:
+        raise _no_sequence(number)
+    return number
+
+
+def _no_sequence(number: int) -> FeedProtocolError:
+    return FeedProtocolError(f"a sequence number of {number.bit_length()} bits")
 
 
 def trade(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,9 +112,16 @@ def test_line__of_another_shape_than_its_kind_has__is_refused(damaged: list[obje
         parsed(json.dumps(damaged).encode())
 
 
-def test_line__nested_deeper_than_any__is_refused() -> None:
-    with pytest.raises(ValueError, match="line"):
-        parsed(b"[" * 100_000)
+@pytest.mark.parametrize("limit", [1_000, 100_000])
+def test_line__nested_deeper_than_any__is_refused(limit: int) -> None:
+    """Also where a library has raised the limit of recursion, on its import."""
+    before = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(limit)
+        with pytest.raises(ValueError, match="line"):
+            parsed(b'[1,"later",' + b"[" * 50_000 + b"]" * 50_000 + b"]")
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_line__of_a_kind_that_is_not_known_yet__is_read() -> None:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from keeper.adapters import foreign_json
 from keeper.domain.time import Timestamp
 
 FORMAT = 1
@@ -77,8 +78,8 @@ def frame_of(found: Line) -> bytes:
 def parsed(raw: bytes) -> Line:
     """Raises ValueError on what `line` did not write."""
     try:
-        at, kind, *words = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+        at, kind, *words = foreign_json.decode(raw)
+    except (TypeError, ValueError) as error:
         raise ValueError(f"not a line of a tape: {error}") from None
     if type(at) is not int or type(kind) is not str or not 0 <= at < _LATEST:
         raise ValueError("a line of a tape begins with a time and a kind")

@@ -21,11 +21,11 @@ def retry_after_s(headers: Mapping[str, str], now: Timestamp) -> float | None:
     Source: RFC 9110, section 10.2.3.
     """
     text = headers.get("Retry-After", "").strip()
-    if text.isdigit() and len(text) < 9:
+    if text.isdecimal() and len(text) < 9:
         return float(text)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     left = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.fromtimestamp(now / SECOND, UTC)).total_seconds()
     return max(0.0, left)

@@ -22,7 +22,8 @@ _LAGGING = re.compile(
 )
 _REVERT_WORDS = re.compile(r"revert|vm execution error", re.IGNORECASE)
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
-_LONG_HEX = re.compile(r"(?:0x)?[0-9a-fA-F]{65,}", re.IGNORECASE)
+_LONG_HEX = re.compile(r"(?:0x|(?<![0-9a-f]))[0-9a-f]{65,}", re.IGNORECASE)
+"""Begins where a run does, so that a run that is too short is read once and not from each of its digits."""
 _HEX_SHOWN = 10
 _LONGEST = 300
 

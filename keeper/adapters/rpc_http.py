@@ -191,14 +191,14 @@ def _is_reply(said: object) -> bool:
 
 
 def _retry_after_s(answer: aiohttp.ClientResponse) -> float | None:
-    """Seconds, or a date, which is read against the answer's own Date so that our clock does not matter."""
+    """Seconds, or a date, which is read against the answer's own Date so that our clock does not matter. An hour at most."""
     words = answer.headers.get("Retry-After", "")
     if words.isdecimal():
-        return float(words)
+        return min(float(words), _LONGEST_PAUSE_S)
     try:
         until, sent = parsedate_to_datetime(words), parsedate_to_datetime(answer.headers.get("Date", ""))
-        return max(0.0, (until - sent).total_seconds())
-    except (TypeError, ValueError):
+        return min(max(0.0, (until - sent).total_seconds()), _LONGEST_PAUSE_S)
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -47,7 +47,8 @@ class Listing:
 
     def one(self, what: str, wallet: str) -> Row:
         """Raises Refused, with the pending nonces, when neither keeper nor journal know it."""
-        what, note = what.strip().rstrip("…").lower(), ""
+        # Bytes of the command line that are no UTF-8 come as half characters, which no journal can be asked for.
+        what, note = what.strip().rstrip("…").lower().encode(errors="replace").decode(), ""
         try:
             found: Row | None = order(self.sockets, {"verb": "tx_show", "what": what, "wallet": wallet})
         except Absent as absent:

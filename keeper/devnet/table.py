@@ -10,16 +10,21 @@ from typing import Any
 from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
+
+from keeper.app.scrub import scrubbed
 
 Status = Mapping[str, Any]
 NONE = "·"
+_MOST_DIGITS = 60
+"""Before the point or after it: no price or rate has as many."""
 _RED, _YELLOW, _GREEN, _DIM = "red", "yellow", "green", "dim"
 
 
 def render(status: Status, header: Sequence[str] = (), world: Mapping[str, object] | None = None) -> RenderableType:
     """The whole screen. `header` are lines of the demo's own, `world` figures that the keeper does not know."""
+    status = scrubbed(status)
     parts: list[RenderableType] = [Text(line, style=_DIM) for line in header]
     parts.append(_headline(status, world or {}))
     if not status:
@@ -54,7 +59,7 @@ def price_text(value: Any) -> str:
         number = Decimal(str(value))
     except InvalidOperation:
         return NONE
-    if not number.is_finite():
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
         return NONE
     digits = max(0, min(8, 6 - number.adjusted())) if number else 2
     return f"{number:,.{digits}f}"
@@ -63,9 +68,12 @@ def price_text(value: Any) -> str:
 def rate_text(value: Any) -> str:
     """A rate as a percentage with six digits."""
     try:
-        return f"{Decimal(str(value)) * 100:+.6f} %"
+        number = Decimal(str(value))
     except InvalidOperation:
         return NONE
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+        return NONE
+    return f"{number * 100:+.6f} %"
 
 
 def _headline(status: Status, world: Mapping[str, object]) -> RenderableType:
@@ -85,10 +93,10 @@ def _headline(status: Status, world: Mapping[str, object]) -> RenderableType:
 def _markets(status: Status) -> RenderableType:
     """A column a market: it fits a narrow terminal."""
     markets = _columns(status)
-    table = Table("", *markets, box=box.SIMPLE, padding=(0, 1), expand=True)
+    table = Table("", *map(_headed, markets), box=box.SIMPLE, padding=(0, 1), expand=True)
     closing = any(_at(market, "session") for market in markets.values())
     for label, cell in _ROWS if closing else [row for row in _ROWS if row[0] != "session"]:
-        table.add_row(Text(label, style=_DIM), *(cell(market) for market in markets.values()))
+        table.add_row(Text(label, style=_DIM), *(_words(cell(market)) for market in markets.values()))
     return table
 
 
@@ -189,7 +197,16 @@ def _session(session: Mapping[str, Any]) -> str:
     return f"{session.get('calendar')} {session.get('phase')}{until}"
 
 
-_ROWS: tuple[tuple[str, Callable[[Status], RenderableType]], ...] = (
+def _headed(name: str) -> Column:
+    return Column(Text(name))
+
+
+def _words(cell: Text | str) -> Text:
+    """As they stand: what others say may look like markup."""
+    return cell if isinstance(cell, Text) else Text(cell)
+
+
+_ROWS: tuple[tuple[str, Callable[[Status], Text | str]], ...] = (
     ("index", _index),
     ("mark", lambda market: price_text(_at(market, "mark"))),
     ("on chain", _on_chain),
@@ -211,10 +228,10 @@ def _sources(status: Status) -> RenderableType:
     for feed in _rows(_at(status, "feeds")):
         feeds.setdefault(str(feed.get("venue")), []).append(feed)
     venues = sorted({_venue(source) for sources in markets.values() for source in sources} | set(feeds))
-    table = Table("venue", "feed", *markets, box=box.SIMPLE, padding=(0, 1), expand=True)
+    table = Table("venue", "feed", *map(_headed, markets), box=box.SIMPLE, padding=(0, 1), expand=True)
     for venue in venues:
         cells = (Text("\n").join(_source(s) for s in sources if _venue(s) == venue) for sources in markets.values())
-        table.add_row(venue, _feed(feeds.get(venue, [])), *cells)
+        table.add_row(Text(venue), _feed(feeds.get(venue, [])), *cells)
     return table
 
 
@@ -247,9 +264,9 @@ def _transactions(status: Status) -> RenderableType:
     lanes = dict.fromkeys([*counts, *(str(row.get("lane")) for row in pending)])
     for lane in lanes:
         waiting = [row for row in pending if str(row.get("lane")) == lane]
-        table.add_row(lane, _counted(_mapping(counts.get(lane))), _pending(waiting))
+        table.add_row(*map(Text, (lane, _counted(_mapping(counts.get(lane))), _pending(waiting))))
     for wallet in _rows(_at(status, "wallets")):
-        table.add_row("wallet", _shown(wallet.get("address")), f"nonce {_shown(wallet.get('nonce'))}")
+        table.add_row(*map(Text, ("wallet", _shown(wallet.get("address")), f"nonce {_shown(wallet.get('nonce'))}")))
     return table
 
 

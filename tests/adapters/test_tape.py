@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import pytest
 from keeper.adapters.tape.documents import document, restored
 from keeper.adapters.tape.lines import PROLOGUE, frame_of, framed, line, parsed
 from keeper.adapters.tape.reader import TapeUnreadable, read
-from keeper.adapters.tape.sessions import Heard
+from keeper.adapters.tape.sessions import Heard, RecordingSession
 from keeper.adapters.tape.writer import TapeWriter, files
+from keeper.adapters.websocket import open_session
 from keeper.app.replay.stage import CountingLog
 from keeper.domain.chain import BlockRef
 from keeper.domain.ids import Hash
@@ -66,6 +69,84 @@ def test_frame__text_or_binary__comes_back_byte_for_byte(frame: bytes) -> None:
 def test_line__anything_else__is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match="line"):
         parsed(raw)
+
+
+_DAMAGED = [
+    [1, "dial"],
+    [1, "dial", 5],
+    [1, "sent", "x#1"],
+    [1, "text", "x#1"],
+    [1, "text", "x#1", None],
+    [1, "data", "x#1", 5],
+    [1, "data", "x#1", "%%%"],
+    [1, "shut", "x#1"],
+    [1, "shut", "x#1", "1000"],
+    [1, "fail", "x"],
+    [1, "fail", ["x"], "OSError"],
+    [1, "http", "x"],
+    [1, "http", ["x"], "GET /", 200, {}, ""],
+    [1, "http", "x", "GET /", "200", {}, ""],
+    [1, "http", "x", "GET /", 200, {}, None],
+    [1, "http", "x", "GET /", 200, {}, "€"],
+    [1, "saved", "prices"],
+    [1, "~saved", "prices", 5],
+    [1, "state", "x"],
+    [1, "state", "x", 5],
+    [1, "said", "x", 1, "0x", []],
+    [1, "said", "x", 1, "0x", {"BTC-USD": ["1", "2"]}],
+    [1, "said", "x", 1, "0x", {"BTC-USD": ["1", "2", "x"]}],
+    [1, "paused", ["x"], "why"],
+    [1, "paused", "x", 5],
+    [1, "held", "x"],
+    [1, "sequencer", 5],
+    [1, "resumed"],
+    [1, "head"],
+    [-(10**20), "head", {"format": 1}],
+    [10**20, "dial", "x#1"],
+]
+
+
+@pytest.mark.parametrize("damaged", _DAMAGED, ids=repr)
+def test_line__of_another_shape_than_its_kind_has__is_refused(damaged: list[object]) -> None:
+    with pytest.raises(ValueError, match="line"):
+        parsed(json.dumps(damaged).encode())
+
+
+@pytest.mark.parametrize("limit", [1_000, 100_000])
+def test_line__nested_deeper_than_any__is_refused(limit: int) -> None:
+    """Also where a library has raised the limit of recursion, on its import."""
+    before = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(limit)
+        with pytest.raises(ValueError, match="line"):
+            parsed(b'[1,"later",' + b"[" * 50_000 + b"]" * 50_000 + b"]")
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_line__of_a_kind_that_is_not_known_yet__is_read() -> None:
+    assert parsed(b'[1,"later",5]') == (1, "later", [5])
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "Retry-After", "Date"])
+async def test_answer__with_a_header_that_is_no_text__is_taped_and_heard(name: str) -> None:
+    """Found: a venue that sent one ended its feed, again and again."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\n{name}: ".encode() + b"\xff\xfe\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    lines: list[bytes] = []
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        recording = RecordingSession("x", open_session(), Heard(_Clock(), lines.append))
+        async with recording as session, session.request("GET", url) as answer:
+            assert b"".join([chunk async for chunk in answer.content.iter_any()]) == b"{}"
+    (found,) = map(parsed, lines)
+    assert (found.kind, found.words[4]) == ("http", "{}")
+    assert found.words[3] == {name: "??"}
 
 
 async def test_tape__written_and_read__is_the_same_lines(tmp_path: Path) -> None:

@@ -36,8 +36,13 @@ class Follower:
         )
         self.seen: list[Head] = []
 
+    async def told(self, event: str) -> None:
+        async with asyncio.timeout(30):
+            while not self.log.named(event):  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.02)
+
     async def next(self, at_least: int) -> Head:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 version = self.heads.version
                 head = self.heads.get("head")
@@ -106,7 +111,8 @@ async def test_reorganised__while_nobody_looked__is_counted(automine: Stage) -> 
 async def test_silence__is_called_lagging_once_until_it_ends(automine: Stage) -> None:
     async with following(automine, Pace(0.02, 0.05, 0.05, lag_after_s=0.2)) as follower:
         first = await follower.next(1)
-        await asyncio.sleep(0.6)
+        await follower.told("chain.lagged")
+        await asyncio.sleep(0.4)
         assert len(follower.log.named("chain.lagged")) == 1
         await automine.mine()
         await follower.next(first.ref.number + 1)
@@ -118,6 +124,7 @@ async def test_node__away_and_back__is_told_once_each(automine: Stage) -> None:
         first = await follower.next(1)
         assert automine.node.pid is not None
         await automine.node.stop()
+        await follower.told("chain.unreachable")
         await asyncio.sleep(0.4)
         assert len(follower.log.named("chain.unreachable")) == 1
         assert follower.heads.get("head") == first

@@ -100,6 +100,30 @@ async def test_rate_limit__as_a_date__is_read_against_the_answers_own_clock() ->
         assert raised.value.retry_after_s == 30
 
 
+@pytest.mark.parametrize(
+    "words", ["²", "soon", "Sat, 21 Nov 99999999999 10:00:00 GMT", "Sat, 21 Nov 2026 10:00:00 +99999999999999"]
+)
+async def test_rate_limit__with_a_time_that_is_none__is_one_and_the_next_endpoint_is_asked(words: str) -> None:
+    limited = says_text("", 429, **{"Date": "Sat, 21 Nov 2026 10:00:00 GMT", "Retry-After": words})
+    async with served(limited) as node, served({"result": hex(CHAIN_ID)}) as other:
+        async with transport(node) as chain:
+            with pytest.raises(RateLimited) as raised:
+                await chain.head_number()
+            assert raised.value.retry_after_s is None
+        async with transport(node, other) as chain:
+            assert await chain.head_number() == CHAIN_ID
+
+
+@pytest.mark.parametrize("words", ["9" * 400, "999999999", "Sat, 21 Nov 9999 10:00:00 GMT"])
+async def test_rate_limit__of_years__is_one_of_an_hour_for_who_waits_too(words: str) -> None:
+    """Found: a retry would have slept for as long as the header said, which may be for ever."""
+    limited = says_text("", 429, **{"Date": "Sat, 21 Nov 2026 10:00:00 GMT", "Retry-After": words})
+    async with served(limited) as node, transport(node) as chain:
+        with pytest.raises(RateLimited) as raised:
+            await chain.head_number()
+        assert raised.value.retry_after_s == 3600
+
+
 async def test_rate_limit__in_the_body__is_one_too() -> None:
     refusal = {"error": {"code": -32005, "message": "daily request count exceeded, request rate limited"}}
     async with served(refusal) as node, transport(node) as chain:

@@ -90,8 +90,8 @@ SNAPSHOT = """
 """
 
 
-def shown(status: Any, **world: object) -> str:
-    console = Console(width=110, file=io.StringIO(), force_terminal=False)
+def shown(status: Any, width: int = 110, **world: object) -> str:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
     with console.capture() as capture:
         console.print(render(status, (), world))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
@@ -121,7 +121,49 @@ def test_table__one_part_missing_or_null__shows_the_rest(key: str) -> None:
         assert ("60,001.50" in text) == (key != "markets")
 
 
-_DAMAGE = (None, "", "x", 0, -1.5, True, [], {}, [None], float("nan"))
+_DAMAGE = (
+    None,
+    "",
+    "x",
+    0,
+    -1.5,
+    True,
+    [],
+    {},
+    [None],
+    float("nan"),
+    "[/x]",
+    "1e9999999",
+    "9e-9999999",
+    "9e999999",
+    "sNaN",
+)
+
+
+@pytest.mark.parametrize("words", ["[/x] [red]", "[link=x]", "a\x1b[2J\x9b1mb"])
+def test_table__words_of_others__stand_there_as_words(words: str) -> None:
+    """Found: words in brackets were taken for styles, which ended the demo when they fitted none."""
+    status = {
+        "markets": {
+            "BTC-USD": {"decision": {"kind": words, "reason": words}, "pushes": {words: 1}, "session": {"phase": words}}
+        },
+        "indices": {"BTC-USD": {}, words: {"sources": [{"source": f"{words}:B"}]}},
+        "feeds": [{"venue": "v", "state": words}],
+        "transactions": {
+            "counts": {words: {words: 1}},
+            "pending": [{"lane": words, "key": words, "nonce": words, "age_ms": 1, "attempts": 1}],
+        },
+        "wallets": [{"address": words, "nonce": words}],
+    }
+    told = shown(status, 600)
+    assert not {char for char in told if not char.isprintable()} - {"\n"}
+    assert told.count(words.replace("\x1b", "\\u001b").replace("\x9b", "\\u009b")) == 14
+
+
+def test_price__and_rate_of_a_size_that_none_has__are_blank() -> None:
+    for text in ("1e999999", "9e999999", "1e61", "-1e61", "sNaN", "Infinity", "1e-999999"):
+        assert len(price_text(text)) < 30
+        assert len(rate_text(text)) < 30
 
 
 def _replaced(tree: Any, value: Any) -> Iterator[Any]:

@@ -25,18 +25,18 @@ async def exchange() -> AsyncIterator[PerpServer]:
 
 
 async def test_listen__to_symbols_of_all_kinds__has_an_answer_for_each(exchange: PerpServer) -> None:
-    said = await listen(Perp(**exchange.options()), ("BTC-USD", "ETH-USD", "NO-USD"), within_s=1.5)
+    said = await listen(Perp(**exchange.options()), ("BTC-USD", "ETH-USD", "NO-USD"), within_s=4.0)
     book = said["perp:BTC-USD"]
     assert isinstance(book, Depth)
     assert book.bids[0].price_e18 == 640005 * 10**17
-    assert said["perp:ETH-USD"] == "~nothing within 1.5 s"
+    assert said["perp:ETH-USD"] == "~nothing within 4 s"
     assert said["perp:NO-USD"] == "not listed: unknown market"
 
 
 async def test_listen__to_a_foreign_dialect__says_what_is_not_understood(exchange: PerpServer) -> None:
     exchange.faults.switch("schema_drift")
     async with asyncio.TaskGroup() as tasks:
-        listening = tasks.create_task(listen(Perp(**exchange.options()), ("ETH-USD",), within_s=2.5))
+        listening = tasks.create_task(listen(Perp(**exchange.options()), ("ETH-USD",), within_s=20.0))
         while not any("ETH-USD" in client.channels for client in exchange.clients):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.01)
         await exchange.publish_book("ETH-USD", BIDS, ASKS)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from keeper.adapters.tape.lines import line, parsed
+from keeper.adapters.tape.reader import TapeUnreadable
+from keeper.app.exitcodes import sentences
 from keeper.app.replay import command
 from keeper.app.replay.play import Replayed, replay
 from keeper.domain.ids import MarketId
@@ -89,6 +91,19 @@ def test_replay__of_one_process_in_two_files__is_that_of_one_file(tmp_path: Path
     two = replay(tmp_path / "two", settings)
     assert len(two.processes) == 1
     assert (two.hash, two.decisions) == (one.hash, one.decisions)
+
+
+@pytest.mark.parametrize("kind", ["state", "held", "sequencer"])
+def test_replay__of_what_the_chain_never_says__is_refused_with_a_sentence(
+    tmp_path: Path, settings: Settings, kind: str
+) -> None:
+    lines = process(0, Tape(SECONDS))
+    words = ["main", {"oracle": 5}] if kind == "state" else [{}]
+    lines.insert(1, line(parsed(lines[1]).at, kind, *words))
+    with pytest.raises((TapeUnreadable, BaseExceptionGroup)) as raised:
+        replay(kept(tmp_path / "tape", 1, packed(lines)), settings)
+    (words_of,) = sentences(raised.value)
+    assert words_of.startswith("what the tape tells is not a ")
 
 
 def test_verify__with_prices_of_a_process_before__are_not_near_those_of_the_next(

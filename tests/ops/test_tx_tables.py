@@ -209,6 +209,11 @@ def test_show__of_something_else__names_what_there_is(listing: Listing, what: st
     assert refused.value.exit_code == 1
 
 
+def test_show__of_bytes_that_are_no_text__finds_nothing(listing: Listing) -> None:
+    with pytest.raises(Refused, match="begins with 0x"):
+        listing.one("0x" + "\udcff" * 9, "\udcff")
+
+
 def test_show__with_the_wallet_named__chooses(listing: Listing) -> None:
     assert listing.one("4", OTHERS[:8].upper().replace("X", "x"))["wallet"] == OTHERS
 

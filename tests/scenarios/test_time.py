@@ -100,7 +100,7 @@ async def test_t33__wall_clock_jumps__a_deadline_that_the_chain_has_not_come_to_
     await keeper.pooled(2)
     await scene.mine(keeper)
     for each in (intent, second):
-        await keeper.outcome(each, CONFIRMED, within_s=2)
+        await keeper.outcome(each, CONFIRMED)
 
 
 @pytest.mark.parametrize("hours", [0, 1, -1])
@@ -117,7 +117,7 @@ async def test_t33__wall_clock_jumps__a_deadline_that_the_chain_has_come_to_is_n
     await keeper.inbox.put(second)
     await scene.mine(keeper)
     for each in (intent, second):
-        await keeper.outcome(each, IntentState.EXPIRED, within_s=2)
+        await keeper.outcome(each, IntentState.EXPIRED)
     assert await scene.is_settled(effects=0, nonces=1)
 
 

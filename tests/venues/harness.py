@@ -78,7 +78,7 @@ class Heard:
         self.notices.append(notice)
         self.news.set()
 
-    async def until(self, true: Callable[[], object], within_s: float = 8.0) -> None:
+    async def until(self, true: Callable[[], object], within_s: float = 30.0) -> None:
         async with asyncio.timeout(within_s):
             while not true():
                 self.news.clear()
@@ -111,7 +111,7 @@ async def moving(market: HiddenMarket) -> AsyncIterator[HiddenMarket]:
             task.cancel()
 
 
-async def server_until(server: SocketServer, true: Callable[[], object], within_s: float = 8.0) -> None:
+async def server_until(server: SocketServer, true: Callable[[], object], within_s: float = 30.0) -> None:
     """Waits for something that the server hears."""
     async with asyncio.timeout(within_s):
         while not true():

@@ -74,6 +74,16 @@ def test_answer__of_any_other_kind__is_an_error(body: bytes, error: type[Excepti
         Kucoin().parse_admission(200, body)
 
 
+@pytest.mark.parametrize("interval", ["9" * 400, "-" + "9" * 400, "18000", "-1"])
+def test_answer__with_an_interval_of_any_size__has_one_that_can_be_borne(interval: str) -> None:
+    body = (
+        f'{{"code":"200000","data":{{"token":"t","instanceServers":[{{"endpoint":"e","pingInterval":{interval}}}]}}}}'
+    )
+    grant = Kucoin().parse_admission(200, body.encode())
+    assert grant.ping_every_s is not None
+    assert (grant.ping_every_s > 0) == (not interval.startswith("-"))
+
+
 @pytest.mark.parametrize(
     ("endpoint", "asked", "allowed"),
     [

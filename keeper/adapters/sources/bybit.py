@@ -108,6 +108,7 @@ class Bybit:
         if not message.topic.startswith(_TOPIC):
             raise FeedProtocolError(f"topic {message.topic!r} was not subscribed to")
         book, symbol = message.data, message.data.symbol
+        wire.agreeing(message.topic, _TOPIC + symbol)
         # What nobody asked for is no fault of what was: it goes on and is ignored, with or without a snapshot.
         before = (None, None) if message.type == "snapshot" else state.get(symbol, (None, None))
         if before is None:

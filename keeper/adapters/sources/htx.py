@@ -50,6 +50,7 @@ class _Merged(msgspec.Struct):
 
 class _RestAnswer(msgspec.Struct):
     status: str
+    ch: str = ""
     ts: int | None = None
     tick: _Merged | None = None
     code: str = msgspec.field(name="err-code", default="")
@@ -148,6 +149,8 @@ class Htx:
             return VenueEvent("symbol_refused", (symbol,), reason)
         if answer.status != "ok" or answer.tick is None:
             raise FeedProtocolError(f"HTTP {status}: {answer.status} {reason}")
+        if answer.ch:
+            wire.agreeing(answer.ch, f"{_PREFIX}{symbol}.detail.merged")
         tick = answer.tick
         return wire.quote(
             wire.source(self.name, symbol),

@@ -23,6 +23,7 @@ _OK, _TOO_OFTEN = "200000", "429000"
 _UNKNOWN = ("400100", "900001")
 _UNAUTHORIZED, _TOO_MANY = "401", "509"
 _WRONG_TOPIC = ("400", "404", "415")
+_DAY_MS = 86_400_000
 
 
 class State(NamedTuple):
@@ -132,7 +133,7 @@ class Kucoin:
         return Admission(
             [server.endpoint for server in servers],
             {"token": token, "connectId": sha256(token.encode()).hexdigest()[:16]},
-            None if ping_ms is None else ping_ms / 1_000,
+            None if ping_ms is None else max(-_DAY_MS, min(ping_ms, _DAY_MS)) / 1_000,
         )
 
     def open(self, symbols: Sequence[str]) -> tuple[State, Sequence[str]]:

@@ -115,6 +115,8 @@ class Okx:
         if message.data is not None:
             if message.arg is None or message.arg.channel != "tickers":
                 raise FeedProtocolError("data of a channel that was not subscribed to")
+            for ticker in message.data:
+                wire.agreeing(message.arg.instrument, ticker.instrument)
             digest = wire.frame_hash(frame)
             return Step(state, [self._quote(ticker, digest, received_at) for ticker in message.data])
         return Step(state, events=(_event(message),))
@@ -137,6 +139,8 @@ class Okx:
         """One trade or several, filled by one order at one price or at several."""
         if message.arg.channel != "trades":
             raise FeedProtocolError("data of a channel that was not subscribed to")
+        for told in message.data:
+            wire.agreeing(message.arg.instrument, told.instrument)
         return [
             wire.trade(
                 wire.source(self.name, wire.asked_trades(told.instrument, self.trades)),

@@ -25,6 +25,9 @@ from keeper.ports.venue import HEARTBEAT, Frame, Limits, RestRequest, Step, Venu
 
 URL = "ws://127.0.0.1:8090/book"
 _Level = tuple[str, str]
+_MOST_LEVELS = 200
+"""Ten times what is documented: each record of a decision holds the whole book."""
+_LONGEST_ID = 100
 
 
 class _Frame(msgspec.Struct):
@@ -91,18 +94,21 @@ class Perp:
             observed_at=wire.from_millis(wire.present(message.ts, "ts")),
             bids=_levels(wire.present(message.bids, "bids")),
             asks=_levels(wire.present(message.asks, "asks")),
-            sequence=message.seq,
+            sequence=None if message.seq is None else wire.sequence(message.seq),
             frame_hash=wire.frame_hash(frame),
         )
 
     def _trade(self, message: _Frame, frame: Frame, received_at: Timestamp) -> Trade:
+        trade_id = str(wire.present(message.id, "id"))
+        if len(trade_id) > _LONGEST_ID:
+            raise FeedProtocolError(f"a trade's id of {len(trade_id)} characters")
         return Trade(
             source=wire.source(self.name, wire.present(message.market, "market")),
             received_at=received_at,
             observed_at=wire.from_millis(wire.present(message.ts, "ts")),
             price_e18=wire.e18(wire.present(message.price, "price")),
             size_e18=wire.e18(wire.present(message.size, "size")),
-            trade_id=str(wire.present(message.id, "id")),
+            trade_id=trade_id,
             frame_hash=wire.frame_hash(frame),
         )
 
@@ -117,4 +123,6 @@ class Perp:
 
 
 def _levels(side: list[_Level]) -> tuple[Level, ...]:
+    if len(side) > _MOST_LEVELS:
+        raise FeedProtocolError(f"a side of {len(side)} levels")
     return tuple(Level(wire.e18(price), wire.e18(size)) for price, size in side)

@@ -110,7 +110,7 @@ def quote(  # in the order of Quote's fields
     third of the time from a frame to its quote.
     """
     if sequence is not None and not 0 <= sequence < _SEQUENCES:
-        raise FeedProtocolError(f"a sequence number of {sequence.bit_length()} bits")
+        raise _no_sequence(sequence)
     made = _new_quote(Quote)
     _set_source(made, source)
     _set_received_at(made, received_at)
@@ -124,6 +124,17 @@ def quote(  # in the order of Quote's fields
     _set_sequence(made, sequence)
     _set_frame_hash(made, digest)
     return made
+
+
+def sequence(number: int) -> int:
+    """Raises FeedProtocolError on one that does not fit into 64 bits."""
+    if not 0 <= number < _SEQUENCES:
+        raise _no_sequence(number)
+    return number
+
+
+def _no_sequence(number: int) -> FeedProtocolError:
+    return FeedProtocolError(f"a sequence number of {number.bit_length()} bits")
 
 
 def trade(
@@ -164,7 +175,8 @@ _new_quote = Quote.__new__
 
 def _sane(at: int) -> Timestamp:
     if not _EARLIEST < at < _LATEST:
-        raise FeedProtocolError(f"time {at} ns lies outside 2017 to 2100: the wrong unit?")
+        # Not in its own digits: of more than 4300 of them Python makes no text.
+        raise FeedProtocolError(f"time {at:#x} ns"[:40] + " lies outside 2017 to 2100: the wrong unit?")
     return Timestamp(at)
 
 
@@ -198,7 +210,7 @@ def from_iso(text: str) -> Timestamp:
         len(text) == _ISO_MICROS
         and text[19] == "."
         and text[26] == "Z"
-        and (digits := text[17:19] + text[20:26]).isdigit()
+        and (digits := text[17:19] + text[20:26]).isdecimal()
     ):
         return Timestamp(_minute(text[:16]) + int(digits) * MICROSECOND)
     minute, second, point, fraction, zone = text[:16], text[16:19], text[19:20], text[20:-1], text[-1:]
@@ -260,6 +272,12 @@ def answered(symbol: str, named: str) -> None:
     """Raises FeedProtocolError where the venue answered about another symbol than the one asked for."""
     if named != symbol:
         raise FeedProtocolError(f"asked for {symbol}, answered about {named[:40]!r}")
+
+
+def agreeing(outside: str, inside: str) -> None:
+    """Raises FeedProtocolError where a frame is addressed as one channel, or symbol, and tells of another."""
+    if outside != inside:
+        raise FeedProtocolError(f"{inside[:60]!r} under the name of {outside[:60]!r}")
 
 
 def asked(symbols: Sequence[str], number: int | str | None) -> tuple[str, ...]:

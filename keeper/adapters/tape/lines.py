@@ -15,16 +15,40 @@ A file also begins with what it needs to be read alone, said before: such lines 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from keeper.adapters import foreign_json
 from keeper.domain.time import Timestamp
 
 FORMAT = 1
 PROLOGUE = "~"
 _encode = msgspec.json.Encoder().encode
+_LATEST = 1 << 63
+_NOTHING = type(None)
+_Kinds = tuple[type, ...]
+_SHAPES: Mapping[str, tuple[_Kinds, ...]] = {
+    "text": ((str,), (str,)),
+    "data": ((str,), (str,)),
+    "dial": ((str,),),
+    "sent": ((str,), (str,)),
+    "shut": ((str,), (int, _NOTHING)),
+    "fail": ((str,), (str,)),
+    "http": ((str,), (str,), (int,), (dict,), (str,)),
+    "state": ((str,), (dict,)),
+    "paused": ((str,), (str, _NOTHING)),
+    "resumed": ((str,),),
+    "lifted": ((str,),),
+    "accepted": ((str,),),
+    "held": ((dict,),),
+    "sequencer": ((dict,),),
+    "said": ((str,), (int,), (str,), (dict,)),
+    "head": ((dict,),),
+    "saved": ((str,), (str,)),
+}
+"""What a line of each kind holds at least. A tape may come from anywhere."""
 
 
 class Line(NamedTuple):
@@ -54,9 +78,29 @@ def frame_of(found: Line) -> bytes:
 def parsed(raw: bytes) -> Line:
     """Raises ValueError on what `line` did not write."""
     try:
-        at, kind, *words = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        at, kind, *words = foreign_json.decode(raw)
+    except (TypeError, ValueError) as error:
         raise ValueError(f"not a line of a tape: {error}") from None
-    if type(at) is not int or type(kind) is not str:
+    if type(at) is not int or type(kind) is not str or not 0 <= at < _LATEST:
         raise ValueError("a line of a tape begins with a time and a kind")
-    return Line(Timestamp(at), kind, words)
+    found = Line(Timestamp(at), kind, words)
+    if not _is_sound(found._replace(kind=kind.removeprefix(PROLOGUE))):
+        raise ValueError(f"a line of the kind {kind} that does not hold what such a line holds")
+    return found
+
+
+def _is_sound(found: Line) -> bool:
+    kind, words = found.kind, found.words
+    shape = _SHAPES.get(kind, ())
+    if len(words) < len(shape) or not all(isinstance(each, kinds) for each, kinds in zip(words, shape, strict=False)):
+        return False
+    try:
+        if kind == "data":
+            frame_of(found)
+        elif kind == "http":
+            words[4].encode("latin-1")
+        elif kind == "said":
+            return all(len([int(number) for number in numbers]) == 3 for numbers in words[3].values())
+    except (ValueError, TypeError):
+        return False
+    return True

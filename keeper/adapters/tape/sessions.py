@@ -113,9 +113,14 @@ class RecordingSession:
             try:
                 yield RecordedResponse(response, content)
             finally:
-                headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+                headers = {name: _text(response.headers[name]) for name in _HEADERS if name in response.headers}
                 body = content.body.decode("latin-1")
                 self.tape.put(line(self.tape.clock.now(), "http", self.venue, key, response.status, headers, body))
+
+
+def _text(header: str) -> str:
+    """Bytes of a header that are no UTF-8 come from the HTTP library as half characters, of which no line can be made."""
+    return header.encode(errors="replace").decode()
 
 
 def asked_key(method: str, path: str, params: Any, body: Any = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -26,7 +27,12 @@ from keeper.settings.archived import ArchivedConfig
 from keeper.settings.faults import suggestion
 
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
+_BEGINNING = re.compile(r"0x[0-9a-f]{8,64}", re.ASCII)
 _SHORTEST = 10
+_LONGEST_NUMBER = 19
+_SHOWN = 80
+_LATEST = 1 << 62
+"""In the year 2116: with what is added to it, it still has the 63 bits of an index's integers."""
 
 
 class Asked(NamedTuple):
@@ -77,28 +83,32 @@ def asked(words: str) -> Asked:
     """`0x…`, a round, or `MARKET@TIME`. Raises Refused."""
     words = words.strip().rstrip("…")
     if words.lower().startswith("0x"):
-        if len(words) < _SHORTEST or len(words) > 66:
+        if not _BEGINNING.fullmatch(words.lower()):
             raise Refused(f"{words}: write a transaction's hash, or at least its first {_SHORTEST} characters")
         return Asked(tx=words.lower())
     if "@" in words:
         market, _, when = words.partition("@")
         return Asked(market=market, at=instant(when))
-    if words.isdecimal():
+    if words.isdecimal() and len(words) <= _LONGEST_NUMBER and int(words) * MILLISECOND < _LATEST:
         return Asked(round_id=int(words))
-    raise Refused(f"{words}: write a transaction's hash, MARKET@TIME such as BTC-USD@2026-01-31T12:00:00, or a round")
+    raise Refused(
+        f"{words[:_SHOWN]}: write a transaction's hash, MARKET@TIME such as BTC-USD@2026-01-31T12:00:00, or a round"
+    )
 
 
 def instant(text: str) -> int:
     """Nanoseconds of an ISO time (UTC unless it says otherwise) or of unix seconds or milliseconds. Raises Refused."""
-    if text.isdecimal():
-        return int(text) * (SECOND if len(text) < 12 else MILLISECOND)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused(f"{text}: write a time like 2026-01-31T12:00:00, or unix seconds") from None
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    whole = at.replace(microsecond=0)
-    return int(whole.timestamp()) * SECOND + at.microsecond * 1_000
+    found = _LATEST
+    if text.isdecimal() and len(text) <= _LONGEST_NUMBER:
+        found = int(text) * (SECOND if len(text) < 12 else MILLISECOND)
+    elif not text.isdecimal():
+        with suppress(ValueError):
+            at = datetime.fromisoformat(text)
+            at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+            found = int(at.replace(microsecond=0).timestamp()) * SECOND + at.microsecond * 1_000
+    if not 0 <= found < _LATEST:
+        raise Refused(f"{text[:_SHOWN]}: write a time like 2026-01-31T12:00:00, or unix seconds")
+    return found
 
 
 async def find(sites: Sites, chain: RpcChain | None, what: Asked) -> Batch:

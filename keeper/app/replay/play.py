@@ -28,10 +28,11 @@ from keeper.app.boards import Boards, DeploymentBoards
 from keeper.app.build import meter_of
 from keeper.app.intake import feeds, listen, pricing_services
 from keeper.app.replay.series import Said, Series
-from keeper.app.replay.stage import Acts, ChainPlayer, CountingLog
+from keeper.app.replay.stage import Acts, ChainPlayer, CountingLog, told
 from keeper.app.serve import deployment_of, publishing, settling
 from keeper.app.sessions import plans_of
 from keeper.app.world import World
+from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent
@@ -203,7 +204,8 @@ def _signers(process: Process) -> Sequence[str]:
 
 def _authorised(lines: Sequence[Line]) -> Sequence[str]:
     """Without keys of its own the recorder could sign nothing: a replay then does as if it held all that the oracle knows."""
-    return next((found.words[1]["oracle"]["signers"] for found in lines if found.kind == "state"), ())
+    state = next((found.words[1] for found in lines if found.kind == "state"), None)
+    return () if state is None else tuple(told(state, ChainState).oracle.signers)
 
 
 def _live(lines: Sequence[Line]) -> list[Said]:

@@ -6,10 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from keeper.adapters.tape.documents import restored
 from keeper.adapters.tape.lines import Line
+from keeper.adapters.tape.reader import TapeUnreadable
 from keeper.app.boards import Boards
 from keeper.app.operator import WORDS
 from keeper.domain.exchange import ChainState
@@ -23,6 +24,7 @@ from keeper.runtime.mailbox import Mailbox
 from keeper.services.pricing import PricingService
 from keeper.services.sequencer import KEY as SEQUENCER
 
+T = TypeVar("T")
 _PLAYED = frozenset({"state", "paused", "held", "sequencer", *WORDS})
 
 
@@ -60,12 +62,12 @@ class ChainPlayer:
 
     def _put(self, found: Line) -> None:
         if found.kind == "state":
-            self.boards.states.put(DeploymentId(found.words[0]), restored(found.words[1], ChainState))
+            self.boards.states.put(DeploymentId(found.words[0]), told(found.words[1], ChainState))
         elif found.kind == "held":
-            quote = restored(found.words[0], Quote)
+            quote = told(found.words[0], Quote)
             self.boards.quotes.put(quote.source, quote)
         elif found.kind == "sequencer":
-            self.boards.sequencer.put(SEQUENCER, restored(found.words[0], Sequencer))
+            self.boards.sequencer.put(SEQUENCER, told(found.words[0], Sequencer))
         elif found.kind in WORDS:
             for service in self.pricing:
                 WORDS[found.kind](service, MarketId(found.words[0]))
@@ -73,6 +75,14 @@ class ChainPlayer:
             self.boards.paused.drop(MarketId(found.words[0]))
         else:
             self.boards.paused.put(MarketId(found.words[0]), str(found.words[1]))
+
+
+def told(said: object, kind: type[T]) -> T:
+    """Raises TapeUnreadable."""
+    try:
+        return restored(said, kind)
+    except ValueError as error:
+        raise TapeUnreadable(f"what the tape tells is {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

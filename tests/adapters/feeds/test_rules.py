@@ -166,6 +166,9 @@ def test_benched_source__is_silent_until_readmitted(intake: Intake, heard: Heard
         ("", None),
         ("-5", None),
         ("1e9", None),
+        ("²", None),
+        ("Tue, 14 Nov 99999999999 22:13:50 GMT", None),
+        ("Tue, 14 Nov 2023 22:13:50 +99999999999999", None),
     ],
 )
 def test_retry_after__in_seconds_or_as_a_date__is_understood(text: str, expected: float | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import WSMsgType, web
@@ -19,6 +20,7 @@ from keeper.devnet.venues.binance import BinanceServer
 from keeper.devnet.venues.coinbase import CoinbaseServer
 from keeper.devnet.venues.kraken import KrakenServer
 from keeper.devnet.venues.okx import OkxServer
+from keeper.domain.quote import Quote
 from keeper.domain.time import SECOND
 from tests.venues.harness import HASTY, WallClock, moving, running, server_until
 
@@ -68,7 +70,7 @@ async def test_half_open_line__answers_no_ping__and_is_given_up(server: BinanceS
     async with running(Binance(**server.options()), BOTH, tuning) as heard:
         await heard.until(lambda: len(heard.quotes) > 3)
         server.faults.switch("half_open")
-        await heard.until(lambda: heard.told("disconnected", "broken"), within_s=3.0)
+        await heard.until(lambda: heard.told("disconnected", "broken"))
         server.faults.switch("half_open", on=False)
         await heard.until(lambda: len(heard.told("subscribed")) >= 2)
 
@@ -88,12 +90,13 @@ async def test_line_without_data__lives_by_its_pongs__and_answers_pings() -> Non
 
     async with Serving(serve) as port:
         venue = Binance(url=f"ws://127.0.0.1:{port}/stream", rest_url=f"http://127.0.0.1:{port}")
-        async with running(venue, BOTH, dataclasses.replace(PATIENT, protocol_ping_s=0.2)) as heard:
-            await asyncio.sleep(1.0)
+        async with running(venue, BOTH, dataclasses.replace(PATIENT, protocol_ping_s=2.0)) as heard:
+            async with asyncio.timeout(30):
+                while sum(kind is WSMsgType.PING for kind, _ in said) < 2:  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(0.02)
             assert len(heard.told("connected")) == 1
             assert not heard.told("disconnected")
     assert (WSMsgType.PONG, b"still there?") in said
-    assert sum(kind is WSMsgType.PING for kind, _ in said) >= 3
 
 
 async def test_half_open_line__without_the_venues_heartbeats__is_silent(market: HiddenMarket) -> None:
@@ -102,13 +105,13 @@ async def test_half_open_line__without_the_venues_heartbeats__is_silent(market: 
         async with running(Coinbase(**server.options()), ("BTC-USD",), tuning) as heard:
             await heard.until(lambda: len(heard.quotes) > 3)
             server.faults.switch("half_open")
-            await heard.until(lambda: heard.told("disconnected", "silent"), within_s=3.0)
+            await heard.until(lambda: heard.told("disconnected", "silent"))
 
 
 async def test_stall_of_one_symbol__leaves_the_other_flowing__and_is_bridged_by_rest(server: BinanceServer) -> None:
     """Liveness is per symbol: frames of another one, and pongs, are no sign of life."""
     tuning = dataclasses.replace(HASTY, fallback_every_s=0.1, overlap_s=0.5)
-    async with running(Binance(**server.options()), BOTH, tuning) as heard:
+    async with idle() as late, running(Binance(**server.options()), BOTH, tuning) as heard:
         await heard.until(lambda: {q.source for q in heard.quotes} == {BTC, ETH})
         server.faults.switch("stall", symbol="BTCUSDT")
         await heard.until(lambda: heard.told("disconnected", "stalled"))
@@ -120,22 +123,42 @@ async def test_stall_of_one_symbol__leaves_the_other_flowing__and_is_bridged_by_
         await heard.until(lambda: sum(q.source == BTC and q.sequence is not None for q in heard.quotes[before:]) > 3)
         assert all(n.sources == (BTC,) for n in heard.told("disconnected"))
         assert [n.kind for n in heard.notices if BTC in n.sources and n.kind in STATES][-1] != "disconnected"
-        assert longest_gap_s(heard.quotes, ETH) < 0.5
+        assert longest_gap_s(heard.quotes, ETH) < 0.5 + sum(late)
 
 
 async def test_rotation__warms_up_the_replacement_first__so_that_there_is_no_gap(server: BinanceServer) -> None:
-    async with running(Binance(**server.options()), BOTH, dataclasses.replace(PATIENT, rotate_after_s=0.6)) as heard:
+    tuning = dataclasses.replace(PATIENT, rotate_after_s=0.6)
+    async with idle() as late, running(Binance(**server.options()), BOTH, tuning) as heard:
         await heard.until(lambda: len(heard.told("rotated", "rotation")) >= 3)
         assert not heard.told("disconnected")
-        assert max(longest_gap_s(heard.quotes, BTC), longest_gap_s(heard.quotes, ETH)) < 0.4
+        assert max(longest_gap_s(heard.quotes, BTC), longest_gap_s(heard.quotes, ETH)) < 0.4 + sum(late)
         kinds = [n.kind for n in heard.notices if n.kind in ("connected", "subscribed", "rotated")]
         assert kinds[:6] == ["connected", "subscribed", "connected", "subscribed", "rotated", "connected"]
     assert server.connects >= 4
 
 
-def longest_gap_s(quotes: list, source: str) -> float:
+def longest_gap_s(quotes: list[Quote], source: str) -> float:
     at = [q.received_at for q in quotes if q.source == source]
     return max((b - a) / SECOND for a, b in itertools.pairwise(at))
+
+
+@asynccontextmanager
+async def idle() -> AsyncIterator[list[float]]:
+    """Seconds by which this process, and so venue and feed alike, came late: no gap of theirs."""
+    late, loop = list[float](), asyncio.get_running_loop()
+
+    async def tick() -> None:
+        while True:
+            due = loop.time() + 0.01
+            await asyncio.sleep(0.01)
+            if (behind_s := loop.time() - due) > 0.05:
+                late.append(behind_s)
+
+    task = asyncio.create_task(tick())
+    try:
+        yield late
+    finally:
+        task.cancel()
 
 
 async def test_replacement__that_cannot_be_had__leaves_the_old_connection_at_work(server: BinanceServer) -> None:
@@ -152,18 +175,12 @@ async def test_replacement__that_cannot_be_had__leaves_the_old_connection_at_wor
 
 async def test_retry_after__on_the_handshake__is_waited_for_exactly(server: BinanceServer) -> None:
     server.faults.switch("rate_limit", retry_after_s=1)
-    loop, asked_at = asyncio.get_running_loop(), list[float]()
-
-    def handshake() -> bool:
-        if server.connects > len(asked_at):
-            asked_at.append(loop.time())
-        return len(asked_at) >= 3
-
     async with running(Binance(**server.options()), BOTH, PATIENT) as heard:
-        await server_until(server, handshake)
-        assert [n.retry_in_s for n in heard.told("rate_limited", "http_429")][:2] == [1.0, 1.0]
-        assert [n.retry_in_s for n in heard.told("disconnected", "http_429")][:2] == [1.0, 1.0]
-    assert all(1.0 <= b - a < 1.4 for a, b in itertools.pairwise(asked_at))
+        await heard.until(lambda: len(heard.told("disconnected", "http_429")) >= 3)
+        assert [n.retry_in_s for n in heard.told("rate_limited", "http_429")][:3] == [1.0] * 3
+        refused = heard.told("disconnected", "http_429")[:3]
+        assert [n.retry_in_s for n in refused] == [1.0] * 3
+    assert all(b.at - a.at > 0.99 * SECOND for a, b in itertools.pairwise(refused))
     assert not server.requests, "REST waits as well"
 
 
@@ -254,7 +271,7 @@ async def test_cancelled_feed__closes_its_sockets(server: BinanceServer) -> None
     async with running(Binance(**server.options()), BOTH, PATIENT) as heard:
         await heard.until(lambda: len(heard.quotes) > 3)
         client = server.clients[0]
-    await server_until(server, lambda: not server.clients, within_s=2.0)
+    await server_until(server, lambda: not server.clients)
     assert client.socket.closed
 
 

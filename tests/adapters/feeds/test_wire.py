@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.adapters.sources import wire
+from keeper.adapters.sources.binance_perp import BinancePerp
 from keeper.adapters.sources.bitfinex import Bitfinex, State
 from keeper.adapters.sources.coinbase import Coinbase
 from keeper.adapters.sources.kraken import Kraken
@@ -69,7 +70,16 @@ def test_iso_time__of_other_lengths__is_exact(text: str, nanos: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2023-11-14", "2023-11-14T22:13:20.123456+02:00", "2023-11-14T22:13:2x.123456Z", "Z"]
+    "text",
+    [
+        "",
+        "2023-11-14",
+        "2023-11-14T22:13:20.123456+02:00",
+        "2023-11-14T22:13:2x.123456Z",
+        "2023-11-14T22:13:2².123456Z",
+        "2023-11-14T22:13:20.12345²Z",
+        "Z",
+    ],
 )
 def test_iso_time__of_another_form__is_a_protocol_error(text: str) -> None:
     with pytest.raises(FeedProtocolError):
@@ -81,6 +91,14 @@ def test_time_in_the_wrong_unit__is_a_protocol_error(millis: int) -> None:
     """Defect seen elsewhere: seconds taken for milliseconds left a staleness check without effect."""
     with pytest.raises(FeedProtocolError):
         wire.from_millis(millis)
+
+
+@pytest.mark.parametrize("digits", [30, 4_299])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_time__of_more_digits_than_any__is_a_protocol_error(sign: str, digits: int) -> None:
+    frame = f'{{"stream":"s","data":{{"u":1,"s":"A","b":"1","B":"1","a":"1","A":"1","T":{sign}{"9" * digits}}}}}'
+    with pytest.raises(FeedProtocolError, match="outside 2017 to 2100"):
+        BinancePerp().step((), frame.encode(), NOW)
 
 
 def test_quote__built_the_short_way__equals_the_long_one() -> None:

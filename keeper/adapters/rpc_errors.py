@@ -23,7 +23,7 @@ _LAGGING = re.compile(
 _REVERT_WORDS = re.compile(r"revert|vm execution error", re.IGNORECASE)
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _LONG_HEX = re.compile(r"(?:0x|(?<![0-9a-f]))[0-9a-f]{65,}", re.IGNORECASE)
-"""Begins where a run does, so that a run that is too short is read once and not from each of its digits."""
+"""Begins where a run does, so that one that is too short is read once, not from each digit: 8 MiB of hashes took four seconds."""
 _HEX_SHOWN = 10
 _LONGEST = 300
 

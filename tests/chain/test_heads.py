@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from keeper.adapters.clock import SystemClock
 from keeper.adapters.rpc import RpcChain
 from keeper.adapters.rpc_http import RpcEndpoint
-from keeper.devnet.node import NodeOptions
 from keeper.domain.chain import BlockRef
 from keeper.domain.heads import Head
-from keeper.domain.time import MILLISECOND
 from keeper.runtime.board import Board
 from keeper.runtime.pulse import Pulse
 from keeper.services.heads import HeadService, Pace
-from tests.chain.stage import CHAIN_ID, Log, Stage, Tally, eventually, staged
+from tests.chain.stage import CHAIN_ID, Log, Stage, Tally
 
 
 class Follower:
@@ -128,20 +125,3 @@ async def test_node__away_and_back__is_told_once_each(automine: Stage) -> None:
         await asyncio.sleep(0.4)
         assert len(follower.log.named("chain.unreachable")) == 1
         assert follower.heads.get("head") == first
-
-
-@pytest.mark.slow
-async def test_blocks_of_one_second__are_noticed_within_a_tenth(tmp_path: Path) -> None:
-    async with staged(tmp_path, NodeOptions(block_time_s=1)) as stage, following(stage, Pace()) as follower:
-        delays = []
-        for _ in range(4):
-            version = int(await stage.rpc.call("eth_blockNumber"), 16)
-            await eventually(lambda version=version: _moved(stage, version))
-            mined_at = stage.clock.now()
-            head = await follower.next(version + 1)
-            delays.append(max(0, head.received_at - mined_at) / MILLISECOND)
-        assert sorted(delays)[1] < 120, delays
-
-
-async def _moved(stage: Stage, version: int) -> bool:
-    return int(await stage.rpc.call("eth_blockNumber"), 16) != version

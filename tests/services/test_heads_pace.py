@@ -45,6 +45,24 @@ def test_run__asked_to_look_every_five_minutes__is_not_late_between() -> None:
     play(scenario)
 
 
+def test_blocks_of_one_second__are_noticed_within_a_tenth() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        heads: Board[str, Head] = Board()
+        chain = Still(desk.chain.mine())
+        service = HeadService(31_337, chain, heads, Board(), desk.clock, desk.log, desk.meter, desk.pulse)
+        async with running(service):
+            for turn in range(12):
+                await asyncio.sleep(0.9 + 0.017 * turn)
+                chain.tip = desk.chain.mine()
+                await asyncio.sleep(0.101)
+                head = heads.get("head")
+                assert head is not None
+                assert head.ref == chain.tip
+
+    play(scenario)
+
+
 class Slow:
     """A chain whose node takes a tenth of a second for each header. `fork` tells apart what is mined from then on."""
 

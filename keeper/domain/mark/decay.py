@@ -32,16 +32,17 @@ def half_life_ns(window_ns: int) -> int:
 def decay(elapsed_ns: int, half_life: int) -> int:
     """2^(−elapsed / half-life) in units of 2^−64: the weight that the past keeps. Relative error below 1e-7.
 
-    The fraction of a half-life is cut to 24 bits and multiplied out bit by bit. `half_life` in ns, positive.
+    The fraction of a half-life is cut to 24 bits and multiplied out bit by bit, before whole halves take digits away: so
+    more time never weighs more. `half_life` in ns, positive.
     """
     whole, rest = divmod(elapsed_ns, half_life)
     if whole >= ONE_BITS:
         return 0
-    weight = ONE >> whole
+    weight = ONE
     fraction = (rest << _FRACTION_BITS) // half_life
     mask = 1 << (_FRACTION_BITS - 1)
     for root in _ROOTS:
         if fraction & mask:
             weight = weight * root >> ONE_BITS
         mask >>= 1
-    return weight
+    return weight >> whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, localcontext
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keeper.domain.mark.decay import ONE, decay, half_life_ns
@@ -31,6 +31,7 @@ def test_decay__any_time__within_1e_7_of_the_exact_power(elapsed: int, half_life
 
 @LAW
 @given(elapsed=TIMES, more=TIMES, half_life=HALF_LIVES)
+@example(elapsed=2_495_877_547, more=1, half_life=48_134_088)
 def test_decay__more_time__never_weighs_more(elapsed: int, more: int, half_life: int) -> None:
     assert 0 <= decay(elapsed + more, half_life) <= decay(elapsed, half_life) <= ONE
 

@@ -9,6 +9,7 @@
 #   make incidents prices that went wrong elsewhere, played to the engine; renews docs/incidents.md
 #   make bench     benchmarks; ARGS=name
 #   make fuzz      a million spoiled messages through every parser, some minutes; ARGS="--frames 50000 --seed 2"
+#   make laws      every property with examples that nobody has seen, a quarter of an hour; ARGS="--hypothesis-seed 7"
 #   make torture   kill -9 at every step of sending, on a real chain, 40 minutes; ARGS="--seeds 5"
 #   make mutate    500 small mistakes in the money path, of which the tests must notice 85 in 100; ARGS="--seed 2"
 #   make soak      memory, descriptors and journal over 10,000 blocks of sending; BLOCKS=500
@@ -30,7 +31,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test check format docs contracts validate drills incidents bench fuzz torture mutate soak lock clean
+.PHONY: demo test check format docs contracts validate drills incidents bench fuzz laws torture mutate soak lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV) $(NODE)
@@ -70,6 +71,10 @@ bench: $(VENV) $(NODE)
 
 fuzz: $(VENV)
 	$(BIN)/python -m tests.fuzz --frames 1000000 $(ARGS)
+
+laws: $(VENV) $(NODE) $(OTHERS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --hypothesis-profile laws \
+		$$(grep -rl --include='test_*.py' 'from hypothesis' tests) $(ARGS)
 
 torture: $(VENV) $(NODE)
 	$(BIN)/python -m tests.torture $(ARGS)

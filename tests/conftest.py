@@ -7,6 +7,14 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("laws", max_examples=1_000, deadline=None, database=None, print_blob=True)
+if settings.get_current_profile_name() == "default":
+    settings.load_profile(
+        "fixed"
+    )  # a change is judged by the same examples as the one before it; `make laws` draws new ones
 
 ROOT = Path(__file__).parent
 LOOPBACK = frozenset(

@@ -55,6 +55,8 @@ class Caps:
                 if capped is None:
                     return None
                 found = capped
+            if not any(found):
+                return None  # caps that contradict each other take everything, a turn at a time
             if found == before:
                 return [weight for _, weight in sorted(zip(order, found, strict=True))]
         return None

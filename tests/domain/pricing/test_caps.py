@@ -40,6 +40,7 @@ def shares(caps: Caps, names: list[str], weights: list[int]) -> list[float] | No
         (Caps(None, 4000), ["okx", "okcoin", "b", "c"], [1, 1, 1, 1], [0.2, 0.2, 0.3, 0.3]),
         (Caps(None, None, 6000), ["a/USD", "b/USDT", "c/USDT", "d/USDT"], [1, 1, 1, 1], [0.4, 0.2, 0.2, 0.2]),
         (Caps(None, None, 6000), ["a/USDT", "b/USDT"], [1, 1], None),
+        (Caps(2000, None, 5000), ["a/USDT", "b", "c", "d", "e"], [1] * 5, None),  # four of five hold no half
     ],
 )
 def test_caps__table(caps: Caps, names: list[str], weights: list[int], expected: list[float] | None) -> None:

@@ -21,7 +21,7 @@ from keeper.domain.exchange import ChainState
 from keeper.domain.gate import Open
 from keeper.domain.holdings import Holdings
 from keeper.domain.ids import Address, DeploymentId, MarketId
-from keeper.domain.liquidation import LiquidationCandidate, LiquidationPlan, plan_batch, rank
+from keeper.domain.liquidation import FREE, LiquidationCandidate, LiquidationPlan, plan_batch, rank
 from keeper.domain.margin import STALE_GRACE_S
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
@@ -210,7 +210,11 @@ class LiquidationService:
             )
 
     async def _confirmed(self, plans: Sequence[LiquidationPlan], at: BlockRef) -> list[LiquidationPlan]:
-        """Those that the chain itself would liquidate at this block. Where it disagrees with us, a human should look."""
+        """Those that the chain itself would liquidate at this block. Where it disagrees with us, a human should look.
+
+        Its preview is of each by itself and without a limit: FUND_SHORT is no word on one that others precede, or on the
+        part that the fund can pay for.
+        """
         if not plans:
             return []
         query = self.deployment.protocol.previews([(plan.account, plan.market_no) for plan in plans])
@@ -228,7 +232,8 @@ class LiquidationService:
                     chain=(preview.equity_units, preview.maintenance_units),
                     advice="our arithmetic and the contract's differ: compare the contract's version with ours",
                 )
-            if preview.reason == 0 or (index > 0 and preview.reason == _FUND_SHORT):
+            limited = index > 0 or plan.max_size_e18 != FREE
+            if preview.reason == 0 or (limited and preview.reason == _FUND_SHORT):
                 kept.append(plan)
             else:
                 self.log.info("liquidation.skipped", account=plan.account, reason=preview.reason, block=at.number)

@@ -398,6 +398,20 @@ def test_run__fund_can_pay_the_hole__is_liquidated_not_deleveraged():
     play(scenario)
 
 
+def test_run__fund_pays_a_part_of_the_first_hole__that_part_is_liquidated_not_nothing():
+    """`previewLiquidation` knows no limit: of an account whose hole is larger than the fund it says FUND_SHORT."""
+
+    async def scenario():
+        stage = Stage(fund=50, traders=((A, 150),))
+        async with running(stage.service):
+            await stage.head(97)
+            ((request,),) = stage.desk.perp.liquidations
+        assert (request.account, 0 < request.max_size_e18 < 100 * E18) == (A, True)
+        assert len(stage.letters()) == 1
+
+    play(scenario)
+
+
 def test_run__bankrupt_under_a_shut_gate__is_not_deleveraged():
     async def scenario():
         stage = Stage(fund=0, traders=((A, 150),))

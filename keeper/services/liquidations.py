@@ -43,6 +43,8 @@ _TIMEOUT_S = 5.0
 _WANTED_S = 30
 _MAX_DELEVERAGE = 10
 _FUND_SHORT = 6
+_DONE_BLOCKS = 3
+"""So deep, what a batch has not touched is left as it is. A deeper reorganisation costs the gas of a revert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class LiquidationService:
         if not ranked or not allowed or not self.coordinator.is_leader(self.deployment.id):
             return
         shut = self._shut(state, allowed)
-        mine = [found for found in ranked if found.market_no in allowed and self._free(found, held, shut, now_s)]
+        mine = [found for found in ranked if found.market_no in allowed and self._free(found, held, shut, state.at)]
         batch = plan_batch(
             mine, held.accounts, state, now_s, engine=held.engine, liquidator=self.liquidator, limit=self._limit()
         )
@@ -172,12 +174,12 @@ class LiquidationService:
         feeds = {no: state.feeds[no] for no in doubted if no in state.feeds}
         return frozenset(no for no, feed in feeds.items() if feed.observed_at_s >= oldest_s)
 
-    def _free(self, found: LiquidationCandidate, held: Holdings, shut: frozenset[int], now_s: int) -> bool:
+    def _free(self, found: LiquidationCandidate, held: Holdings, shut: frozenset[int], at: BlockRef) -> bool:
         """Every price behind the account's health must be beyond doubt, and nobody of us be at it already."""
         account = held.accounts[found.account]
         if not shut.isdisjoint(account.positions):
             return False
-        return not self._is_claimed(_key(account, found.market_no), now_s)
+        return not self._is_claimed(_key(account, found.market_no), at)
 
     async def _liquidate(
         self, plans: Sequence[LiquidationPlan], lasts: Mapping[Address, str], state: ChainState, at: At
@@ -269,7 +271,7 @@ class LiquidationService:
         """In order: each was planned on what the ones before it leave, so only the first can be simulated by itself."""
         for number, step in enumerate(steps):
             key = f"adl:{step.bankrupt}:{step.counterparty}:{step.market_no}:{lasts[step.bankrupt]}"
-            if self._is_claimed(key, state.at.timestamp_s):
+            if self._is_claimed(key, state.at):
                 continue
             act = self.deployment.protocol.deleverage(step.bankrupt, step.counterparty, step.market_no, step.size_e18)
             if number == 0 and lead and not await self._simulated(act[0], state.at):
@@ -294,22 +296,24 @@ class LiquidationService:
         deadline = from_seconds(state.at.timestamp_s + _WANTED_S)
         return self.deployment.intent(Lane.LIQUIDATION, key, act, self.clock.now(), deadline)
 
-    def _is_claimed(self, key: str, now_s: int) -> bool:
+    def _is_claimed(self, key: str, at: BlockRef) -> bool:
         """Whether an intent is at it. One of which nobody tells anything is given up when it is too late: only the
-        newest outcomes are kept, and asking again costs nothing, for the outbox knows what is under way.
+        newest outcomes are kept, and asking again costs nothing, for the outbox knows what is under way. One that is mined
+        leaves as it was whom the contract has passed over.
         """
         claim = self.claims.intents.get(key)
         if claim is None:
             return False
         outcome = self.outcomes.get(claim.id)
-        if outcome is not None:
-            return outcome.state in OPEN_INTENTS
-        return claim.deadline is None or from_seconds(now_s) <= claim.deadline
+        if outcome is None:
+            return claim.deadline is None or from_seconds(at.timestamp_s) <= claim.deadline
+        if outcome.state is IntentState.MINED and outcome.receipt is not None:
+            return at.number < outcome.receipt.block_number + _DONE_BLOCKS - 1
+        return outcome.state in OPEN_INTENTS
 
     def _claim(self, keys: Sequence[str], intent: Intent, state: ChainState) -> None:
         """Remembers what is under way, and forgets what is settled."""
-        now_s = state.at.timestamp_s
-        still = {key: claim for key, claim in self.claims.intents.items() if self._is_claimed(key, now_s)}
+        still = {key: claim for key, claim in self.claims.intents.items() if self._is_claimed(key, state.at)}
         self.claims.intents = {**still, **dict.fromkeys(keys, intent)}
 
     def _count(self, ranked: Sequence[LiquidationCandidate], state: ChainState) -> None:

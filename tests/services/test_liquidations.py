@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from keeper.domain.ahead import UnderWay
+from keeper.domain.chain import Receipt
 from keeper.domain.columns import AccountColumns
 from keeper.domain.gate import Doubt, Open, Shut
 from keeper.domain.holdings import Holdings
+from keeper.domain.ids import Hash
 from keeper.domain.market import LiquidationRules
 from keeper.domain.mirror import Cursor, Mirror
 from keeper.domain.report import MarketPrice, PriceReport
@@ -236,6 +238,27 @@ def test_run__intent_open__candidate_is_not_sent_twice_and_again_after_it_failed
     play(scenario)
 
 
+def test_run__batch_mined_that_passed_one_over__that_one_is_not_kept_waiting_until_it_is_confirmed():
+    """The contract skips whom another price has healed in that block: what it leaves as it was may fall again."""
+
+    async def scenario():
+        stage = Stage()
+        async with running(stage.service):
+            await stage.head(99)
+            (first,) = stage.letters()
+            mined = replace(outcome(first, IntentState.MINED), receipt=receipt(stage.number + 1))
+            stage.boards["outcomes"].put(first.id, mined)
+            for _ in range(2):
+                await stage.head()
+                assert stage.letters() == []  # a block so young may be replaced
+            await stage.head()
+            (again,) = stage.letters()
+        assert stage.asked[1:] == [[A, B]]
+        assert again.id == first.id
+
+    play(scenario)
+
+
 def test_run__nothing_is_told_of_an_intent_until_it_is_too_late__is_offered_again():
     """As when another life of the keeper had it, or so many others were told since that its word is gone."""
 
@@ -279,6 +302,10 @@ def test_run__second_account_falls_while_the_first_is_under_way__only_the_second
         assert len({intent.id for intent in stage.letters()}) == 2
 
     play(scenario)
+
+
+def receipt(number: int) -> Receipt:
+    return Receipt(Hash("0x" + "1" * 64), 1, number, Hash(block_hash(number)), 100_000, 1, ())
 
 
 def report(price: Any, round_id: int = START_S * 1000 + 900) -> PriceReport:

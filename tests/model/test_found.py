@@ -7,6 +7,7 @@ import gc
 import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -18,9 +19,10 @@ from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, Purpose, TxState
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
-from keeper.services.outbox.commands import Commands
-from tests.model.acts import GAS, Kind, intent
+from keeper.services.outbox.commands import Commands, Declined
+from tests.model.acts import CHAIN_ID, GAS, Kind, intent
 from tests.model.lies import CUT_OFF_S, FATAL, Read, Reply
+from tests.model.memory_ledger import Killed
 from tests.model.network import GWEI
 from tests.model.node import Node
 from tests.model.settling import settle
@@ -1182,3 +1184,48 @@ def test_nonce__of_which_is_told_that_it_is_not_raised_again__and_mined__is_told
         assert desk.spent == {0}
 
     played(play, replace(RULES, max_attempts=2))
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_intent__taken_back_as_the_disk_is_full_for_a_moment_and_a_crash__is_still_taken_back(steps: int) -> None:
+    """Its cancellation was signed and on the disk, and that it was taken back was not."""
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        life = world.life
+        assert life is not None
+        world.unwritable, world.die_after = 1, steps
+        with suppress(Killed, Declined):
+            await Commands(life.outbox.wallet, life.outbox.sender).cancel(0)
+        signed = len(world.ledger.unfinished(CHAIN_ID, world.network.wallet)[0].attempts) > 1
+        await world.kill()
+        world.start()
+        await asyncio.sleep(0.1)
+        for _ in range(15):
+            assert world.life is not None
+            world.life.inbox.offer(funding)
+            await block(world)
+        assert world.network.blocks.effects[funding.id] == (not signed)
+
+    played(play)
+
+
+def test_intent__its_form_and_its_cancellation_refused_by_every_node__is_told_how_it_ended() -> None:
+    """The newest form was the cancellation, which is nobody's."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.replies[:] = [REFUSED, REFUSED, Reply(taken=False, words="")]
+        late = want(world, Kind.RECORD, Lane.FUNDING, deadline_s=1)
+        await asyncio.sleep(2.5)
+        for _ in range(3):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert world.life is not None
+        (tx,) = world.life.outbox.wallet.desk.open.values()
+        assert (tx.state, tx.last.purpose) == (TxState.VACANT, Purpose.CANCEL)
+        assert world.told[late.id].state is IntentState.EXPIRED
+
+    played(play)

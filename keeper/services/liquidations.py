@@ -27,7 +27,7 @@ from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
 from keeper.domain.time import SECOND, Timestamp, from_seconds
 from keeper.domain.transaction import OPEN_INTENTS, Expectation, Intent, IntentState, Lane, Outcome
-from keeper.errors import DataError, Reverted, TransientError
+from keeper.errors import DataError, Reverted, RpcError, TransientError
 from keeper.ports.chain import ChainReader
 from keeper.ports.clock import Clock
 from keeper.ports.deployment import Deployment
@@ -38,6 +38,8 @@ from keeper.ports.signer import Coordinator
 from keeper.runtime.board import Board, first_change
 from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.pulse import Pulse
+
+Act = tuple[Call, tuple[Expectation, ...]]
 
 _TIMEOUT_S = 5.0
 _WANTED_S = 30
@@ -185,13 +187,11 @@ class LiquidationService:
         self, plans: Sequence[LiquidationPlan], lasts: Mapping[Address, str], state: ChainState, at: At
     ) -> None:
         confirmed = list(plans) if isinstance(at, str) else await self._confirmed(plans, at)
-        if not confirmed:
+        passing = await self._passing(confirmed, at)
+        if passing is None:
             return
+        confirmed, act = passing
         keys = [f"{plan.account}:{plan.market_no}:{lasts[plan.account]}" for plan in confirmed]
-        requests = [LiquidationRequest(plan.account, plan.market_no, plan.max_size_e18) for plan in confirmed]
-        act = self.deployment.protocol.liquidate(requests)
-        if not await self._simulated(act[0], at):
-            return
         intent = self._intent(f"{len(keys)}:{_digest(keys)}", act, state)
         if not self.intents.offer(intent):
             self.log.warning("liquidation.deferred", block=_name(at), error="the outbox is full")
@@ -241,14 +241,40 @@ class LiquidationService:
                 self.log.info("liquidation.skipped", account=plan.account, reason=preview.reason, block=at.number)
         return kept
 
+    async def _passing(self, plans: list[LiquidationPlan], at: At) -> tuple[list[LiquidationPlan], Act] | None:
+        """The first of them that pass together. Fewer where a node cannot say why all do not: the dearest accounts need
+        more gas than one transaction may have, and the rest is asked for at the next head.
+        """
+        while plans:
+            act = self.deployment.protocol.liquidate(
+                [LiquidationRequest(plan.account, plan.market_no, plan.max_size_e18) for plan in plans]
+            )
+            try:
+                await self.reader.simulate(act[0], self.liquidator, at)
+            except Reverted as error:
+                self._refused(error, at)
+                if error.data:
+                    return None
+            except RpcError as error:
+                if len(plans) == 1:
+                    raise
+                self.log.info("liquidation.refused", reason="refused", detail=str(error), block=_name(at))
+            else:
+                return plans, act
+            plans = plans[: len(plans) // 2]
+        return None
+
     async def _simulated(self, call: Call, at: At) -> bool:
         try:
             await self.reader.simulate(call, self.liquidator, at)
         except Reverted as error:
-            revert = self.deployment.protocol.explain_revert(error.data)
-            self.log.info("liquidation.refused", reason=revert.name, detail=revert.detail, block=_name(at))
+            self._refused(error, at)
             return False
         return True
+
+    def _refused(self, error: Reverted, at: At) -> None:
+        revert = self.deployment.protocol.explain_revert(error.data)
+        self.log.info("liquidation.refused", reason=revert.name, detail=revert.detail, block=_name(at))
 
     def _steps(
         self,
@@ -292,7 +318,7 @@ class LiquidationService:
                 intent_id=intent.id,
             )
 
-    def _intent(self, key: str, act: tuple[Call, tuple[Expectation, ...]], state: ChainState) -> Intent:
+    def _intent(self, key: str, act: Act, state: ChainState) -> Intent:
         deadline = from_seconds(state.at.timestamp_s + _WANTED_S)
         return self.deployment.intent(Lane.LIQUIDATION, key, act, self.clock.now(), deadline)
 

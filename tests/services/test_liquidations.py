@@ -18,7 +18,7 @@ from keeper.domain.mirror import Cursor, Mirror
 from keeper.domain.report import MarketPrice, PriceReport
 from keeper.domain.time import SECOND, Timestamp, from_seconds
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome
-from keeper.errors import AbiMismatch, Reverted, RpcUnavailable
+from keeper.errors import AbiMismatch, Reverted, RpcError, RpcUnavailable
 from keeper.ports.protocol import LiquidationPreview
 from keeper.runtime.board import Board
 from keeper.runtime.mailbox import Mailbox
@@ -32,6 +32,7 @@ from tests.services.markets import exchange_of, plan_of, priced
 A, B, MAKER = who(1), who(2), who(3)
 USD = 10**6
 FREE = 2**128 - 1
+NOT_LIQUIDATABLE = bytes.fromhex("7a0a5c04")
 DISAGREED = f"keeper_health_disagreements_total protocol={SITE}"
 
 
@@ -345,7 +346,7 @@ def test_run__coming_price_refused_by_the_pending_block__is_judged_again_when_it
         stage = Stage()
         async with running(stage.service):
             await stage.head(100)
-            stage.desk.chain.fails("simulate", Reverted("healthy"))
+            stage.desk.chain.fails("simulate", Reverted("healthy", NOT_LIQUIDATABLE))
             stage.boards["underway"].put(SITE, UnderWay(report(99, stage.now_s * 1000 + 900), "price"))
             stage.boards["outcomes"].put(
                 "price", Outcome("price", Lane.PRICE, "k", IntentState.ACTIVE, stage.desk.clock.now())
@@ -473,7 +474,7 @@ def test_run__outbox_full__is_deferred_unclaimed_and_offered_at_the_next_head():
         ("ask", TimeoutError(), "liquidation.deferred"),
         ("ask", AbiMismatch("odd"), "liquidation.unreadable"),
         ("simulate", RpcUnavailable("gone"), "liquidation.deferred"),
-        ("simulate", Reverted("healthy"), "liquidation.refused"),
+        ("simulate", Reverted("healthy", NOT_LIQUIDATABLE), "liquidation.refused"),
     ],
     ids=repr,
 )
@@ -488,6 +489,23 @@ def test_run__node_does_not_confirm__nothing_is_sent_and_the_next_head_tries_aga
             await stage.head()
             assert len(stage.letters()) == 1
             assert not stage.desk.pulse.late()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("error", [Reverted("execution reverted"), RpcError("out of gas", -32_000)], ids=repr)
+def test_run__more_gas_than_one_transaction_may_have__half_of_the_batch_goes_first(error):
+    """Accounts with a loss, in many markets, are dear: twenty of them were refused at every head."""
+
+    async def scenario():
+        stage = Stage()
+        async with running(stage.service):
+            stage.desk.chain.fails("simulate", error)
+            await stage.head(99)
+            assert stage.asked == [[A, B], [A]]
+            await stage.head()
+            assert stage.asked[2:] == [[B]]
+            assert len(stage.letters()) == 2
 
     play(scenario)
 

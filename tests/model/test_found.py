@@ -14,9 +14,12 @@ from random import Random
 import pytest
 
 from keeper.app.txreason import reason
+from keeper.domain.chain import At
 from keeper.domain.funds import Balance
+from keeper.domain.ids import Address
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, Purpose, TxState
+from keeper.errors import RpcError
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
 from keeper.services.outbox.commands import Commands, Declined
@@ -1229,3 +1232,44 @@ def test_intent__its_form_and_its_cancellation_refused_by_every_node__is_told_ho
         assert world.told[late.id].state is IntentState.EXPIRED
 
     played(play)
+
+
+def test_start__count_refused_by_the_node__is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal ended the keeper, as a silence did not."""
+    refuse_counts(monkeypatch, "pending", 2)
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(3)
+        await block(world)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+def test_pool__that_tells_nothing_about_itself__keeps_no_receipt_from_being_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is asked of it is only a hint."""
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        refuse_counts(monkeypatch, "pending", 10**6)
+        await block(world)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+def refuse_counts(monkeypatch: pytest.MonkeyPatch, at: str, times: int) -> None:
+    """A node that answers questions for the count at `at` with an error."""
+    right, left = Node.nonce, [None] * times
+
+    async def nonce(node: Node, account: Address, asked: At) -> int:
+        if asked == at and left:
+            left.pop()
+            raise RpcError("internal error", -32_603)
+        return await right(node, account, asked)
+
+    monkeypatch.setattr(Node, "nonce", nonce)

@@ -29,6 +29,8 @@ from keeper.errors import InvariantBroken
 LOOKS = 3
 """Without a receipt, before a nonce counts as used elsewhere: many blocks may pass between the first look and the next."""
 
+_REFUSED = frozenset({SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP})
+
 
 @dataclass(frozen=True, slots=True)
 class Missed:
@@ -56,10 +58,16 @@ def sent(tx: TxRecord, tx_hash: Hash, answer: SendAnswer, at: Timestamp) -> TxRe
         else each
         for each in tx.attempts
     )
-    if all(each.answer in (SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP) for each in attempts):
+    if all(each.answer in _REFUSED for each in attempts):
         return replace(tx, state=TxState.VACANT, attempts=attempts)
     state = TxState.CANCELLING if attempts[-1].purpose is Purpose.CANCEL else TxState.BROADCAST
     return replace(tx, state=state, attempts=attempts)
+
+
+def is_refused(tx: TxRecord, intent_id: str) -> bool:
+    """Whether no node takes any of the intent's forms, so that none of them can come back."""
+    forms = [each for each in tx.attempts if each.intent is not None and each.intent.id == intent_id]
+    return all(each.answer in _REFUSED for each in forms)
 
 
 def _firmer(before: SendAnswer | None, now: SendAnswer) -> SendAnswer:

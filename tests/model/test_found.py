@@ -1230,6 +1230,11 @@ def test_intent__its_form_and_its_cancellation_refused_by_every_node__is_told_ho
         (tx,) = world.life.outbox.wallet.desk.open.values()
         assert (tx.state, tx.last.purpose) == (TxState.VACANT, Purpose.CANCEL)
         assert world.told[late.id].state is IntentState.EXPIRED
+        other = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        await block(world)
+        assert world.told[other.id].state is IntentState.CONFIRMED
+        assert world.told[late.id].state is IntentState.EXPIRED  # it was told: the nonce that it had was free
 
     played(play)
 

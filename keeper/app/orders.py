@@ -127,6 +127,7 @@ class Orders:
             self.app.world.evidence.configured(after.decisive)
         prices = pricing_services(after, self.app.world, self.app.boards, plans)
         intake = feeds(after, self.app.world, self.app.boards)
+        self._keep_pauses()  # raises on a full disk, through which no market's memory is handed on
         await self.supervisor.stop_all(keep=lambda key: not key.startswith(("pricing:", "quotes:")))
         self._forget(before, after)
         for key, service in prices.items():

@@ -1,4 +1,4 @@
-"""Two who order a reload at once."""
+"""A reload beside another one, and on a full disk."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from keeper.app import orders
 from keeper.app.orders import Orders
+from keeper.errors import TransientError
 from keeper.runtime.board import Board
 from keeper.runtime.supervisor import Supervisor
 from keeper.runtime.virtual import run_virtual
-from tests.services.fakes import RecordingLog, RecordingMeter, StepClock
+from tests.services.fakes import MemoryStore, RecordingLog, RecordingMeter, StepClock
 
 KEYS = ("pricing:BTC", "pricing:ETH", "quotes:binance", "quotes:kraken")
 
@@ -35,8 +38,9 @@ def settings(hashed: str) -> Any:
     return SimpleNamespace(file=Path("keeper.toml"), markets=(), hash=hashed, decisive={})
 
 
-def test_reload__ordered_twice_at_once__every_service_runs_afterwards(monkeypatch):
-    """The second stopped what the first had just started, and could not start it again: it ran already."""
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Orders:
+    """Orders to a keeper whose files read differently each time."""
     made: list[str] = []
 
     def services(prefix: str) -> dict[str, Lasting]:
@@ -53,28 +57,57 @@ def test_reload__ordered_twice_at_once__every_service_runs_afterwards(monkeypatc
     monkeypatch.setattr(orders, "feeds", lambda *_: services("quotes:"))
     monkeypatch.setattr(orders, "listen", lambda supervisor, feed, _: supervisor.start(feed.name, feed))
 
+    world = SimpleNamespace(
+        clock=StepClock(),
+        evidence=None,
+        meter=RecordingMeter(),
+        log=RecordingLog(),
+        taping=None,
+        journal=SimpleNamespace(snapshots=MemoryStore()),
+    )
+    app: Any = SimpleNamespace(
+        settings=settings("before"),
+        world=world,
+        boards=SimpleNamespace(quotes=Board(), feeds=Board(), paused=Board()),
+        plans={},
+        intake={},
+        core={},
+    )
+    page: Any = SimpleNamespace(plans={}, config_hash="before")
+    return Orders(app, page, Supervisor())
+
+
+async def started(asked: Orders) -> None:
+    for key in KEYS:
+        asked.supervisor.start(key, Lasting(key))
+    await asyncio.sleep(0)
+
+
+def test_reload__ordered_twice_at_once__every_service_runs_afterwards(asked: Orders) -> None:
+    """The second stopped what the first had just started, and could not start it again: it ran already."""
+
     async def scenario() -> None:
-        supervisor = Supervisor()
-        for key in KEYS:
-            supervisor.start(key, Lasting(key))
-        world = SimpleNamespace(
-            clock=StepClock(), evidence=None, meter=RecordingMeter(), log=RecordingLog(), taping=None
-        )
-        app = SimpleNamespace(
-            settings=settings("before"),
-            world=world,
-            boards=SimpleNamespace(quotes=Board(), feeds=Board()),
-            plans={},
-            intake={},
-            core={},
-        )
-        page = SimpleNamespace(plans={}, config_hash="")
-        asked = Orders(app, page, supervisor)  # type: ignore[arg-type]
-        await asyncio.sleep(0)
+        await started(asked)
         answers = await asyncio.gather(asked.reload({}), asked.reload({}), return_exceptions=True)
-        assert supervisor.keys == KEYS
+        assert asked.supervisor.keys == KEYS
         assert [each for each in answers if isinstance(each, BaseException)] == []
-        assert page.config_hash == app.settings.hash == "hash1"
-        await supervisor.stop_all()
+        assert asked.page.config_hash == asked.app.settings.hash == "hash1"
+        await asked.supervisor.stop_all()
+
+    run_virtual(scenario)
+
+
+def test_reload__disk_full__is_refused_and_everything_goes_on(asked: Orders) -> None:
+    """What the markets know is handed on through the journal: a halt of the last half minute was lost."""
+    store: Any = asked.app.world.journal.snapshots
+    store.full = True
+
+    async def scenario() -> None:
+        await started(asked)
+        with pytest.raises(TransientError, match="full"):
+            await asked.reload({})
+        assert asked.supervisor.keys == KEYS
+        assert asked.page.config_hash == asked.app.settings.hash == "before"
+        await asked.supervisor.stop_all()
 
     run_virtual(scenario)

@@ -1147,6 +1147,7 @@ def test_words_that_nobody_knows__to_the_lowest_nonce__keep_no_cancellation_abov
         await block(world)
         world.lies.replies[:] = [*[LUNCH] * 9, Reply(taken=True, words=None), LUNCH]
         want(world, Kind.RECORD, Lane.HOUSEKEEPING)
+        await asyncio.sleep(0.01)
         late = want(world, Kind.ONCE, Lane.FUNDING, deadline_s=1)
         await asyncio.sleep(0.1)
         assert world.life is not None
@@ -1278,3 +1279,25 @@ def refuse_counts(monkeypatch: pytest.MonkeyPatch, at: str, times: int) -> None:
         return await right(node, account, asked)
 
     monkeypatch.setattr(Node, "nonce", nonce)
+
+
+@pytest.mark.parametrize(("later_s", "begun"), [(0.01, 1), (1.0, 2)])
+def test_liquidation__behind_fundings_in_the_inbox__goes_before_all_that_are_not_begun(
+    later_s: float, begun: int
+) -> None:
+    """At a full hour every market is settled: each took as long as signer and node, and the account stayed open."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.signer[:] = [Read.SLOW] * 6
+        for _ in range(5):
+            want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(later_s)
+        liquidation = want(world, Kind.ONCE, Lane.LIQUIDATION)
+        await asyncio.sleep(6)
+        assert world.life is not None
+        nonces = {tx.intent.id: nonce for nonce, tx in world.life.outbox.wallet.desk.open.items() if tx.intent}
+        assert len(nonces) == 6
+        assert nonces[liquidation.id] == begun
+
+    played(play)

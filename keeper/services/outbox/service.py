@@ -157,7 +157,14 @@ class Outbox:
                 await first_change((outcomes, outcomes.version), timeout_s=self.wallet.rules.tick_s)
                 continue
             self.dispatch.accept(await self.inbox.get())
-            await self.dispatch.pump()
+            self._take_in()
+            await self.dispatch.pump(self._take_in)
+
+    def _take_in(self) -> None:
+        """All that has come in is on the desk before the next is begun: there the most urgent is the first."""
+        desk = self.wallet.desk
+        while len(desk.queue) < self.wallet.rules.queue_limit and (letter := self.inbox.take()) is not None:
+            self.dispatch.accept(letter)
 
     async def _follow_heads(self) -> None:
         wallet, desk = self.wallet, self.wallet.desk

@@ -114,7 +114,7 @@ def is_elsewhere(tx: TxRecord, seen: Missed, block: int, now_ns: int, *, blocks:
     seconds, and blocks come in hours or in quarters of a second. One that is vacant waits as long: a reorganisation may
     free it, and everything above a nonce that is given up would wait for it for ever.
     """
-    waited = block - (tx.missing_since or block)
+    waited = 0 if tx.missing_since is None else block - tx.missing_since
     return waited >= blocks and now_ns - seen.since_ns >= wait_ns and seen.looks >= LOOKS
 
 

@@ -294,18 +294,21 @@ class LiquidationService:
     async def _deleverage(
         self, steps: Sequence[DeleverageStep], lasts: Mapping[Address, str], state: ChainState, lead: bool
     ) -> None:
-        """In order: each was planned on what the ones before it leave, so only the first can be simulated by itself."""
+        """In order: each was planned on what the ones before it leave, so only the first can be simulated by itself.
+
+        A step uses up one of its two, so that none is wanted for the pair while it is under way, whatever else changes them.
+        """
         for number, step in enumerate(steps):
-            key = f"adl:{step.bankrupt}:{step.counterparty}:{step.market_no}:{lasts[step.bankrupt]}"
-            if self._is_claimed(key, state.at):
+            pair = f"adl:{step.bankrupt}:{step.counterparty}:{step.market_no}"
+            if self._is_claimed(pair, state.at):
                 continue
             act = self.deployment.protocol.deleverage(step.bankrupt, step.counterparty, step.market_no, step.size_e18)
             if number == 0 and lead and not await self._simulated(act[0], state.at):
                 return
-            intent = self._intent(key, act, state)
+            intent = self._intent(f"{pair}:{lasts[step.bankrupt]}", act, state)
             if not self.intents.offer(intent):
                 return
-            self._claim([key], intent, state)
+            self._claim([pair], intent, state)
             self.log.warning(
                 "deleverage.submitted",
                 market=self.deployment.markets[step.market_no],

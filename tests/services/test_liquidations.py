@@ -293,6 +293,26 @@ def test_run__deleveraging_untold_until_it_is_too_late__is_offered_again():
     play(scenario)
 
 
+def test_run__bankrupt_changes_while_its_deleveraging_is_under_way__the_pair_is_not_sent_twice():
+    """As by the first of two steps: the second was planned and sent once more, and reverted."""
+
+    async def scenario():
+        stage = Stage(fund=0, traders=((A, 150),))
+        async with running(stage.service):
+            await stage.head(97)
+            (first,) = stage.letters()
+            await stage.becomes(first, IntentState.ACTIVE)
+            stage.kept = None  # what is told of the accounts is of this block now
+            await stage.head()
+            assert stage.letters() == []
+            await stage.becomes(first, IntentState.LOST_RACE)
+            await stage.head()
+            (again,) = stage.letters()
+        assert again.id != first.id
+
+    play(scenario)
+
+
 def test_run__second_account_falls_while_the_first_is_under_way__only_the_second_is_sent():
     async def scenario():
         stage = Stage(traders=((A, 150), (B, 220)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from keeper.adapters.journal_database import Database
 from keeper.domain.time import Timestamp
+from keeper.errors import TransientError
 from keeper.ports.clock import Clock
 from keeper.ports.journal import DecisionRecord
 
@@ -66,7 +68,9 @@ class SqliteSnapshots:
         self._database.attach(lambda connection: connection.execute(_SNAPSHOT, row))
 
     def load(self, name: str) -> str | None:
-        self._database.flush()
+        """With what is attached, where that can be written: a full disk keeps nobody from what is on it."""
+        with suppress(TransientError):
+            self._database.flush()
         with self._database.read() as connection:
             row = connection.execute("SELECT document FROM snapshot WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])

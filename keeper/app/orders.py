@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from keeper.app.admin import Verb
@@ -37,6 +38,7 @@ class Orders:
     app: App
     page: StatusPage
     supervisor: Supervisor
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def verbs(self) -> Mapping[str, Verb]:
         return {
@@ -111,7 +113,11 @@ class Orders:
         return {deployment.id: self.page.risks(deployment.id, only) for deployment in self.app.deployments}
 
     async def reload(self, _words: Mapping[str, str]) -> Any:
-        """Reads the files again; any fault leaves everything as it is."""
+        """Reads the files again; any fault leaves everything as it is. One after the other: each stops what it replaces."""
+        async with self.reloading:
+            return await self._reload()
+
+    async def _reload(self) -> str:
         before = self.app.settings
         after = load(before.file, REGISTRIES)
         if fixed := _needs_restart(before, after):
@@ -121,6 +127,7 @@ class Orders:
             self.app.world.evidence.configured(after.decisive)
         prices = pricing_services(after, self.app.world, self.app.boards, plans)
         intake = feeds(after, self.app.world, self.app.boards)
+        self._keep_pauses()  # raises on a full disk, through which no market's memory is handed on
         await self.supervisor.stop_all(keep=lambda key: not key.startswith(("pricing:", "quotes:")))
         self._forget(before, after)
         for key, service in prices.items():

@@ -9,7 +9,7 @@ from keeper.adapters.rpc import RpcChain
 from keeper.app.boards import Boards
 from keeper.app.world import Keys
 from keeper.domain.chain import BlockRef
-from keeper.errors import ConfigError, TransientError
+from keeper.errors import ConfigError, DataError, TransientError, WrongChain
 from keeper.ports.deployment import Deployment
 from keeper.ports.log import EventLog
 
@@ -35,7 +35,9 @@ class Preflight:
                 continue
             try:
                 await self._codes(head)
-            except TransientError:
+            except WrongChain:
+                raise
+            except (TransientError, DataError):
                 continue
             break
         for deployment in self.deployments:

@@ -29,6 +29,8 @@ from keeper.errors import InvariantBroken
 LOOKS = 3
 """Without a receipt, before a nonce counts as used elsewhere: many blocks may pass between the first look and the next."""
 
+_REFUSED = frozenset({SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP})
+
 
 @dataclass(frozen=True, slots=True)
 class Missed:
@@ -56,10 +58,16 @@ def sent(tx: TxRecord, tx_hash: Hash, answer: SendAnswer, at: Timestamp) -> TxRe
         else each
         for each in tx.attempts
     )
-    if all(each.answer in (SendAnswer.FATAL, SendAnswer.TIP_ABOVE_CAP) for each in attempts):
+    if all(each.answer in _REFUSED for each in attempts):
         return replace(tx, state=TxState.VACANT, attempts=attempts)
     state = TxState.CANCELLING if attempts[-1].purpose is Purpose.CANCEL else TxState.BROADCAST
     return replace(tx, state=state, attempts=attempts)
+
+
+def is_refused(tx: TxRecord, intent_id: str) -> bool:
+    """Whether no node takes any of the intent's forms, so that none of them can come back."""
+    forms = [each for each in tx.attempts if each.intent is not None and each.intent.id == intent_id]
+    return all(each.answer in _REFUSED for each in forms)
 
 
 def _firmer(before: SendAnswer | None, now: SendAnswer) -> SendAnswer:
@@ -106,7 +114,7 @@ def is_elsewhere(tx: TxRecord, seen: Missed, block: int, now_ns: int, *, blocks:
     seconds, and blocks come in hours or in quarters of a second. One that is vacant waits as long: a reorganisation may
     free it, and everything above a nonce that is given up would wait for it for ever.
     """
-    waited = block - (tx.missing_since or block)
+    waited = 0 if tx.missing_since is None else block - tx.missing_since
     return waited >= blocks and now_ns - seen.since_ns >= wait_ns and seen.looks >= LOOKS
 
 

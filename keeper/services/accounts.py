@@ -25,7 +25,7 @@ from keeper.domain.ids import DeploymentId, Hash
 from keeper.domain.mirror import Cursor, Mirror
 from keeper.domain.numbers import text_of
 from keeper.domain.time import SECOND
-from keeper.errors import DataError, TransientError
+from keeper.errors import DataError, Reverted, TransientError
 from keeper.ports.chain import ChainReader, Pages
 from keeper.ports.clock import Clock
 from keeper.ports.deployment import Deployment
@@ -47,7 +47,7 @@ _REBUILD_PAUSE_BLOCKS, _LONGEST_PAUSE_BLOCKS = 64, 4096
 class Books:
     """The mirror, and its accounts in columns. `reread_at`: the block at which the last blocks were read again.
 
-    `certified_at`: where the chain's sums agreed last; `doubted`: they have disagreed since.
+    `certified_at`: where the chain's sums agreed last, -1 when they are to be asked for at once; `doubted`: they have disagreed since.
     `rebuilt_at`: the head at which it was rebuilt; until it has passed that undoubted, it is rebuilt again only `pause` blocks later.
     """
 
@@ -124,7 +124,7 @@ class AccountIndexService:
                 books = await self._on_this_chain(books, head)
                 await self._catch_up(books, head)
                 await self._certify(books, head)
-        except (TransientError, TimeoutError) as error:
+        except (TransientError, Reverted, TimeoutError) as error:
             self.log.warning("accounts.unread", deployment=self.deployment.id, block=head.number, error=repr(error))
         except MirrorBroken as error:
             return self._reread(books, head, error)
@@ -217,6 +217,7 @@ class AccountIndexService:
             if same and cursor != mirror.cursor:
                 self.log.info("accounts.rewound", deployment=self.deployment.id, block=cursor.number)
                 books.rewind(cursor.number)
+                books.certified_at = -1  # the node that is asked for the logs may not have heard of it yet
             if same:
                 return books
         self.log.warning("accounts.rebuilt", deployment=self.deployment.id, block=head.number, reason="deep reorg")

@@ -21,13 +21,13 @@ from keeper.domain.exchange import ChainState
 from keeper.domain.gate import Open
 from keeper.domain.holdings import Holdings
 from keeper.domain.ids import Address, DeploymentId, MarketId
-from keeper.domain.liquidation import LiquidationCandidate, LiquidationPlan, plan_batch, rank
+from keeper.domain.liquidation import FREE, LiquidationCandidate, LiquidationPlan, plan_batch, rank
 from keeper.domain.margin import STALE_GRACE_S
 from keeper.domain.market import PricedMarket
 from keeper.domain.numbers import text_of
 from keeper.domain.time import SECOND, Timestamp, from_seconds
 from keeper.domain.transaction import OPEN_INTENTS, Expectation, Intent, IntentState, Lane, Outcome
-from keeper.errors import DataError, Reverted, TransientError
+from keeper.errors import DataError, Reverted, RpcError, TransientError
 from keeper.ports.chain import ChainReader
 from keeper.ports.clock import Clock
 from keeper.ports.deployment import Deployment
@@ -39,10 +39,14 @@ from keeper.runtime.board import Board, first_change
 from keeper.runtime.mailbox import Mailbox
 from keeper.runtime.pulse import Pulse
 
+Act = tuple[Call, tuple[Expectation, ...]]
+
 _TIMEOUT_S = 5.0
 _WANTED_S = 30
 _MAX_DELEVERAGE = 10
 _FUND_SHORT = 6
+_DONE_BLOCKS = 3
+"""So deep, what a batch has not touched is left as it is. A deeper reorganisation costs the gas of a revert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class LiquidationService:
         if not ranked or not allowed or not self.coordinator.is_leader(self.deployment.id):
             return
         shut = self._shut(state, allowed)
-        mine = [found for found in ranked if found.market_no in allowed and self._free(found, held, shut, now_s)]
+        mine = [found for found in ranked if found.market_no in allowed and self._free(found, held, shut, state.at)]
         batch = plan_batch(
             mine, held.accounts, state, now_s, engine=held.engine, liquidator=self.liquidator, limit=self._limit()
         )
@@ -172,24 +176,22 @@ class LiquidationService:
         feeds = {no: state.feeds[no] for no in doubted if no in state.feeds}
         return frozenset(no for no, feed in feeds.items() if feed.observed_at_s >= oldest_s)
 
-    def _free(self, found: LiquidationCandidate, held: Holdings, shut: frozenset[int], now_s: int) -> bool:
+    def _free(self, found: LiquidationCandidate, held: Holdings, shut: frozenset[int], at: BlockRef) -> bool:
         """Every price behind the account's health must be beyond doubt, and nobody of us be at it already."""
         account = held.accounts[found.account]
         if not shut.isdisjoint(account.positions):
             return False
-        return not self._is_claimed(_key(account, found.market_no), now_s)
+        return not self._is_claimed(_key(account, found.market_no), at)
 
     async def _liquidate(
         self, plans: Sequence[LiquidationPlan], lasts: Mapping[Address, str], state: ChainState, at: At
     ) -> None:
         confirmed = list(plans) if isinstance(at, str) else await self._confirmed(plans, at)
-        if not confirmed:
+        passing = await self._passing(confirmed, at)
+        if passing is None:
             return
+        confirmed, act = passing
         keys = [f"{plan.account}:{plan.market_no}:{lasts[plan.account]}" for plan in confirmed]
-        requests = [LiquidationRequest(plan.account, plan.market_no, plan.max_size_e18) for plan in confirmed]
-        act = self.deployment.protocol.liquidate(requests)
-        if not await self._simulated(act[0], at):
-            return
         intent = self._intent(f"{len(keys)}:{_digest(keys)}", act, state)
         if not self.intents.offer(intent):
             self.log.warning("liquidation.deferred", block=_name(at), error="the outbox is full")
@@ -210,7 +212,11 @@ class LiquidationService:
             )
 
     async def _confirmed(self, plans: Sequence[LiquidationPlan], at: BlockRef) -> list[LiquidationPlan]:
-        """Those that the chain itself would liquidate at this block. Where it disagrees with us, a human should look."""
+        """Those that the chain itself would liquidate at this block. Where it disagrees with us, a human should look.
+
+        Its preview is of each by itself and without a limit: FUND_SHORT is no word on one that others precede, or on the
+        part that the fund can pay for.
+        """
         if not plans:
             return []
         query = self.deployment.protocol.previews([(plan.account, plan.market_no) for plan in plans])
@@ -228,20 +234,47 @@ class LiquidationService:
                     chain=(preview.equity_units, preview.maintenance_units),
                     advice="our arithmetic and the contract's differ: compare the contract's version with ours",
                 )
-            if preview.reason == 0 or (index > 0 and preview.reason == _FUND_SHORT):
+            limited = index > 0 or plan.max_size_e18 != FREE
+            if preview.reason == 0 or (limited and preview.reason == _FUND_SHORT):
                 kept.append(plan)
             else:
                 self.log.info("liquidation.skipped", account=plan.account, reason=preview.reason, block=at.number)
         return kept
 
+    async def _passing(self, plans: list[LiquidationPlan], at: At) -> tuple[list[LiquidationPlan], Act] | None:
+        """The first of them that pass together. Fewer where a node cannot say why all do not: the dearest accounts need
+        more gas than one transaction may have, and the rest is asked for at the next head.
+        """
+        while plans:
+            act = self.deployment.protocol.liquidate(
+                [LiquidationRequest(plan.account, plan.market_no, plan.max_size_e18) for plan in plans]
+            )
+            try:
+                await self.reader.simulate(act[0], self.liquidator, at)
+            except Reverted as error:
+                self._refused(error, at)
+                if error.data:
+                    return None
+            except RpcError as error:
+                if len(plans) == 1:
+                    raise
+                self.log.info("liquidation.refused", reason="refused", detail=str(error), block=_name(at))
+            else:
+                return plans, act
+            plans = plans[: len(plans) // 2]
+        return None
+
     async def _simulated(self, call: Call, at: At) -> bool:
         try:
             await self.reader.simulate(call, self.liquidator, at)
         except Reverted as error:
-            revert = self.deployment.protocol.explain_revert(error.data)
-            self.log.info("liquidation.refused", reason=revert.name, detail=revert.detail, block=_name(at))
+            self._refused(error, at)
             return False
         return True
+
+    def _refused(self, error: Reverted, at: At) -> None:
+        revert = self.deployment.protocol.explain_revert(error.data)
+        self.log.info("liquidation.refused", reason=revert.name, detail=revert.detail, block=_name(at))
 
     def _steps(
         self,
@@ -261,18 +294,21 @@ class LiquidationService:
     async def _deleverage(
         self, steps: Sequence[DeleverageStep], lasts: Mapping[Address, str], state: ChainState, lead: bool
     ) -> None:
-        """In order: each was planned on what the ones before it leave, so only the first can be simulated by itself."""
+        """In order: each was planned on what the ones before it leave, so only the first can be simulated by itself.
+
+        A step uses up one of its two, so that none is wanted for the pair while it is under way, whatever else changes them.
+        """
         for number, step in enumerate(steps):
-            key = f"adl:{step.bankrupt}:{step.counterparty}:{step.market_no}:{lasts[step.bankrupt]}"
-            if self._is_claimed(key, state.at.timestamp_s):
+            pair = f"adl:{step.bankrupt}:{step.counterparty}:{step.market_no}"
+            if self._is_claimed(pair, state.at):
                 continue
             act = self.deployment.protocol.deleverage(step.bankrupt, step.counterparty, step.market_no, step.size_e18)
             if number == 0 and lead and not await self._simulated(act[0], state.at):
                 return
-            intent = self._intent(key, act, state)
+            intent = self._intent(f"{pair}:{lasts[step.bankrupt]}", act, state)
             if not self.intents.offer(intent):
                 return
-            self._claim([key], intent, state)
+            self._claim([pair], intent, state)
             self.log.warning(
                 "deleverage.submitted",
                 market=self.deployment.markets[step.market_no],
@@ -285,26 +321,28 @@ class LiquidationService:
                 intent_id=intent.id,
             )
 
-    def _intent(self, key: str, act: tuple[Call, tuple[Expectation, ...]], state: ChainState) -> Intent:
+    def _intent(self, key: str, act: Act, state: ChainState) -> Intent:
         deadline = from_seconds(state.at.timestamp_s + _WANTED_S)
         return self.deployment.intent(Lane.LIQUIDATION, key, act, self.clock.now(), deadline)
 
-    def _is_claimed(self, key: str, now_s: int) -> bool:
+    def _is_claimed(self, key: str, at: BlockRef) -> bool:
         """Whether an intent is at it. One of which nobody tells anything is given up when it is too late: only the
-        newest outcomes are kept, and asking again costs nothing, for the outbox knows what is under way.
+        newest outcomes are kept, and asking again costs nothing, for the outbox knows what is under way. One that is mined
+        leaves as it was whom the contract has passed over.
         """
         claim = self.claims.intents.get(key)
         if claim is None:
             return False
         outcome = self.outcomes.get(claim.id)
-        if outcome is not None:
-            return outcome.state in OPEN_INTENTS
-        return claim.deadline is None or from_seconds(now_s) <= claim.deadline
+        if outcome is None:
+            return claim.deadline is None or from_seconds(at.timestamp_s) <= claim.deadline
+        if outcome.state is IntentState.MINED and outcome.receipt is not None:
+            return at.number < outcome.receipt.block_number + _DONE_BLOCKS - 1
+        return outcome.state in OPEN_INTENTS
 
     def _claim(self, keys: Sequence[str], intent: Intent, state: ChainState) -> None:
         """Remembers what is under way, and forgets what is settled."""
-        now_s = state.at.timestamp_s
-        still = {key: claim for key, claim in self.claims.intents.items() if self._is_claimed(key, now_s)}
+        still = {key: claim for key, claim in self.claims.intents.items() if self._is_claimed(key, state.at)}
         self.claims.intents = {**still, **dict.fromkeys(keys, intent)}
 
     def _count(self, ranked: Sequence[LiquidationCandidate], state: ChainState) -> None:

@@ -279,6 +279,22 @@ def test_newer_schema__is_not_touched(tmp_path: Path, clock: Clock) -> None:
         Journal.open(tmp_path, clock)
 
 
+def test_snapshot__read_while_the_disk_is_full__is_what_was_written(tmp_path: Path, clock: Clock) -> None:
+    """A reload of the settings reads the markets' memory: it ended the keeper, whose transactions were under way."""
+    with Journal.open(tmp_path, clock) as journal:
+        journal.snapshots.save("pricing", "1")
+        with journal._database.read() as connection:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count={pages}")
+        journal.decisions.attach([decision(f"leaf{number}", "x" * 500) for number in range(500)], ROOT)
+        assert journal.snapshots.load("pricing") == "1"
+        with pytest.raises(TransientError):
+            journal.decisions.find("leaf1")
+        with journal._database.read() as connection:
+            connection.execute("PRAGMA max_page_count=1000000")
+        assert journal.decisions.find("leaf1") is not None
+
+
 def test_disk__full__writes_nothing_and_goes_on_when_there_is_room(tmp_path: Path, clock: Clock) -> None:
     with Journal.open(tmp_path, clock) as journal:
         journal.ledger.save(record(3, 1))

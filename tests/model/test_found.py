@@ -7,20 +7,25 @@ import gc
 import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
 import pytest
 
 from keeper.app.txreason import reason
+from keeper.domain.chain import At
 from keeper.domain.funds import Balance
+from keeper.domain.ids import Address
 from keeper.domain.time import SECOND, Timestamp
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome, Purpose, TxState
+from keeper.errors import RpcError
 from keeper.runtime.virtual import run_virtual
 from keeper.services.outbox import OutboxRules
-from keeper.services.outbox.commands import Commands
-from tests.model.acts import GAS, Kind, intent
+from keeper.services.outbox.commands import Commands, Declined
+from tests.model.acts import CHAIN_ID, GAS, Kind, intent
 from tests.model.lies import CUT_OFF_S, FATAL, Read, Reply
+from tests.model.memory_ledger import Killed
 from tests.model.network import GWEI
 from tests.model.node import Node
 from tests.model.settling import settle
@@ -1142,6 +1147,7 @@ def test_words_that_nobody_knows__to_the_lowest_nonce__keep_no_cancellation_abov
         await block(world)
         world.lies.replies[:] = [*[LUNCH] * 9, Reply(taken=True, words=None), LUNCH]
         want(world, Kind.RECORD, Lane.HOUSEKEEPING)
+        await asyncio.sleep(0.01)
         late = want(world, Kind.ONCE, Lane.FUNDING, deadline_s=1)
         await asyncio.sleep(0.1)
         assert world.life is not None
@@ -1182,3 +1188,116 @@ def test_nonce__of_which_is_told_that_it_is_not_raised_again__and_mined__is_told
         assert desk.spent == {0}
 
     played(play, replace(RULES, max_attempts=2))
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_intent__taken_back_as_the_disk_is_full_for_a_moment_and_a_crash__is_still_taken_back(steps: int) -> None:
+    """Its cancellation was signed and on the disk, and that it was taken back was not."""
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        life = world.life
+        assert life is not None
+        world.unwritable, world.die_after = 1, steps
+        with suppress(Killed, Declined):
+            await Commands(life.outbox.wallet, life.outbox.sender).cancel(0)
+        signed = len(world.ledger.unfinished(CHAIN_ID, world.network.wallet)[0].attempts) > 1
+        await world.kill()
+        world.start()
+        await asyncio.sleep(0.1)
+        for _ in range(15):
+            assert world.life is not None
+            world.life.inbox.offer(funding)
+            await block(world)
+        assert world.network.blocks.effects[funding.id] == (not signed)
+
+    played(play)
+
+
+def test_intent__its_form_and_its_cancellation_refused_by_every_node__is_told_how_it_ended() -> None:
+    """The newest form was the cancellation, which is nobody's."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.replies[:] = [REFUSED, REFUSED, Reply(taken=False, words="")]
+        late = want(world, Kind.RECORD, Lane.FUNDING, deadline_s=1)
+        await asyncio.sleep(2.5)
+        for _ in range(3):
+            world.network.mine([])
+            world.announce()
+            await asyncio.sleep(2.5)
+        assert world.life is not None
+        (tx,) = world.life.outbox.wallet.desk.open.values()
+        assert (tx.state, tx.last.purpose) == (TxState.VACANT, Purpose.CANCEL)
+        assert world.told[late.id].state is IntentState.EXPIRED
+        other = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        await block(world)
+        assert world.told[other.id].state is IntentState.CONFIRMED
+        assert world.told[late.id].state is IntentState.EXPIRED  # it was told: the nonce that it had was free
+
+    played(play)
+
+
+def test_start__count_refused_by_the_node__is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal ended the keeper, as a silence did not."""
+    refuse_counts(monkeypatch, "pending", 2)
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(3)
+        await block(world)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+def test_pool__that_tells_nothing_about_itself__keeps_no_receipt_from_being_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is asked of it is only a hint."""
+
+    async def play(world: World) -> None:
+        funding = want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(0.1)
+        refuse_counts(monkeypatch, "pending", 10**6)
+        await block(world)
+        assert world.told[funding.id].state is IntentState.CONFIRMED
+
+    played(play)
+
+
+def refuse_counts(monkeypatch: pytest.MonkeyPatch, at: str, times: int) -> None:
+    """A node that answers questions for the count at `at` with an error."""
+    right, left = Node.nonce, [None] * times
+
+    async def nonce(node: Node, account: Address, asked: At) -> int:
+        if asked == at and left:
+            left.pop()
+            raise RpcError("internal error", -32_603)
+        return await right(node, account, asked)
+
+    monkeypatch.setattr(Node, "nonce", nonce)
+
+
+@pytest.mark.parametrize(("later_s", "begun"), [(0.01, 1), (1.0, 2)])
+def test_liquidation__behind_fundings_in_the_inbox__goes_before_all_that_are_not_begun(
+    later_s: float, begun: int
+) -> None:
+    """At a full hour every market is settled: each took as long as signer and node, and the account stayed open."""
+
+    async def play(world: World) -> None:
+        await block(world)
+        world.lies.signer[:] = [Read.SLOW] * 6
+        for _ in range(5):
+            want(world, Kind.RECORD, Lane.FUNDING)
+        await asyncio.sleep(later_s)
+        liquidation = want(world, Kind.ONCE, Lane.LIQUIDATION)
+        await asyncio.sleep(6)
+        assert world.life is not None
+        nonces = {tx.intent.id: nonce for nonce, tx in world.life.outbox.wallet.desk.open.items() if tx.intent}
+        assert len(nonces) == 6
+        assert nonces[liquidation.id] == begun
+
+    played(play)

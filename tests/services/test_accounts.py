@@ -10,7 +10,7 @@ import pytest
 
 from keeper.domain.chain import BlockRef
 from keeper.domain.mirror import Cursor, Mirror
-from keeper.errors import AbiMismatch, RpcUnavailable
+from keeper.errors import AbiMismatch, Reverted, RpcUnavailable
 from keeper.runtime.board import Board
 from keeper.services.accounts import AccountIndexService
 from tests.domain.accounts.bridge import ENGINE, accounts_of, block_hash, events_of, totals_of, who
@@ -26,12 +26,17 @@ def deposit(account: Any, delta: int, margin: int) -> tuple[Any, ...]:
 
 
 class Turning(ScriptedChain):
-    """A node that changes to another fork, once, between its answer to `logs` and the next question."""
+    """A node that changes to another fork, once, between its answer to `logs` and the next question. `behind`: blocks as a
+    node has them that is asked for logs once, and has not heard of the other fork.
+    """
 
     turn: Any = None
+    behind: Any = None
 
     async def logs(self, where: Any, first: int, last: int) -> Any:
+        now, self.blocks, self.behind = self.blocks, self.behind or self.blocks, None
         found = await super().logs(where, first, last)
+        self.blocks = now
         turn, self.turn = self.turn, None
         if turn is not None:
             turn()
@@ -460,6 +465,58 @@ def test_run__log_missing_for_long__is_taken_as_soon_as_the_node_shows_it():
             stage.chain.mine(deposit(A, 1, 99))
             await heads(stage, 4)
             assert stage.desk.meter.counts[REBUILDS] == 2
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("error", [Reverted("odd"), RpcUnavailable("gone"), AbiMismatch("odd")], ids=repr)
+def test_run__sums_that_cannot_be_asked__end_nothing_and_are_asked_at_the_next_head(error):
+    """A node without the state of that block may call that a revert."""
+
+    async def scenario():
+        stage = Stage(certify_every=1)
+        async with running(stage.service):
+            stage.chain.mine(deposit(A, 1, 1))
+            stage.chain.fails("ask", error)
+            await stage.see()
+            stage.chain.mine(deposit(A, 1, 2))
+            mirror = stage.replayed()
+            stage.desk.perp.sums = (mirror.totals, dict(mirror.markets))
+            view = await stage.see()
+        assert same(view, mirror)
+        assert stage.desk.meter.gauges[f"keeper_account_index_certified_block protocol={SITE}"] == view.cursor.number
+
+    play(scenario)
+
+
+def test_run__logs_of_a_gone_fork_after_a_reorganisation__are_noticed_by_the_sums_at_once():
+    """Heads and logs may come from two nodes, of which one has not heard of the reorganisation yet."""
+
+    async def scenario():
+        chain = Turning()
+        stage = Stage(Desk(chain), certify_every=32)
+        chain.page = 64
+        async with running(stage.service):
+            for n in range(1, 9):
+                chain.mine(deposit(A, 1, n))
+                mirror = stage.replayed()
+                stage.desk.perp.sums = (mirror.totals, dict(mirror.markets))
+                await stage.see()
+            old = dict(chain.blocks)
+            chain.reorganise(chain.tip.number - 3)
+            for _ in range(4):
+                chain.mine(fork="b")
+            new = dict(chain.blocks)
+            mirror = stage.replayed()
+            stage.desk.perp.sums = (mirror.totals, dict(mirror.markets))
+            tip = chain.tip
+            chain.behind = {**new, **old}
+            await stage.see(tip)
+            for _ in range(2):
+                chain.mine(fork="b")
+                view = await stage.see()
+        assert same(view, stage.replayed())
+        assert stage.desk.log.of("accounts.broken") == []
 
     play(scenario)
 

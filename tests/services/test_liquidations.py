@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from keeper.domain.ahead import UnderWay
+from keeper.domain.chain import Receipt
 from keeper.domain.columns import AccountColumns
 from keeper.domain.gate import Doubt, Open, Shut
 from keeper.domain.holdings import Holdings
+from keeper.domain.ids import Hash
 from keeper.domain.market import LiquidationRules
 from keeper.domain.mirror import Cursor, Mirror
 from keeper.domain.report import MarketPrice, PriceReport
 from keeper.domain.time import SECOND, Timestamp, from_seconds
 from keeper.domain.transaction import Intent, IntentState, Lane, Outcome
-from keeper.errors import AbiMismatch, Reverted, RpcUnavailable
+from keeper.errors import AbiMismatch, Reverted, RpcError, RpcUnavailable
 from keeper.ports.protocol import LiquidationPreview
 from keeper.runtime.board import Board
 from keeper.runtime.mailbox import Mailbox
@@ -30,6 +32,7 @@ from tests.services.markets import exchange_of, plan_of, priced
 A, B, MAKER = who(1), who(2), who(3)
 USD = 10**6
 FREE = 2**128 - 1
+NOT_LIQUIDATABLE = bytes.fromhex("7a0a5c04")
 DISAGREED = f"keeper_health_disagreements_total protocol={SITE}"
 
 
@@ -236,6 +239,27 @@ def test_run__intent_open__candidate_is_not_sent_twice_and_again_after_it_failed
     play(scenario)
 
 
+def test_run__batch_mined_that_passed_one_over__that_one_is_not_kept_waiting_until_it_is_confirmed():
+    """The contract skips whom another price has healed in that block: what it leaves as it was may fall again."""
+
+    async def scenario():
+        stage = Stage()
+        async with running(stage.service):
+            await stage.head(99)
+            (first,) = stage.letters()
+            mined = replace(outcome(first, IntentState.MINED), receipt=receipt(stage.number + 1))
+            stage.boards["outcomes"].put(first.id, mined)
+            for _ in range(2):
+                await stage.head()
+                assert stage.letters() == []  # a block so young may be replaced
+            await stage.head()
+            (again,) = stage.letters()
+        assert stage.asked[1:] == [[A, B]]
+        assert again.id == first.id
+
+    play(scenario)
+
+
 def test_run__nothing_is_told_of_an_intent_until_it_is_too_late__is_offered_again():
     """As when another life of the keeper had it, or so many others were told since that its word is gone."""
 
@@ -269,6 +293,26 @@ def test_run__deleveraging_untold_until_it_is_too_late__is_offered_again():
     play(scenario)
 
 
+def test_run__bankrupt_changes_while_its_deleveraging_is_under_way__the_pair_is_not_sent_twice():
+    """As by the first of two steps: the second was planned and sent once more, and reverted."""
+
+    async def scenario():
+        stage = Stage(fund=0, traders=((A, 150),))
+        async with running(stage.service):
+            await stage.head(97)
+            (first,) = stage.letters()
+            await stage.becomes(first, IntentState.ACTIVE)
+            stage.kept = None  # what is told of the accounts is of this block now
+            await stage.head()
+            assert stage.letters() == []
+            await stage.becomes(first, IntentState.LOST_RACE)
+            await stage.head()
+            (again,) = stage.letters()
+        assert again.id != first.id
+
+    play(scenario)
+
+
 def test_run__second_account_falls_while_the_first_is_under_way__only_the_second_is_sent():
     async def scenario():
         stage = Stage(traders=((A, 150), (B, 220)))
@@ -279,6 +323,10 @@ def test_run__second_account_falls_while_the_first_is_under_way__only_the_second
         assert len({intent.id for intent in stage.letters()}) == 2
 
     play(scenario)
+
+
+def receipt(number: int) -> Receipt:
+    return Receipt(Hash("0x" + "1" * 64), 1, number, Hash(block_hash(number)), 100_000, 1, ())
 
 
 def report(price: Any, round_id: int = START_S * 1000 + 900) -> PriceReport:
@@ -318,7 +366,7 @@ def test_run__coming_price_refused_by_the_pending_block__is_judged_again_when_it
         stage = Stage()
         async with running(stage.service):
             await stage.head(100)
-            stage.desk.chain.fails("simulate", Reverted("healthy"))
+            stage.desk.chain.fails("simulate", Reverted("healthy", NOT_LIQUIDATABLE))
             stage.boards["underway"].put(SITE, UnderWay(report(99, stage.now_s * 1000 + 900), "price"))
             stage.boards["outcomes"].put(
                 "price", Outcome("price", Lane.PRICE, "k", IntentState.ACTIVE, stage.desk.clock.now())
@@ -398,6 +446,20 @@ def test_run__fund_can_pay_the_hole__is_liquidated_not_deleveraged():
     play(scenario)
 
 
+def test_run__fund_pays_a_part_of_the_first_hole__that_part_is_liquidated_not_nothing():
+    """`previewLiquidation` knows no limit: of an account whose hole is larger than the fund it says FUND_SHORT."""
+
+    async def scenario():
+        stage = Stage(fund=50, traders=((A, 150),))
+        async with running(stage.service):
+            await stage.head(97)
+            ((request,),) = stage.desk.perp.liquidations
+        assert (request.account, 0 < request.max_size_e18 < 100 * E18) == (A, True)
+        assert len(stage.letters()) == 1
+
+    play(scenario)
+
+
 def test_run__bankrupt_under_a_shut_gate__is_not_deleveraged():
     async def scenario():
         stage = Stage(fund=0, traders=((A, 150),))
@@ -432,7 +494,7 @@ def test_run__outbox_full__is_deferred_unclaimed_and_offered_at_the_next_head():
         ("ask", TimeoutError(), "liquidation.deferred"),
         ("ask", AbiMismatch("odd"), "liquidation.unreadable"),
         ("simulate", RpcUnavailable("gone"), "liquidation.deferred"),
-        ("simulate", Reverted("healthy"), "liquidation.refused"),
+        ("simulate", Reverted("healthy", NOT_LIQUIDATABLE), "liquidation.refused"),
     ],
     ids=repr,
 )
@@ -447,6 +509,23 @@ def test_run__node_does_not_confirm__nothing_is_sent_and_the_next_head_tries_aga
             await stage.head()
             assert len(stage.letters()) == 1
             assert not stage.desk.pulse.late()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("error", [Reverted("execution reverted"), RpcError("out of gas", -32_000)], ids=repr)
+def test_run__more_gas_than_one_transaction_may_have__half_of_the_batch_goes_first(error):
+    """Accounts with a loss, in many markets, are dear: twenty of them were refused at every head."""
+
+    async def scenario():
+        stage = Stage()
+        async with running(stage.service):
+            stage.desk.chain.fails("simulate", error)
+            await stage.head(99)
+            assert stage.asked == [[A, B], [A]]
+            await stage.head()
+            assert stage.asked[2:] == [[B]]
+            assert len(stage.letters()) == 2
 
     play(scenario)
 

@@ -20,6 +20,7 @@ from keeper.domain.txsteps import (
     final,
     found_again,
     is_elsewhere,
+    is_refused,
     mined,
     missed,
     missing,
@@ -278,7 +279,8 @@ class Receipts:
 
     def _settle_displaced(self, tx: TxRecord, other: Intent, receipt: Receipt, *, cancelled: bool) -> None:
         wallet, record = self.wallet, self.wallet.history(other.id)
-        if record is not None and record.state is IntentState.REJECTED:
+        refused = is_refused(tx, other.id) and record is not None and record.state is IntentState.EXPIRED
+        if refused or (record is not None and record.state is IntentState.REJECTED):
             return  # every node refused it for good, so that the nonce was free for the other: nothing of it can come back
         late = cancelled and wallet.is_late(other)
         ended = IntentState.EXPIRED if late else IntentState.SUPERSEDED

@@ -157,13 +157,14 @@ class Sender:
         elif len(others) < len(tx.attempts):
             return attempt
         tx = signed(tx, attempt)
-        try:
-            wallet.ledger.save(tx)
+        try:  # with what was told meanwhile, in one commit: a cancellation never without that its intent was taken back
+            wallet.ledger.save(tx, tuple(wallet.desk.unwritten.values()))
         except TransientError as error:
             wallet.unwritable(error)
             return None
         wallet.desk.open[tx.nonce] = tx
         wallet.desk.unstored.pop(tx.nonce, None)
+        wallet.desk.unwritten.clear()
         wallet.log.info(
             "tx.signed",
             wallet=wallet.name,
@@ -213,12 +214,17 @@ class Sender:
         self.judge_pause()
 
     def _give_up(self, tx: TxRecord, words: str) -> None:
-        """No node will ever take what was signed for this nonce: the nonce is free, the intent is rejected."""
-        desk = self.wallet.desk
+        """No node will ever take what was signed for this nonce: the nonce is free, the intent is rejected, or too late if
+        that is why the newest form is an empty transfer.
+        """
+        desk, wallet, intent = self.wallet.desk, self.wallet, tx.intent
         assert desk.nonces is not None
         desk.nonces = given_back(desk.nonces, tx.nonce)
-        if tx.last.intent is not None:
-            self.wallet.settle(tx.last.intent, IntentState.REJECTED, words)
+        record = None if intent is None else wallet.history(intent.id)
+        if intent is None or (record is not None and record.state in _KEPT):
+            return
+        late = tx.last.intent is None and wallet.is_late(intent)
+        wallet.settle(intent, IntentState.EXPIRED if late else IntentState.REJECTED, words)
 
     def judge_pause(self) -> None:
         """Why nothing new may start, if anything; the wallet resumes by itself when the reason is gone."""
@@ -271,6 +277,8 @@ class Sender:
             )
 
 
+_KEPT = frozenset({IntentState.MINED, IntentState.CONFIRMED, IntentState.ABANDONED})
+"""Of an intent that another nonce has done, or that the operator took back: what becomes of this nonce changes nothing."""
 _BEHIND = "chain_behind_journal"
 _FUND = "send funds to the wallet; sending goes on by itself"
 _ADVICE = {

@@ -118,7 +118,9 @@ class Outbox:
                 mined = await self._first_count(journal_next)
                 pending = await wallet.ask(wallet.chain.nonce(wallet.address, "pending"))
                 break
-            except TransientError as error:
+            except WrongChain:
+                raise
+            except (TransientError, DataError) as error:
                 wallet.log.warning("outbox.waiting", wallet=wallet.name, error=str(error))
                 self._beat()
                 await asyncio.sleep(_FIRST_READ_PAUSE_S)
@@ -155,7 +157,14 @@ class Outbox:
                 await first_change((outcomes, outcomes.version), timeout_s=self.wallet.rules.tick_s)
                 continue
             self.dispatch.accept(await self.inbox.get())
-            await self.dispatch.pump()
+            self._take_in()
+            await self.dispatch.pump(self._take_in)
+
+    def _take_in(self) -> None:
+        """All that has come in is on the desk before the next is begun: there the most urgent is the first."""
+        desk = self.wallet.desk
+        while len(desk.queue) < self.wallet.rules.queue_limit and (letter := self.inbox.take()) is not None:
+            self.dispatch.accept(letter)
 
     async def _follow_heads(self) -> None:
         wallet, desk = self.wallet, self.wallet.desk
@@ -235,9 +244,14 @@ class Outbox:
         passed_by = [tx.nonce for tx in desk.unmined() if desk.head is not None and is_older(tx, desk.head)]
         if not passed_by:
             return
-        with suppress(TransientError):
+        try:
             waiting = await wallet.ask(wallet.chain.nonce(wallet.address, "pending"))
-            desk.forgotten.update(nonce for nonce in passed_by if nonce >= waiting)
+        except WrongChain:
+            raise
+        except (TransientError, DataError) as error:
+            wallet.log.debug("wallet.unread", wallet=wallet.name, error=str(error))
+            return
+        desk.forgotten.update(nonce for nonce in passed_by if nonce >= waiting)
 
     async def _push(self) -> None:
         """Moves the nonces that are not mined, the lowest first: a higher one cannot be mined before it."""

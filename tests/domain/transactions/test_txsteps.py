@@ -241,3 +241,10 @@ def test_elsewhere__only_after_looks_blocks_and_seconds() -> None:
     vacant = missing(replace(EMPTY, state=TxState.VACANT), 100)
     assert judged(vacant)
     assert not judged(vacant, block=111)
+
+
+def test_missing__since_the_first_block_of_a_chain__is_given_up_like_any_other() -> None:
+    """Its number is 0, which counted as not missing: the nonce stayed open for ever."""
+    found = missing(broadcast(attempt(1, intent())), 0)
+    assert not is_elsewhere(found, Missed(3, 5), 11, 35, blocks=12, wait_ns=30)
+    assert is_elsewhere(found, Missed(3, 5), 12, 35, blocks=12, wait_ns=30)

@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,8 @@ from keeper.domain.margin import owed
 SNAPSHOT_VERSION = 1
 KEEP_BLOCKS = 256
 CAUSE_RESIDUE = 6
+_AT_ONCE = 250
+"""Accounts in a piece of a snapshot: about a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +158,29 @@ class Mirror:
 
     def dump(self) -> str:
         """A snapshot with everything, the undo of the last blocks included, under a checksum."""
-        body = {
+        return sealed(self.pieces())
+
+    def pieces(self) -> Iterator[str]:
+        """What `sealed` makes a snapshot of, a few hundred accounts at a time: of many a loop must not be held up for all."""
+        head = {
             "version": SNAPSHOT_VERSION,
             "engine": self._engine,
             "cursor": astuple(self._cursor),
             "keep_blocks": self._undo.maxlen,
             "totals": astuple(self._totals),
             "markets": [[number, *astuple(market)] for number, market in self._markets.items()],
-            "accounts": [_packed(account) for account in self._accounts.values()],
-            "undo": [_packed_undo(undo) for undo in self._undo],
         }
-        return json.dumps({"check": _checksum(body), **body}, separators=(",", ":"))
+        yield _json(head)[:-1] + ',"accounts":['
+        accounts, between = iter(self._accounts.values()), ""
+        while some := [_packed(account) for account in islice(accounts, _AT_ONCE)]:
+            yield between + _json(some)[1:-1]
+            between = ","
+        yield '],"undo":['
+        between = ""
+        for undo in self._undo:
+            yield between + _json(_packed_undo(undo))
+            between = ","
+        yield "]}"
 
     @classmethod
     def load(cls, text: str) -> Mirror:
@@ -301,9 +316,24 @@ def _in_order(events: Sequence[ProtocolEvent], after: int, block: BlockRef) -> I
         yield event
 
 
+def sealed(pieces: Iterable[str]) -> str:
+    """A snapshot of `Mirror.pieces`, under a checksum."""
+    body = "".join(pieces)
+    return f'{{"check":"{_checksum(body)}",{body[1:]}'
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
 def _packed(account: Account) -> list[Any]:
-    positions = [[number, *astuple(position)] for number, position in account.positions.items()]
-    return [account.address, account.margin_units, positions, astuple(account.last) if account.last else None]
+    # Field by field: `astuple` copies deeply, and of 50,000 accounts that took most of the time.
+    positions = [
+        [number, held.size_e18, held.quote_units, held.cum_entry_e36] for number, held in account.positions.items()
+    ]
+    last = account.last
+    told = None if last is None else [last.block_number, last.block_hash, last.log_index, last.tx_hash]
+    return [account.address, account.margin_units, positions, told]
 
 
 def _unpacked(packed: Sequence[Any]) -> Account:
@@ -328,8 +358,8 @@ def _unpacked_undo(packed: Sequence[Any]) -> _Undo:
     )
 
 
-def _checksum(body: Mapping[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(body, separators=(",", ":")).encode(), digest_size=16).hexdigest()
+def _checksum(body: str) -> str:
+    return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
 
 
 def _verified(text: str) -> dict[str, Any]:
@@ -340,6 +370,6 @@ def _verified(text: str) -> dict[str, Any]:
         raise MirrorBroken("not a snapshot") from error
     if body.get("version") != SNAPSHOT_VERSION:
         raise MirrorBroken(f"snapshot of version {body.get('version')!r}, wanted {SNAPSHOT_VERSION}")
-    if check != _checksum(body):
+    if check != _checksum(_json(body)):
         raise MirrorBroken("the snapshot is damaged")
     return dict(body)

@@ -22,7 +22,7 @@ from keeper.domain.events import (
 )
 from keeper.domain.holdings import Holdings
 from keeper.domain.ids import DeploymentId, Hash
-from keeper.domain.mirror import Cursor, Mirror
+from keeper.domain.mirror import Cursor, Mirror, sealed
 from keeper.domain.numbers import text_of
 from keeper.domain.time import SECOND
 from keeper.errors import DataError, Reverted, TransientError
@@ -111,12 +111,12 @@ class AccountIndexService:
                     if head is not None:
                         books = await self._follow(books, head)
                         self._show(books, head)
-                    if self.clock.now() - saved_at >= _SAVE_EVERY_NS:
-                        self._save(books.mirror)
+                    if not 0 <= self.clock.now() - saved_at < _SAVE_EVERY_NS:
+                        self._save(books.mirror, await written(books.mirror))
                         saved_at = self.clock.now()
                 self.pulse.beat(self.name)
         finally:
-            self._save(books.mirror)
+            self._save(books.mirror, books.mirror.dump())
 
     async def _follow(self, books: Books, head: BlockRef) -> Books:
         try:
@@ -197,11 +197,11 @@ class AccountIndexService:
         self.log.info("accounts.loaded", deployment=self.deployment.id, block=mirror.cursor.number)
         return mirror
 
-    def _save(self, mirror: Mirror) -> None:
+    def _save(self, mirror: Mirror, text: str) -> None:
         if mirror.cursor.number < self.deployment.protocol.from_block:
             return
         try:
-            self.store.save(self._snapshot, mirror.dump())
+            self.store.save(self._snapshot, text)
         except TransientError as error:  # the next start reads more blocks again
             self.log.warning("state.unsaved", name=self._snapshot, error=str(error))
 
@@ -282,3 +282,12 @@ class AccountIndexService:
             block=event.ref.block_number,
             tx_hash=event.ref.tx_hash,
         )
+
+
+async def written(mirror: Mirror) -> str:
+    """A snapshot. Others have their turn between its pieces: the mirror must not change meanwhile."""
+    pieces = []
+    for piece in mirror.pieces():
+        pieces.append(piece)
+        await asyncio.sleep(0)
+    return sealed(pieces)

@@ -30,6 +30,8 @@ class Remembered(NamedTuple):
     scores: Mapping[str, Any] = MappingProxyType({})
     refused: tuple[str, ...] = ()
     at_s: int = 0
+    halted: frozenset[MarketId] = frozenset()
+    """Markets that a defect has halted."""
 
 
 def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> str:
@@ -38,6 +40,7 @@ def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> 
     document = {
         "at_s": to_seconds(now),
         "conditions": {market: fold.condition.to_plain() for market, fold in markets},
+        "halted": sorted(found.halted),
         "last": found.last,
         "marks": {market: fold.mark.to_plain() for market, fold in markets},
         "methods": {plan.market: plan.mark.name for plan in plans if plan.market in found.markets},
@@ -82,8 +85,9 @@ def remembered(text: str, plans: Sequence[MarketPlan], known: Collection[IndexId
         if each in known and (state := _fenced(restored_state, plain, refused)) is not None
     }
     last = {IndexId(each): int(price) for each, price in document["last"].items() if each in known}
+    halted = frozenset(plan.market for plan in plans if plan.market in document.get("halted", ()))
     at_s = int(document.get("at_s", 0))
-    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused), at_s)
+    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused), at_s, halted)
 
 
 _ELSEWHERE = "see "

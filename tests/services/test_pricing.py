@@ -146,6 +146,40 @@ def test_run__one_markets_step_raises__it_alone_is_halted_until_resumed():
     play(scenario)
 
 
+def test_run__restarted_after_a_defect_halted_a_market__stays_halted_until_resumed():
+    """The state that met the defect is restored with it, and nobody has looked yet."""
+
+    async def scenario():
+        stage = Stage(options={BTC: {"mark": Brittle()}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(0.5)
+            await stage.hold(0.5, btc=13)
+        for told in (2, 3):
+            stage.boards.prices.drop(BTC)
+            stage.service = stage.fresh()
+            async with running(stage.service):
+                await stage.hold(1)
+                assert stage.boards.prices.get(BTC) is None
+                assert stage.mark(ETH) == e18(100)
+                assert len(stage.desk.log.of("market.halted")) == told
+                assert stage.desk.meter.gauges[f"keeper_breaker_open market={BTC} reason=halted"] == 1
+        assert stage.service.resume(BTC)
+        stage.service = stage.fresh()
+        async with running(stage.service):
+            await stage.hold(1)
+            assert stage.boards.prices.get(BTC) is None, "the order was not saved: the service had ended"
+            assert stage.service.resume(BTC)
+            await stage.hold(1)
+            assert stage.mark(BTC) == e18(100)
+        stage.service = stage.fresh()
+        async with running(stage.service):
+            await stage.hold(1)
+            assert stage.mark(BTC) == e18(100)
+
+    play(scenario)
+
+
 def test_run__jump_held_then_confirmed__tripped_and_reset_are_told_once_each():
     async def scenario():
         stage = Stage(options={BTC: {"guard": Guard(max_jump_bps=200, confirmation=CONFIRM)}})

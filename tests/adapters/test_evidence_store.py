@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from keeper.adapters.encoding.keccak import keccak
 from keeper.adapters.evidence import configs
 from keeper.adapters.evidence.archive import EvidenceArchive, EvidenceLimits
 from keeper.adapters.evidence.reader import EvidenceReader
-from keeper.adapters.evidence.segments import keys_of, read, segments
+from keeper.adapters.evidence.segments import KEYS, SUFFIX, keys_of, read, segments
 from keeper.adapters.journal import Journal
 from keeper.adapters.journal_schema import MIGRATIONS
 from keeper.domain.time import SECOND, Timestamp
@@ -218,6 +219,40 @@ def test_disk__takes_nothing__records_stay_where_they_are(shelf: Shelf, monkeypa
 
     asyncio.run(scenario())
     assert len(list(shelf.reader.since(0))) == 1
+
+
+@pytest.mark.parametrize("full", [SUFFIX, KEYS])
+def test_disk__full__keeps_no_half_of_a_file_and_what_is_of_age_makes_room(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    directory, day = shelf.state / "evidence", 86_400
+    for _ in range(3):
+        shelf.batch("BTC-USD")
+        shelf.clock.go(700)
+        shelf.archive = shelf.fresh()
+        shelf.put_away()
+    shelf.clock.go(31 * day)
+    root = shelf.batch("BTC-USD", text="x" * 1_000)
+    shelf.clock.go(700)
+    written = os.write
+
+    def takes_half(descriptor: int, added: bytes) -> int:
+        if not Path(f"/proc/self/fd/{descriptor}").readlink().name.endswith(full):
+            return written(descriptor, added)
+        written(descriptor, added[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", takes_half)
+        for _ in range(3):
+            shelf.archive = shelf.fresh()
+            with pytest.raises(OSError, match="No space"):
+                shelf.put_away()
+    assert len(segments(directory)) == 1, "the newest, since nobody knows when it ends"
+    assert [*directory.glob(f"*{KEYS}")] == [keys_of(each) for each in segments(directory)]
+    assert shelf.put_away() == 1
+    assert texts(shelf.reader.by_root(root)) == {shelf.made[-1].canonical_json}
+    assert shelf.journalled() == 0
 
 
 def test_config__once_by_its_hash__and_for_as_long_as_records_may_name_it(shelf: Shelf) -> None:

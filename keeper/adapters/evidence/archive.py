@@ -78,7 +78,17 @@ class EvidenceArchive:
                 self.log.warning("evidence.delayed", error=repr(error))
 
     async def put_away(self) -> int:
-        """One pass. Returns how many records it moved."""
+        """One pass. Returns how many records it moved. Where the disk takes nothing, what is of age makes room all the same."""
+        try:
+            moved = await self._moved()
+        except OSError:
+            await asyncio.to_thread(self._bounded)
+            raise
+        size = await asyncio.to_thread(self._bounded)
+        self.meter.gauge("keeper_evidence_bytes", size)
+        return moved
+
+    async def _moved(self) -> int:
         moved, before = 0, Timestamp(self.clock.now() - self.limits.fresh_ns)
         while moved < _MOST_AT_ONCE:
             found = await asyncio.to_thread(self._pass, before)
@@ -88,8 +98,6 @@ class EvidenceArchive:
                 self.decisions.forget([record.leaf for record in found[start : start + _DELETED_AT_ONCE]])
                 await asyncio.sleep(_BETWEEN_S)
             moved += len(found)
-        size = await asyncio.to_thread(self._bounded)
-        self.meter.gauge("keeper_evidence_bytes", size)
         return moved
 
     def _pass(self, before: Timestamp) -> Sequence[StoredRecord]:

@@ -319,7 +319,7 @@ class PricingService:
         self.folds.saved_at = now
         folds = self.folds
         scores, halted = folds.scores.to_plain(), frozenset(folds.halted)
-        found = Remembered(folds.markets, folds.states, folds.last, scores, halted=halted)
+        found = Remembered(folds.markets, folds.states, folds.last, scores, halted=halted, rules=self._rules())
         try:
             self.store.save(self.name, snapshot(found, self.plans, now))
             for name in () if self.folds.shown else self.snapshots[:-1]:
@@ -330,7 +330,7 @@ class PricingService:
 
     def _restore(self) -> None:
         """The newest of what is saved of each market and index, by whichever name."""
-        found, known = list[Remembered](), {spec.id for spec in self.specs}
+        found, known = list[Remembered](), self._rules()
         for name in dict.fromkeys(where_of(self.store.load(name)) or name for name in self.snapshots):
             text = self.store.load(name)
             try:
@@ -344,6 +344,10 @@ class PricingService:
             self.log.critical("market.halted", market=market, error="before the restart", advice=_HALTED_ADVICE)
         for index, state in self.folds.scores.states.items():
             self.boards.scores.put(index, state)
+
+    def _rules(self) -> dict[IndexId, str]:
+        """By which rule each index judges its outliers, empty for the band."""
+        return {spec.id: "" if spec.outliers is None else spec.outliers.name for spec in self.specs}
 
     def _taken(self, found: Remembered) -> None:
         for why in found.refused:

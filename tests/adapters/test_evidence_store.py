@@ -21,6 +21,7 @@ from keeper.adapters.evidence.segments import KEYS, SUFFIX, keys_of, read, segme
 from keeper.adapters.journal import Journal
 from keeper.adapters.journal_schema import MIGRATIONS
 from keeper.domain.time import SECOND, Timestamp
+from keeper.errors import TransientError
 from keeper.ports.journal import DecisionRecord
 from tests.services.fakes import Desk
 
@@ -253,6 +254,41 @@ def test_disk__full__keeps_no_half_of_a_file_and_what_is_of_age_makes_room(
     assert shelf.put_away() == 1
     assert texts(shelf.reader.by_root(root)) == {shelf.made[-1].canonical_json}
     assert shelf.journalled() == 0
+
+
+def test_journal__takes_no_deletion__records_are_put_away_once_and_bounded(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each half minute they went into another file, and none gave way: a journal that is full filled the disk."""
+    for _ in range(2):
+        shelf.batch("BTC-USD")
+        shelf.clock.go(700)
+        shelf.archive = shelf.fresh()
+        shelf.put_away()
+    shelf.clock.go(31 * 86_400)
+    root = shelf.batch("BTC-USD", "ETH-USD")
+    shelf.clock.go(700)
+
+    def full(_leaves: Any) -> None:
+        raise TransientError("the disk is full")
+
+    async def passes() -> None:
+        shelf.archive.every_s = 0.001
+        task = asyncio.create_task(shelf.archive.run())
+        while len(shelf.desk.log.of("evidence.delayed")) < 4:  # noqa: ASYNC110 - another task does it
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(shelf.journal.decisions), "forget", lambda _self, leaves: full(leaves))
+        asyncio.run(passes())
+    kept = segments(shelf.archive.directory)
+    wanted = [3]  # the file that is written to holds the last of the old
+    assert [len(list(read(each))) for each in kept] == wanted
+    assert len(shelf.reader.by_root(root)) == 2
+    assert (shelf.put_away(), shelf.journalled()) == (2, 0)
+    assert [len(list(read(each))) for each in segments(shelf.archive.directory)] == wanted
 
 
 def test_config__once_by_its_hash__and_for_as_long_as_records_may_name_it(shelf: Shelf) -> None:

@@ -172,6 +172,19 @@ def test_keys__missing__the_file_is_read_instead(shelf: Shelf) -> None:
     assert len(shelf.reader.by_root(root)) == 1
 
 
+def test_since__a_file_gives_way_while_it_is_read__the_others_are_told(shelf: Shelf) -> None:
+    for _ in range(2):
+        shelf.batch("BTC-USD")
+        shelf.clock.go(700)
+        shelf.archive = shelf.fresh()
+        shelf.put_away()
+    oldest, _ = segments(shelf.archive.directory)
+    told = shelf.reader.since(0)
+    found = [next(told)]
+    oldest.unlink()
+    assert texts([*found, *told]) == {shelf.made[-1].canonical_json}
+
+
 def test_bounds__the_oldest_files_give_way_to_size_and_age(tmp_path: Path) -> None:
     day = 86_400
     shelf = Shelf(tmp_path, limits=EvidenceLimits(keep_ns=10 * day * SECOND, max_bytes=3_000))

@@ -12,6 +12,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,8 +66,11 @@ def append(segment: Path, records: Sequence[StoredRecord]) -> int:
 
 
 def read(segment: Path) -> Iterator[StoredRecord]:
-    """A file that ends within a member, as after a crash, ends there. Raises ValueError for what is no segment."""
-    with gzip.open(segment, "rb") as opened:
+    """A file that ends within a member, as after a crash, ends there; one that has given way meanwhile has nothing.
+
+    Raises ValueError for what is no segment.
+    """
+    with suppress(FileNotFoundError), gzip.open(segment, "rb") as opened:
         try:
             for line in opened:
                 if not line.endswith(b"\n"):

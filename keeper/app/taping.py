@@ -19,6 +19,7 @@ from keeper.domain.ahead import UnderWay
 from keeper.domain.exchange import ChainState
 from keeper.domain.ids import Address, DeploymentId, MarketId, SourceId
 from keeper.domain.operators import venue_of
+from keeper.domain.pricing_snapshot import where_of
 from keeper.domain.quote import Quote
 from keeper.ports.clock import Clock
 from keeper.ports.journal import StateStore
@@ -96,7 +97,9 @@ class Taping:
             "signers": self.signers,
         }
         yield line(now, "head", about)
-        for name in self.snapshots:
+        # And what is said to be found by another name.
+        places = [(name, where_of(self._store.load(name))) for name in self.snapshots]
+        for name in dict.fromkeys(each for pair in places for each in pair if each is not None):
             if (saved := self._store.load(name)) is not None:
                 yield line(now, PROLOGUE + "saved", name, saved)
         yield from self._heard.prologue()
@@ -108,3 +111,5 @@ class Taping:
                     yield line(now, PROLOGUE + "held", document(quote))
             for market, why in self._boards.paused.snapshot().items():
                 yield line(now, PROLOGUE + "paused", MarketId(market), why)
+            for word in self._boards.sequencer.snapshot().values():
+                yield line(now, PROLOGUE + "sequencer", document(word))

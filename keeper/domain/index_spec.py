@@ -10,7 +10,7 @@ from keeper.domain.caps import Caps
 from keeper.domain.ids import IndexId
 from keeper.domain.index_methods import IndexMethod, Median, TrimmedMean
 from keeper.domain.ladder import Ladder
-from keeper.domain.numbers import BPS, E18
+from keeper.domain.numbers import BPS, E18, text_of
 from keeper.domain.operators import operator_of
 from keeper.domain.outlier_rules import OutlierRule
 from keeper.domain.reference import ReferenceBand
@@ -202,6 +202,10 @@ class IndexSpec:
             return f"{method.name} holds groups against each other: min_quote_groups must be at least 2"
         if method.by_group and self.cross_check is not None:
             return f"cross_check: it is the same as {method.name}"
+        for quote, peg in self.conversions.items() if self.cross_check is not None else ():
+            if not peg.low_e18 <= E18 <= peg.high_e18:
+                band = f"{text_of(peg.low_e18)}…{text_of(peg.high_e18)}"
+                return f"cross_check: {quote} is not held at par ({band}): without conversion the groups cannot be compared"
         return self.caps.problem(self.sources) if self.caps is not None else None
 
     def _owner_problem(self) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,6 +31,10 @@ class Remembered(NamedTuple):
     scores: Mapping[str, Any] = MappingProxyType({})
     refused: tuple[str, ...] = ()
     at_s: int = 0
+    halted: frozenset[MarketId] = frozenset()
+    """Markets that a defect has halted."""
+    rules: Mapping[IndexId, str] = MappingProxyType({})
+    """The outlier rule that each of `states` is of."""
 
 
 def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> str:
@@ -38,6 +43,7 @@ def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> 
     document = {
         "at_s": to_seconds(now),
         "conditions": {market: fold.condition.to_plain() for market, fold in markets},
+        "halted": sorted(found.halted),
         "last": found.last,
         "marks": {market: fold.mark.to_plain() for market, fold in markets},
         "methods": {plan.market: plan.mark.name for plan in plans if plan.market in found.markets},
@@ -47,6 +53,7 @@ def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> 
             if plan.rates is not None and plan.market in found.markets and (rates := found.markets[plan.market].rates)
         },
         "rates": {market: fold.rates.to_plain() for market, fold in markets if fold.rates},
+        "rules": {index: found.rules[index] for index in sorted(found.states) if index in found.rules},
         "scores": found.scores,
         "sessions": {market: fold.session.to_plain() for market, fold in markets if fold.session.phase},
         "states": {index: state.to_plain() for index, state in sorted(found.states.items())},
@@ -54,8 +61,10 @@ def snapshot(found: Remembered, plans: Sequence[MarketPlan], now: Timestamp) -> 
     return json.dumps(document, sort_keys=True)
 
 
-def remembered(text: str, plans: Sequence[MarketPlan], known: Collection[IndexId]) -> Remembered:
+def remembered(text: str, plans: Sequence[MarketPlan], known: Mapping[IndexId, str]) -> Remembered:
     """What still is of use: another mark method, or an index that is not `known`, begins anew. Raises one of UNREADABLE.
+
+    `known` has the outlier rule of each index: what another one watched is not the same, and is forgotten.
 
     A part that cannot be read takes no other with it: each has its own fence.
     """
@@ -76,14 +85,15 @@ def remembered(text: str, plans: Sequence[MarketPlan], known: Collection[IndexId
         mark = plan.mark.start() if mark is None else mark
         markets[name] = MarketFold(mark, rates=rates, session=session or SessionFold())
     refused += _conditions(plans, document.get("conditions", {}), markets)
-    states = {
-        IndexId(each): state
-        for each, plain in document.get("states", {}).items()
-        if each in known and (state := _fenced(restored_state, plain, refused)) is not None
-    }
+    states, rules = dict[IndexId, IndexState](), document.get("rules", {})
+    for each, plain in document.get("states", {}).items():
+        if each in known and (state := _fenced(restored_state, plain, refused)) is not None:
+            same = rules.get(each, known[each]) == known[each]
+            states[IndexId(each)] = state if same else replace(state, watched={})
     last = {IndexId(each): int(price) for each, price in document["last"].items() if each in known}
+    halted = frozenset(plan.market for plan in plans if plan.market in document.get("halted", ()))
     at_s = int(document.get("at_s", 0))
-    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused), at_s)
+    return Remembered(markets, states, last, document.get("scores", {}), tuple(refused), at_s, halted)
 
 
 _ELSEWHERE = "see "

@@ -101,11 +101,14 @@ def _premium(given: Recalled, plan: MarketPlan, index: IndexPrice) -> int:
 
 
 def _held(given: Recalled, plan: MarketPlan, index: IndexPrice, mark_e18: int, turn: SessionTurn | None) -> str:
-    verdict = None if given.guard_before is None else plan.guard.step(given.guard_before, index, given.now)[1]
+    # Without a state before it nobody could say that guard or condition let it pass: nothing is published without both.
+    if given.guard_before is None:
+        return "its record tells nothing of the guard"
+    if given.condition_before is None:
+        return "its record tells nothing of the market's condition"
+    verdict = plan.guard.step(given.guard_before, index, given.now)[1]
     if isinstance(verdict, Held):
         return f"the guard holds it: {verdict.reason.value}: {verdict.detail}"
-    if given.condition_before is None:
-        return ""
     # A sequencer that is down holds publishing back by itself, so that a record is never made while it is.
     reading = reading_of(index, verdict, mark_e18, turn, None)
     state = plan.condition.step(given.condition_before, reading, given.now)

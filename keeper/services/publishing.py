@@ -35,6 +35,8 @@ from keeper.runtime.board import Board, first_change
 from keeper.runtime.pulse import Pulse
 
 _MAX_BATCH = 32
+_ROUND_AHEAD_MS = 1_000
+"""A clock that was ahead left a round that lies this far ahead: rounds only rise, and until then nothing is signed."""
 _AFTER_THE_SENDER_S = 0.005
 """Words and counts of a batch wait until its transaction is out: for 20 markets they take longer than signing it."""
 _LANDED = frozenset({IntentState.MINED, IntentState.CONFIRMED})
@@ -122,6 +124,9 @@ class PublishingService:
     async def consider(self, state: ChainState, now: Timestamp) -> None:
         """Decides on every market of the deployment and pushes those that are due, in one batch."""
         self._landed(state)
+        if self.flight.last_round - round_id(now) > _ROUND_AHEAD_MS:
+            for market in sorted(self.deployment.markets.values()):
+                self._hold(market, "round_ahead", now)
         if self._waits(state) or self.flight.refused_at == state.at.hash or round_id(now) <= self.flight.last_round:
             return
         ready = self._ready(state, now)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from keeper.domain.index_methods import INDEX_METHODS
-from keeper.domain.ladder import LADDERS
+from keeper.domain.ladder import LADDERS, Rung
 from keeper.domain.operators import operator_of
 from keeper.domain.outlier_rules import OUTLIER_RULES
 from keeper.errors import ConfigError
@@ -82,10 +82,19 @@ def _placed(market: MarketSettings, message: str) -> Complaint:
 
 
 def _ladder(market: MarketSettings) -> Iterator[Complaint]:
+    chosen = market.index.ladder
     try:
-        ladder(market.index.ladder)
+        made = ladder(chosen)
     except ValueError as error:
         yield Complaint(("index", "ladder"), str(error))
+        return
+    if chosen is None:
+        return
+    if chosen.hold_max_s is not None and not made.holds:
+        yield Complaint(("index", "ladder", "hold_max_s"), "no rung holds the last index")
+    for name in ("two", "one"):
+        if getattr(chosen, f"{name}_reach_bps") is not None and getattr(made, name) is not Rung.NEAR_LAST:
+            yield Complaint(("index", "ladder", f"{name}_reach_bps"), f"is of {name}: near_last")
 
 
 def _own_venue(market: MarketSettings) -> Iterator[Complaint]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from keeper.errors import ConfigError
-from keeper.settings.faults import suggestion
+from keeper.errors import ConfigError, FeedProtocolError
+from keeper.settings.faults import Key, suggestion
+from keeper.settings.index_settings import ReferenceSettings
 from keeper.settings.market import MarketSettings, SourceSettings
 from keeper.settings.models import CommonSettings
 from keeper.settings.options import Complaint, Registries, build, examine
@@ -28,7 +30,7 @@ def onchain_sources(market: MarketSettings, common: CommonSettings, known: Regis
 
 
 def polled_sources(market: MarketSettings, known: Registries) -> Iterator[Complaint]:
-    """References: that they exist, and do not vote beside prices of now."""
+    """References: that they exist, publish such pairs, and do not vote beside prices of now."""
     if known.polled is None:
         return
     for number, source in enumerate(market.sources):
@@ -38,9 +40,25 @@ def polled_sources(market: MarketSettings, known: Registries) -> Iterator[Compla
                 f"{source.kind} fixes once a day: let it vote with fallback: true, or hold the index"
                 " against it with index.reference",
             )
+        yield from _pair(("sources", number, "symbol"), source, known.polled)
     reference = market.index.reference
-    if reference is not None and reference.kind not in known.polled:
+    if reference is None:
+        return
+    if reference.kind not in known.polled:
         yield Complaint(("index", "reference", "kind"), f"unknown kind{suggestion(reference.kind, known.polled)}")
+    # One that never comes is no yardstick, and the index would stand alone in silence.
+    yield from _pair(("index", "reference", "symbol"), reference, known.polled)
+
+
+def _pair(
+    keys: tuple[Key, ...], chosen: SourceSettings | ReferenceSettings, polled: Mapping[str, Any]
+) -> Iterator[Complaint]:
+    described = polled.get(chosen.kind)
+    try:
+        if described is not None:
+            described.currencies(chosen.symbol)
+    except FeedProtocolError as error:
+        yield Complaint(keys, str(error))
 
 
 def _fault(

@@ -257,6 +257,8 @@ def common_rules(common: CommonSettings, known: Registries) -> Iterator[Complain
     yield from onchain_kinds(common, known)
     yield from _lanes(common.signers)
     yield from _depths(common.chain)
+    if "sequencer_grace_s" in common.chain.model_fields_set and common.chain.sequencer_feed is None:
+        yield Complaint(("chain", "sequencer_grace_s"), "of which sequencer? set chain.sequencer_feed")
 
 
 def _depths(chain: ChainSettings) -> Iterator[Complaint]:

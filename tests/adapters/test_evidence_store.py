@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from keeper.adapters.encoding.keccak import keccak
 from keeper.adapters.evidence import configs
 from keeper.adapters.evidence.archive import EvidenceArchive, EvidenceLimits
 from keeper.adapters.evidence.reader import EvidenceReader
-from keeper.adapters.evidence.segments import keys_of, read, segments
+from keeper.adapters.evidence.segments import KEYS, SUFFIX, keys_of, read, segments
 from keeper.adapters.journal import Journal
 from keeper.adapters.journal_schema import MIGRATIONS
 from keeper.domain.time import SECOND, Timestamp
+from keeper.errors import TransientError
 from keeper.ports.journal import DecisionRecord
 from tests.services.fakes import Desk
 
@@ -170,6 +172,19 @@ def test_keys__missing__the_file_is_read_instead(shelf: Shelf) -> None:
     assert len(shelf.reader.by_root(root)) == 1
 
 
+def test_since__a_file_gives_way_while_it_is_read__the_others_are_told(shelf: Shelf) -> None:
+    for _ in range(2):
+        shelf.batch("BTC-USD")
+        shelf.clock.go(700)
+        shelf.archive = shelf.fresh()
+        shelf.put_away()
+    oldest, _ = segments(shelf.archive.directory)
+    told = shelf.reader.since(0)
+    found = [next(told)]
+    oldest.unlink()
+    assert texts([*found, *told]) == {shelf.made[-1].canonical_json}
+
+
 def test_bounds__the_oldest_files_give_way_to_size_and_age(tmp_path: Path) -> None:
     day = 86_400
     shelf = Shelf(tmp_path, limits=EvidenceLimits(keep_ns=10 * day * SECOND, max_bytes=3_000))
@@ -218,6 +233,75 @@ def test_disk__takes_nothing__records_stay_where_they_are(shelf: Shelf, monkeypa
 
     asyncio.run(scenario())
     assert len(list(shelf.reader.since(0))) == 1
+
+
+@pytest.mark.parametrize("full", [SUFFIX, KEYS])
+def test_disk__full__keeps_no_half_of_a_file_and_what_is_of_age_makes_room(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    directory, day = shelf.state / "evidence", 86_400
+    for _ in range(3):
+        shelf.batch("BTC-USD")
+        shelf.clock.go(700)
+        shelf.archive = shelf.fresh()
+        shelf.put_away()
+    shelf.clock.go(31 * day)
+    root = shelf.batch("BTC-USD", text="x" * 1_000)
+    shelf.clock.go(700)
+    written = os.write
+
+    def takes_half(descriptor: int, added: bytes) -> int:
+        if not Path(f"/proc/self/fd/{descriptor}").readlink().name.endswith(full):
+            return written(descriptor, added)
+        written(descriptor, added[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", takes_half)
+        for _ in range(3):
+            shelf.archive = shelf.fresh()
+            with pytest.raises(OSError, match="No space"):
+                shelf.put_away()
+    assert len(segments(directory)) == 1, "the newest, since nobody knows when it ends"
+    assert [*directory.glob(f"*{KEYS}")] == [keys_of(each) for each in segments(directory)]
+    assert shelf.put_away() == 1
+    assert texts(shelf.reader.by_root(root)) == {shelf.made[-1].canonical_json}
+    assert shelf.journalled() == 0
+
+
+def test_journal__takes_no_deletion__records_are_put_away_once_and_bounded(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each half minute they went into another file, and none gave way: a journal that is full filled the disk."""
+    for _ in range(2):
+        shelf.batch("BTC-USD")
+        shelf.clock.go(700)
+        shelf.archive = shelf.fresh()
+        shelf.put_away()
+    shelf.clock.go(31 * 86_400)
+    root = shelf.batch("BTC-USD", "ETH-USD")
+    shelf.clock.go(700)
+
+    def full(_leaves: Any) -> None:
+        raise TransientError("the disk is full")
+
+    async def passes() -> None:
+        shelf.archive.every_s = 0.001
+        task = asyncio.create_task(shelf.archive.run())
+        while len(shelf.desk.log.of("evidence.delayed")) < 4:  # noqa: ASYNC110 - another task does it
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(shelf.journal.decisions), "forget", lambda _self, leaves: full(leaves))
+        asyncio.run(passes())
+    kept = segments(shelf.archive.directory)
+    wanted = [3]  # the file that is written to holds the last of the old
+    assert [len(list(read(each))) for each in kept] == wanted
+    assert len(shelf.reader.by_root(root)) == 2
+    assert (shelf.put_away(), shelf.journalled()) == (2, 0)
+    assert [len(list(read(each))) for each in segments(shelf.archive.directory)] == wanted
 
 
 def test_config__once_by_its_hash__and_for_as_long_as_records_may_name_it(shelf: Shelf) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
+import io
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keeper.adapters.tape.documents import document, restored
 from keeper.adapters.tape.lines import PROLOGUE, frame_of, framed, line, parsed
-from keeper.adapters.tape.reader import TapeUnreadable, read
+from keeper.adapters.tape.reader import TapeUnreadable, read, recordings
 from keeper.adapters.tape.sessions import Heard, RecordingSession
 from keeper.adapters.tape.writer import TapeWriter, files
 from keeper.adapters.websocket import open_session
@@ -183,6 +186,45 @@ async def test_ring__full__the_oldest_give_way_and_the_rest_can_be_read(tmp_path
     found = list(read(tmp_path))
     assert [each.kind for each in found[:2]] == ["head", "dial"]
     assert all(each.kind == "text" for each in found[2:])
+
+
+@pytest.mark.parametrize("taken", [0, 30])
+@pytest.mark.parametrize("before", [0, 1])
+async def test_disk__full_for_a_while__what_follows_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, taken: int
+) -> None:
+    """Half a member, or a file without its beginning, would have made the whole tape unreadable."""
+    writer, clock = _writer(tmp_path)
+    usual = Path.open
+
+    class Full(io.BytesIO):
+        def write(self, packed: Any) -> int:
+            with usual(files_to_be[-1], "ab") as opened:
+                opened.write(packed[:taken])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    files_to_be: list[Path] = []
+
+    def opened(path: Path, *words: Any, **options: Any) -> Any:
+        files_to_be.append(path)
+        return Full()
+
+    for number in range(before):
+        writer.put(line(clock.now(), "text", "a#1", f"before {number}"))
+        await writer._flush()
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", opened)
+        for number in range(3):
+            writer.put(line(clock.now(), "text", "a#1", f"lost {number}"))
+            await writer._flush()
+    assert len(files(tmp_path)) == before, "what holds nothing is no file"
+    assert writer.lost >= 3
+    for number in range(2):
+        writer.put(line(clock.now(), "text", "a#1", f"after {number}"))
+        await writer._flush()
+    told = [each for found in recordings(tmp_path) for each in found.lines if each.kind == "text"]
+    assert [each.words[1] for each in told] == [f"before {n}" for n in range(before)] + ["after 0", "after 1"]
+    assert [found.damaged for found in recordings(tmp_path)] == [[]] * (1 + before)
 
 
 def test_prologue__of_a_later_file__repeats_how_open_connections_began() -> None:

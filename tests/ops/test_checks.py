@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from keeper.app.provenance.batches import Batch
-from keeper.app.provenance.checks import _entries
+from keeper.app.provenance.checks import _entries, _recomputed
 from keeper.domain.ids import DeploymentId, MarketId
 from keeper.domain.report import MarketPrice, PriceReport, SeenReport
 from keeper.domain.time import MILLISECOND, SECOND
+from tests.services.test_recompute import plan, record, service, walked
 
 ROUND = 1_700_000_000_123
 ENTRY = {"index": "100", "mark": "101", "no": "1", "premium": "0"}
@@ -47,3 +50,16 @@ def test_entries__of_another_round__fail() -> None:
     found = _entries(batch(due={"round": str(ROUND - 1_000)}))
     assert found.detail == f"BTC-USD: its record is of round {ROUND - 1_000}"
     assert _entries(batch(due=None)).status == "ok"
+
+
+@pytest.mark.parametrize(("number", "faults"), [(1, []), (2, ["entry no. 1, its market has no. 2"])])
+def test_prices__of_another_markets_number__fail(number: int, faults: list[str]) -> None:
+    """Ether's price, however well it is computed again, is none for the number that is bitcoin's."""
+    chosen = replace(plan("index"), market_no=number)
+    priced = walked(plan("index"), [(10_000, None, None, 1_000)])[-1]
+    config: Any = SimpleNamespace(
+        plans={chosen.market: chosen},
+        markets={chosen.market: SimpleNamespace(session=None)},
+        specs_of=lambda _names: (chosen.spec,),
+    )
+    assert list(_recomputed(record(priced, service()), config)) == faults

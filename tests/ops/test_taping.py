@@ -23,7 +23,9 @@ from keeper.app.taping import Taping
 from keeper.domain.condition import Condition
 from keeper.domain.ids import MarketId, SourceId
 from keeper.domain.index import IndexPrice
+from keeper.domain.pricing_snapshot import elsewhere
 from keeper.domain.quote import Quote
+from keeper.domain.sequencer import Sequencer, SequencerState
 from keeper.domain.time import SECOND, Timestamp
 from keeper.runtime.virtual import VirtualClock, run_virtual
 from keeper.services.pricing import PricingService
@@ -93,6 +95,29 @@ def test_file__begun_after_a_fix_was_heard__holds_it_all_the_same(tmp_path: Path
 
     (held,) = [found for found in _tape(tmp_path, act)[1:] if found.kind == "held"]
     assert restored(held.words[0], Quote) == fix
+
+
+def test_file__begun_while_the_sequencer_is_down__holds_that(tmp_path: Path) -> None:
+    """No block comes then that would tell it anew: a replay of this file alone would trust it."""
+    down = Sequencer(SequencerState.DOWN, "down for 7 s", 1_700_000_000)
+
+    def act(boards: Boards, taping: Taping) -> None:
+        boards.sequencer.put("sequencer", down)
+        told = [parsed(raw) for raw in taping.service.prologue()]
+        assert [restored(found.words[0], Sequencer) for found in told if found.kind == "~sequencer"] == [down]
+
+    assert {found.kind for found in _tape(tmp_path, act)} == {"sequencer"}
+
+
+def test_file__of_a_service_by_another_name__holds_the_snapshot_that_it_is_to_be_found_by(tmp_path: Path) -> None:
+    def act(boards: Boards, taping: Taping) -> None:
+        taping.snapshots = ("pricing:BTC-USD", "pricing:ETH-USD")
+        taping._store.save("pricing:BTC-USD", elsewhere("pricing:SOL-USD"))
+        taping._store.save("pricing:SOL-USD", "the state")
+        boards.paused.put(BTC, "any line")
+
+    saved = [found.words for found in _tape(tmp_path, act) if found.kind == "saved"]
+    assert saved == [["pricing:BTC-USD", "see pricing:SOL-USD"], ["pricing:SOL-USD", "the state"]]
 
 
 def test_tape__of_an_older_keeper__is_read_as_ever() -> None:

@@ -16,12 +16,12 @@ from keeper.domain.guard import Guard, Held
 from keeper.domain.ids import IndexId, SourceId
 from keeper.domain.index import IndexPrice, IndexSpec, PegSpec, SourceSpec, Withheld
 from keeper.domain.index_methods import ClampedWeightedMean, Vwap
-from keeper.domain.ladder import Ladder, Rung
+from keeper.domain.ladder import LADDERS, Ladder, Rung
 from keeper.domain.mark.ema_basis import EmaBasis
 from keeper.domain.mark.index_only import IndexOnly
 from keeper.domain.mark.twap import Twap
 from keeper.domain.mark.venues import Deribit
-from keeper.domain.outlier_rules import Exclude
+from keeper.domain.outlier_rules import Exclude, HalveThenExclude, OutlierRule
 from keeper.domain.quote import Trade
 from keeper.domain.rates.fold import RatePlan
 from keeper.domain.rates.presets import Ftx, Kraken
@@ -142,6 +142,40 @@ def test_run__one_markets_step_raises__it_alone_is_halted_until_resumed():
 
             await stage.hold(0.5, btc=13)
             assert len(stage.desk.log.of("market.halted")) == 2
+
+    play(scenario)
+
+
+def test_run__restarted_after_a_defect_halted_a_market__stays_halted_until_resumed():
+    """The state that met the defect is restored with it, and nobody has looked yet."""
+
+    async def scenario():
+        stage = Stage(options={BTC: {"mark": Brittle()}})
+        stage.chain()
+        async with running(stage.service):
+            await stage.hold(0.5)
+            await stage.hold(0.5, btc=13)
+        for told in (2, 3):
+            stage.boards.prices.drop(BTC)
+            stage.service = stage.fresh()
+            async with running(stage.service):
+                await stage.hold(1)
+                assert stage.boards.prices.get(BTC) is None
+                assert stage.mark(ETH) == e18(100)
+                assert len(stage.desk.log.of("market.halted")) == told
+                assert stage.desk.meter.gauges[f"keeper_breaker_open market={BTC} reason=halted"] == 1
+        assert stage.service.resume(BTC)
+        stage.service = stage.fresh()
+        async with running(stage.service):
+            await stage.hold(1)
+            assert stage.boards.prices.get(BTC) is None, "the order was not saved: the service had ended"
+            assert stage.service.resume(BTC)
+            await stage.hold(1)
+            assert stage.mark(BTC) == e18(100)
+        stage.service = stage.fresh()
+        async with running(stage.service):
+            await stage.hold(1)
+            assert stage.mark(BTC) == e18(100)
 
     play(scenario)
 
@@ -444,6 +478,39 @@ def test_run__index_with_a_memory__goes_on_after_a_restart_where_it_stopped():
         async with running(again):
             assert str(astray) not in await told(again, 4, 100)
             assert str(astray) in await told(again, 2, 100)
+
+    play(scenario)
+
+
+def test_run__another_outlier_rule_after_a_restart__remembers_nothing_of_the_one_before():
+    """Since when a source is far for the one is since when it agrees for the other: it would have been let back at once."""
+
+    async def scenario():
+        def rule(chosen: OutlierRule) -> dict[Any, dict[str, Any]]:
+            return {BTC: {"spec": replace(plan_of(BTC).spec, outliers=chosen, ladder=LADDERS["okx"])}}
+
+        stage = Stage(options=rule(HalveThenExclude(beyond_bps=300, persist_s=2)))
+        stage.chain()
+        odd = SourceId(f"{BTC}:2")
+
+        async def hold(seconds: float, price: int) -> None:
+            for _ in range(round(seconds * 10)):
+                stage.quote(BTC, 100)
+                stage.quote(ETH, 100)
+                stage.boards.quotes.put(odd, quote(str(odd), price, at=stage.desk.clock.now()))
+                await settled(0.1)
+
+        async with running(stage.service):
+            await hold(10, 110)
+            assert odd in stage.service.folds.states[index_of(BTC)].watched
+        same = stage.fresh()
+        same._restore()
+        assert odd in same.folds.states[index_of(BTC)].watched
+        stage.options = rule(Exclude(beyond_bps=300, return_s=5.0))
+        other = stage.fresh()
+        other._restore()
+        assert other.folds.states[index_of(BTC)].watched == {}
+        assert other.folds.states[index_of(BTC)].computed_at == same.folds.states[index_of(BTC)].computed_at
 
     play(scenario)
 

@@ -417,6 +417,31 @@ def test_run__restarted_after_the_clock_stepped_back__no_round_is_used_twice():
     play(scenario)
 
 
+def test_run__clock_that_was_ahead_is_set_right__why_nothing_is_published_is_told():
+    """Rounds only rise, also over a restart: until the clock comes to the last one there is nothing to sign."""
+
+    async def scenario():
+        stage = Stage()
+        stage.chain(observed_s=START_S - 100)
+        stage.desk.clock.offset_s = 3_600
+        async with running(stage.service):
+            await stage.price("101")
+        made = len(stage.reports())
+        stage.desk.clock.offset_s = 0
+        async with running(stage.fresh()):
+            await stage.price("103")
+            await settled(2)
+            assert len(stage.reports()) == made == 1
+            assert stage.status(BTC) == ("hold", "round_ahead")
+            assert stage.desk.log.of("report.held")[-1] == {"market": ETH, "reason": "round_ahead"}
+            stage.desk.clock.offset_s = 3_600
+            await stage.price("103")
+            await settled(1)
+            assert len(stage.reports()) == 2
+
+    play(scenario)
+
+
 def test_run__report_signed__its_evidence_was_durable_before_the_intent_was_out():
     async def scenario():
         stage = Stage()

@@ -165,5 +165,6 @@ def test_recompute__any_number_that_counts_is_another__says_which() -> None:
     level = given_.index_e18 // 2
     jumped = given_.guard_before._replace(passed_e18=level, anchor_e18=level)
     assert "the guard holds it" in found(guard_before=jumped)[-1]
-    assert found(guard_before=None) == ()
+    assert found(guard_before=None) == ("its record tells nothing of the guard",)
+    assert found(condition_before=None) == ("its record tells nothing of the market's condition",)
     assert found(book=None, carried=CarriedPremium(5, given_.now), mark_e18=0)[-1].startswith("premium")

@@ -108,6 +108,8 @@ def _exceptions(text: str) -> tuple[dict[tuple[int, int], tuple[Span, ...]], dic
             when = date(int(year or 2000), month, day)  # 2000 had a 29th of February
         except ValueError:
             raise ConfigError(f"exception {part[:40]!r} names no day of the calendar") from None
+        if when in single if year else (month, day) in yearly:
+            raise ConfigError(f"exception {part[:40]!r}: that day stands there twice")
         if year:
             single[when] = _spans(hours, part[:40])
         else:

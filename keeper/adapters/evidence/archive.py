@@ -61,6 +61,8 @@ class EvidenceArchive:
     _config: str = ""
     _segment: Path | None = None
     _written: int = 0
+    _kept: set[str] = field(default_factory=set)
+    """Leaves that are in a file and still in the journal."""
 
     def configured(self, text: str) -> None:
         """From now on decisions name this configuration. On the disk when it returns. Raises OSError."""
@@ -78,28 +80,40 @@ class EvidenceArchive:
                 self.log.warning("evidence.delayed", error=repr(error))
 
     async def put_away(self) -> int:
-        """One pass. Returns how many records it moved."""
+        """One pass. Returns how many records it moved. Where the disk takes nothing, what is of age makes room all the same."""
+        try:
+            moved = await self._moved()
+        except (OSError, sqlite3.Error, TransientError):
+            await asyncio.to_thread(self._bounded)
+            raise
+        size = await asyncio.to_thread(self._bounded)
+        self.meter.gauge("keeper_evidence_bytes", size)
+        return moved
+
+    async def _moved(self) -> int:
         moved, before = 0, Timestamp(self.clock.now() - self.limits.fresh_ns)
         while moved < _MOST_AT_ONCE:
             found = await asyncio.to_thread(self._pass, before)
             if not found:
                 break
             for start in range(0, len(found), _DELETED_AT_ONCE):
-                self.decisions.forget([record.leaf for record in found[start : start + _DELETED_AT_ONCE]])
+                done = [record.leaf for record in found[start : start + _DELETED_AT_ONCE]]
+                self.decisions.forget(done)
+                self._kept.difference_update(done)
                 await asyncio.sleep(_BETWEEN_S)
             moved += len(found)
-        size = await asyncio.to_thread(self._bounded)
-        self.meter.gauge("keeper_evidence_bytes", size)
         return moved
 
     def _pass(self, before: Timestamp) -> Sequence[StoredRecord]:
         found = self._older(before)
-        if found:
+        # What the journal did not let go is in a file already.
+        if added := [record for record in found if record.leaf not in self._kept]:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Each process begins a file of its own: behind a member that a crash cut off nothing could be read.
             if self._segment is None or self._written >= _SEGMENT_BYTES:
-                self._segment, self._written = self._next(found[0]), 0
-            self._written += append(self._segment, found)
+                self._segment, self._written = self._next(added[0]), 0
+            self._written += append(self._segment, added)
+            self._kept.update(record.leaf for record in added)
         return found
 
     def _next(self, first: StoredRecord) -> Path:

@@ -12,8 +12,11 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from keeper.adapters.whole_file import whole
 
 _LEVEL = 6
 _HALF = 8
@@ -52,18 +55,22 @@ def segment_path(directory: Path, first: StoredRecord) -> Path:
 
 
 def append(segment: Path, records: Sequence[StoredRecord]) -> int:
-    """On the disk when it returns, in a member of its own. Returns the bytes added. Raises OSError."""
+    """On the disk when it returns, in a member of its own. Returns the bytes added. Raises OSError, and has added nothing."""
     lines = "".join(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n" for record in records)
     packed = gzip.compress(lines.encode(), _LEVEL, mtime=0)
     keys = b"".join(_key(record.leaf) + _key(record.root) for record in records)
-    _write(segment, packed)
-    _write(keys_of(segment), keys)
+    with whole(segment), whole(keys_of(segment)):
+        _write(segment, packed)
+        _write(keys_of(segment), keys)
     return len(packed) + len(keys)
 
 
 def read(segment: Path) -> Iterator[StoredRecord]:
-    """A file that ends within a member, as after a crash, ends there. Raises ValueError for what is no segment."""
-    with gzip.open(segment, "rb") as opened:
+    """A file that ends within a member, as after a crash, ends there; one that has given way meanwhile has nothing.
+
+    Raises ValueError for what is no segment.
+    """
+    with suppress(FileNotFoundError), gzip.open(segment, "rb") as opened:
         try:
             for line in opened:
                 if not line.endswith(b"\n"):

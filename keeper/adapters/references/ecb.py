@@ -44,12 +44,17 @@ class Ecb:
         """Raises FeedProtocolError."""
         return parse_ecb(body)
 
-    def price_e18(self, symbol: str, fix: Fix) -> int | None:
-        """None for a currency that it does not fix. Raises FeedProtocolError for what is no pair."""
+    @staticmethod
+    def currencies(symbol: str) -> tuple[str, str]:
+        """Base and quote. Raises FeedProtocolError for what is no pair."""
         match = _PAIR.fullmatch(symbol)
         if match is None or match[1] == match[2]:
             raise FeedProtocolError(f"{symbol!r} is not a pair of currencies like EUR/USD")
-        base, quote = (E18 if code == _EURO else fix.rates_e18.get(code) for code in match.groups())
+        return match[1], match[2]
+
+    def price_e18(self, symbol: str, fix: Fix) -> int | None:
+        """None for a currency that it does not fix. Raises FeedProtocolError for what is no pair."""
+        base, quote = (E18 if code == _EURO else fix.rates_e18.get(code) for code in self.currencies(symbol))
         return None if base is None or quote is None else quote * E18 // base
 
 

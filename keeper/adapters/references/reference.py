@@ -38,6 +38,11 @@ class Reference(Protocol):
         """Raises FeedProtocolError."""
         ...
 
+    @staticmethod
+    def currencies(symbol: str) -> tuple[str, str]:
+        """Base and quote of its pair. Raises FeedProtocolError for what is no symbol of its own."""
+        ...
+
     def price_e18(self, symbol: str, fix: Fix) -> int | None:
         """None where it does not publish one. Raises FeedProtocolError for what is no symbol of its own."""
         ...

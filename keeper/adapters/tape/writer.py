@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keeper.adapters.whole_file import whole
 from keeper.domain.time import Timestamp
 from keeper.ports.clock import Clock
 from keeper.ports.log import EventLog
@@ -74,6 +75,9 @@ class TapeWriter:
             return None
         file, lines = self._file, self._waiting
         self._waiting, self._waiting_bytes = [], 0
+        if self._failing:  # the beginning of the file may be in what the disk did not take
+            file = self._file = self._next(self.clock.now())
+            lines, self._written = [*self.prologue(), *lines], 0
         if self._written >= self.file_bytes:
             self._file = None
         return file, lines
@@ -82,10 +86,10 @@ class TapeWriter:
         return self.directory / f"tape-{now:020d}{SUFFIX}"
 
     def _write(self, file: Path, lines: list[bytes]) -> None:
-        """One gzip member: whole, or cut off at the end of the file by a crash."""
+        """One gzip member: whole, or cut off at the end of the file by a crash. A disk that is full keeps no part of it."""
         packed = gzip.compress(b"".join(lines), _LEVEL, mtime=0)
         try:
-            with file.open("ab") as opened:
+            with whole(file), file.open("ab") as opened:
                 opened.write(packed)
             file.chmod(0o600)
             self._give_way()

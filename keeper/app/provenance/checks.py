@@ -260,6 +260,8 @@ def _recomputed(document: Mapping[str, Any], config: ArchivedConfig) -> Sequence
     plan = config.plans.get(given.market)
     if plan is None:
         return ["its configuration has no such market"]
+    if int(document["entry"]["no"]) != plan.market_no:
+        return [f"entry no. {document['entry']['no']}, its market has no. {plan.market_no}"]
     specs = config.specs_of([IndexId(index["id"]) for index in document["indices"]])
     plan = replace(plan, session=session_rules(config.markets[given.market], given.now))
     return recompute(given, plan, specs).differences(given)

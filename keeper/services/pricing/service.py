@@ -35,6 +35,7 @@ from keeper.services.pricing.telling import Teller
 
 _SAVE_EVERY_NS = 5 * SECOND
 _METER_EVERY_NS = SECOND
+_HALTED_ADVICE = "a defect in this market's computation: it is not published or liquidated until keeper ctl resume"
 _LOOK_EVERY_S = 0.25
 """Without a quote we look all the same: staleness is noticed when quotes stop."""
 
@@ -229,6 +230,7 @@ class PricingService:
             return False
         self.folds.halted.discard(market)
         self.folds.markets.pop(market, None)
+        self.folds.saved_at = 0
         self.meter.gauge("keeper_breaker_open", 0, market=market, reason="halted")
         return True
 
@@ -252,15 +254,9 @@ class PricingService:
         try:
             after, priced = step(plan, fold, seen, now)
         except Exception as error:
-            self.folds.halted.add(plan.market)
-            self.boards.prices.drop(plan.market)
-            self.meter.gauge("keeper_breaker_open", 1, market=plan.market, reason="halted")
+            self._stopped(plan.market)
             self.log.critical(
-                "market.halted",
-                market=plan.market,
-                error=repr(error),
-                advice="a defect in this market's computation: it is not published or liquidated until keeper ctl resume",
-                exc_info=True,
+                "market.halted", market=plan.market, error=repr(error), advice=_HALTED_ADVICE, exc_info=True
             )
             return
         self.folds.markets[plan.market] = after
@@ -269,6 +265,13 @@ class PricingService:
         self.teller.session(priced)
         if self.teller.condition(priced):
             self.folds.saved_at = 0  # a halt must outlive whatever comes next
+
+    def _stopped(self, market: MarketId) -> None:
+        """By a defect. It outlives a restart: nobody has looked yet."""
+        self.folds.halted.add(market)
+        self.folds.saved_at = 0
+        self.boards.prices.drop(market)
+        self.meter.gauge("keeper_breaker_open", 1, market=market, reason="halted")
 
     def _tell_market(self, priced: PricedMarket) -> None:
         """Changes of the guard, once each."""
@@ -314,7 +317,9 @@ class PricingService:
     def _save(self, now: Timestamp) -> None:
         """The moving states, so that a restart goes on where this process stopped; once, by the other names, where they are."""
         self.folds.saved_at = now
-        found = Remembered(self.folds.markets, self.folds.states, self.folds.last, self.folds.scores.to_plain())
+        folds = self.folds
+        scores, halted = folds.scores.to_plain(), frozenset(folds.halted)
+        found = Remembered(folds.markets, folds.states, folds.last, scores, halted=halted, rules=self._rules())
         try:
             self.store.save(self.name, snapshot(found, self.plans, now))
             for name in () if self.folds.shown else self.snapshots[:-1]:
@@ -325,7 +330,7 @@ class PricingService:
 
     def _restore(self) -> None:
         """The newest of what is saved of each market and index, by whichever name."""
-        found, known = list[Remembered](), {spec.id for spec in self.specs}
+        found, known = list[Remembered](), self._rules()
         for name in dict.fromkeys(where_of(self.store.load(name)) or name for name in self.snapshots):
             text = self.store.load(name)
             try:
@@ -334,12 +339,21 @@ class PricingService:
                 self._refused(repr(error))
         for each in sorted(found, key=lambda each: each.at_s):
             self._taken(each)
+        for market in sorted(self.folds.halted):
+            self._stopped(market)
+            self.log.critical("market.halted", market=market, error="before the restart", advice=_HALTED_ADVICE)
         for index, state in self.folds.scores.states.items():
             self.boards.scores.put(index, state)
+
+    def _rules(self) -> dict[IndexId, str]:
+        """By which rule each index judges its outliers, empty for the band."""
+        return {spec.id: "" if spec.outliers is None else spec.outliers.name for spec in self.specs}
 
     def _taken(self, found: Remembered) -> None:
         for why in found.refused:
             self._refused(why)
+        self.folds.halted.difference_update(found.markets)
+        self.folds.halted.update(found.halted)
         self.folds.markets.update(found.markets)
         self.folds.states.update(found.states)
         self.folds.last.update(found.last)

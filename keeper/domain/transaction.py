@@ -81,6 +81,7 @@ class IntentState(StrEnum):
 OPEN_INTENTS = frozenset({IntentState.QUEUED, IntentState.ACTIVE, IntentState.MINED})
 FAILED_INTENTS = frozenset({IntentState.REVERTED, IntentState.NO_EFFECT, IntentState.REJECTED})
 _OVERTAKEN = frozenset({IntentState.LOST_RACE, IntentState.EXPIRED})
+_IN_VAIN = frozenset({IntentState.REVERTED, IntentState.NO_EFFECT})
 _LONGEST_BACKOFF_S = 300
 
 
@@ -96,13 +97,16 @@ class IntentRecord:
 def may_start(record: IntentRecord | None, now: Timestamp, lane: Lane | None = None) -> bool:
     """Whether an intent with this history may be taken on: once, and after a failure again with growing pauses.
 
-    A liquidation also when a price overtook it: another price can bring the account down again, as the same intent.
+    A liquidation also when a price overtook it: another price can bring the account down again, as the same intent. A price
+    that was mined in vain does not: what the contract refused are its signed bytes, and the next one is signed anew.
     A change that is yet to come is one before our clock was set back: no pause is counted from it.
     """
     if record is None or record.state in (IntentState.QUEUED, IntentState.SUPERSEDED, IntentState.WITHHELD):
         return True
     if lane is Lane.LIQUIDATION and record.state in _OVERTAKEN:
         return not 0 <= now - record.changed_at < SECOND
+    if lane is Lane.PRICE and record.state in _IN_VAIN:
+        return False
     if record.state in FAILED_INTENTS:
         pause_s = min(1 << min(record.failures, 16), _LONGEST_BACKOFF_S)
         return not 0 <= now - record.changed_at < pause_s * SECOND

@@ -205,6 +205,16 @@ def test_may_start__liquidation_that_a_price_overtook__again_when_a_price_brings
         assert not may_start(record, Timestamp(NOW + 10**6 * SECOND), lane)
 
 
+@pytest.mark.parametrize("state", [IntentState.REVERTED, IntentState.NO_EFFECT])
+def test_may_start__price_that_was_mined_in_vain__never_for_its_bytes_are_what_the_contract_refused(
+    state: IntentState,
+) -> None:
+    """Found: one signed under an epoch that was over was sent again, and reverted again, while no newer could be signed."""
+    record, later = IntentRecord(state, 1, NOW), Timestamp(NOW + 300 * SECOND)
+    assert [lane for lane in Lane if not may_start(record, later, lane)] == [Lane.PRICE]
+    assert may_start(replace(record, state=IntentState.REJECTED), later, Lane.PRICE)
+
+
 def test_intent_id__same_words__same_id() -> None:
     assert intent_id(1, CONTRACT, Lane.PRICE, "7") == intent_id(1, CONTRACT, Lane.PRICE, "7")
     ids = {intent_id(chain, CONTRACT, lane, key) for chain in (1, 2) for lane in Lane for key in ("7", "8")}

@@ -146,7 +146,7 @@ def _conversions(market: MarketSettings) -> Iterator[Complaint]:
     for quote, conversion in market.conversions.items():
         if conversion.low_e18 >= conversion.high_e18:
             yield Complaint(("conversions", quote), "low must be below high")
-        if not conversion.index.startswith(f"{quote}-{market.currency}"):
+        if conversion.index.partition(".")[0] != f"{quote}-{market.currency}":
             yield Complaint(("conversions", quote), f"{conversion.index} does not convert {quote} to {market.currency}")
 
 

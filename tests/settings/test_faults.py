@@ -904,6 +904,25 @@ def test_load__one_mistake_about_contracts_or_sessions__names_place_field_and_re
     assert f"{file}:{said}" in [str(fault) for fault in _refused(Path("keeper.yaml")).faults]
 
 
+@pytest.mark.parametrize("index", ["USDT-USDC", "USDT-USDX.SPOT"])
+def test_load__conversion_to_another_currency__is_refused_however_alike_its_name_is(tmp_path: Path, index: str) -> None:
+    keeper = written(tmp_path, BTC=MARKET.replace("{USDT: USDT-USD}", f"{{USDT: {index}}}"))
+    quote = index.partition("-")[2].partition(".")[0]
+    other = INDEX.replace("market: USDT-USD", f"market: {index}").replace("}\n", f", quote: {quote}}}\n", 3)
+    (tmp_path / "markets" / "other.yaml").write_text(other)
+    with pytest.raises(SettingsRefused) as refused:
+        load(keeper, REGISTRIES, {})
+    said = f"conversions.USDT: {index} does not convert USDT to USD"
+    assert str(refused.value).splitlines()[1].endswith(f"markets/BTC-USD.yaml:8:15: {said}")
+
+
+def test_load__conversion_by_one_of_two_indices_of_a_pair__is_accepted(tmp_path: Path) -> None:
+    keeper = written(tmp_path, BTC=MARKET.replace("{USDT: USDT-USD}", "{USDT: USDT-USD.SPOT}"))
+    other = INDEX.replace("market: USDT-USD", "market: USDT-USD.SPOT")
+    (tmp_path / "markets" / "other.yaml").write_text(other)
+    assert load(keeper, REGISTRIES, {}).market("BTC-USD").conversions["USDT"].index == "USDT-USD.SPOT"
+
+
 def test_load__conversions_in_a_circle__are_refused_with_the_way(tmp_path: Path) -> None:
     circle = INDEX.replace("kind: kraken, symbol: USDT/USD", "kind: kraken, symbol: USDT/BTC, quote: BTC")
     path = written(

@@ -49,7 +49,15 @@ def test_version__asked__is_the_package_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["runn"], ["run", "--confg", "x"], ["price"], ["demo", "--for", "soon"], ["ctl", "explode"]]
+    "words",
+    [
+        ["runn"],
+        ["run", "--confg", "x"],
+        ["price"],
+        ["demo", "--for", "soon"],
+        ["demo", "--for", "²s"],
+        ["ctl", "explode"],
+    ],
 )
 def test_usage__that_is_wrong__exits_2_and_helps(tmp_path: Path, words: list[str]) -> None:
     done = keeper(*words, cwd=tmp_path)

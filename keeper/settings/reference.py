@@ -83,7 +83,7 @@ def reference() -> str:
     """The whole file."""
     parts = [_HEAD, "\n## keeper.yaml\n\n", *_table(GlobalFile, ""), "\n## A market file\n\n"]
     parts.append(
-        "A file without `deployment` is an index alone: it has `market`, `sources`, `index`, perhaps `guard`.\n\n"
+        "A file without `deployment` is an index alone: it has `market`, `sources`, `index`, perhaps `conversions`, `own_venue`, `scorecard`.\n\n"
     )
     parts += [*_table(MarketSettings, ""), _CHOICES]
     parts += [*_choices("`index.method`", INDEX_METHODS), *_choices("`index.outliers.rule`", OUTLIER_RULES)]

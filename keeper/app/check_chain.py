@@ -23,7 +23,7 @@ from keeper.domain.chain import BlockRef
 from keeper.domain.exchange import ChainState, FeedState, MarketParameters
 from keeper.domain.feed import PREMIUM_DERIVED, PREMIUM_REPORTED
 from keeper.domain.ids import Address, DeploymentId
-from keeper.domain.numbers import E18, decimal_of
+from keeper.domain.numbers import decimal_of, text_of
 from keeper.domain.rates.fold import RatePlan
 from keeper.domain.rates.reach import contradictions
 from keeper.domain.time import to_seconds
@@ -237,4 +237,4 @@ def _asserted(subject: str, asserts: AssertSettings, chain: Mapping[str, Any]) -
 
 
 def _shown(name: str, value: Any) -> str:
-    return f"{decimal_of(value)}" if name.endswith("_e18") and abs(value) % E18 != value else str(value)
+    return text_of(value) if name.endswith("_e18") else str(value)

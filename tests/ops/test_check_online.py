@@ -74,7 +74,7 @@ class Stage:
             f'chain: {{id: 31337, rpc: ["{self.node.url}"]}}\n'
             f'deployments: {{main: {{protocol: reference, oracle: "{d.oracle}", exchange: "{d.exchange}", lens: "{d.lens}"}}}}\n'
             "signers: {reports: [{kind: key_file, file: report.key}], sender: {kind: key_file, file: sender.key}}\n"
-            f"venues:\n{venues}\nmarkets: [BTC-USD.yaml, USDT-USD.yaml]\n"
+            f"venues:\n{venues}\nmarkets: ['*-USD.yaml']\n"
         )
 
     async def findings(self, broken: str = "", old: str = "", new: str = "") -> list[Finding]:
@@ -144,6 +144,26 @@ async def test_check__of_each_mistake__names_it_and_its_exit_code(stage: Stage) 
     ]
     for file, old, new, expected in table:
         assert expected in rows(await stage.findings(file, old, new), "fail"), (file, new)
+
+
+async def test_check__of_a_rule_that_is_another__says_both_as_they_are_written(stage: Stage) -> None:
+    found = await stage.findings("BTC-USD.yaml", '"0.0075"', '"0.0076"')
+    said = {finding.check: finding.detail for finding in found if finding.status == "fail"}
+    assert said == {"assert.cap": "the file says 0.0076, the chain 0.0075"}
+
+
+async def test_check__of_a_currency_that_is_not_at_par__compares_what_it_is_worth(stage: Stage) -> None:
+    """A thousandth of a dollar is written as a currency of its own: the market is right, though its figures differ."""
+    mills = INDEX.replace("market: USDT-USD", "market: MILL-USD").replace("symbol: ", 'multiplier: "0.001", symbol: ')
+    (stage.directory / "MILL-USD.yaml").write_text(mills)
+    book = 'symbol: BTC/USD, quote: MILL, multiplier: "1000"}'
+    market = MARKET.replace("symbol: BTC/USD}", book).replace(
+        "conversions: {", 'conversions: {MILL: {index: MILL-USD, low: "0.0009", high: "0.0011"}, '
+    )
+    found = await stage.findings("BTC-USD.yaml", MARKET, market)
+    assert rows(found, "fail") == []
+    wrong = market.replace('multiplier: "1000"', 'multiplier: "1"')
+    assert rows(await stage.findings("BTC-USD.yaml", MARKET, wrong), "fail") == [("BTC-USD", "kraken:BTC/USD", 78)]
 
 
 async def test_check__of_the_own_book__listens_to_it(stage: Stage) -> None:

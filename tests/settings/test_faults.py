@@ -62,6 +62,13 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "3:141: deployments.main.lense: unknown option of reference; did you mean lens?",
     ),
     (
+        "addresses for an address",
+        KEEPER,
+        '"0x1111111111111111111111111111111111111111"',
+        '["0x1111111111111111111111111111111111111111"]',
+        "3:31: deployments.main.oracle: write an address: 0x and 40 hexadecimal digits, in quotes",
+    ),
+    (
         "bad address",
         KEEPER,
         "0x1111111111111111111111111111111111111111",

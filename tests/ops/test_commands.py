@@ -190,6 +190,15 @@ def test_order__without_a_running_keeper__exits_1_and_says_where_it_looked(confi
     assert done.stderr.startswith("keeper: no keeper runs here: there is no socket at")
 
 
+@pytest.mark.parametrize("words", [["explain", "5"], ["verify", "--last", "3"]])
+def test_state__that_is_nowhere__is_named_and_not_taken_for_one_without_such_a_price(
+    config: Path, words: list[str]
+) -> None:
+    done = keeper(*words, "--state", "nowhere", "--config", config, cwd=config.parent)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "keeper: no evidence at nowhere\n"
+
+
 def test_config_show__of_defaults__names_every_setting_and_the_hash(config: Path) -> None:
     shown = json.loads(keeper("config", "show", "--config", config, cwd=config.parent).stdout)
     assert shown["ops"]["port"] == 9464

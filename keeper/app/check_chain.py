@@ -198,6 +198,10 @@ def market_findings(market: MarketSettings, state: ChainState) -> Iterator[Findi
     if market.funding and feed.premium_kind != wanted:
         kind = "the batch's premium" if feed.premium_kind == PREMIUM_REPORTED else "mark against index"
         yield misconfigured(market.market, "funding.premium", f"{market.funding.premium}, but the chain takes {kind}")
+    if market.funding is None and market.book is None and feed.premium_kind == PREMIUM_REPORTED:
+        yield warn(
+            market.market, "funding.premium", "the chain takes the batch's premium; without `book` it is always 0"
+        )
     if (plan := rate_plan(market)) is not None:
         yield from _funding_method(market.market, plan, feed, rules, state.at.timestamp_s)
     if market.asserts:

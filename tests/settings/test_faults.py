@@ -1037,3 +1037,12 @@ def test_load__bytes_that_are_no_text__are_refused_with_a_line(tmp_path: Path) -
 
 def test_load__no_file__says_so(tmp_path: Path) -> None:
     assert "cannot be read: No such file or directory" in str(_refused(tmp_path / "keeper.yaml"))
+
+
+@pytest.mark.parametrize("admin", ["admin:", "admin: []", "admin: {socket: }"])
+def test_sockets__of_a_file_whose_admin_is_wrong__are_looked_for_in_its_state_directory(
+    tmp_path: Path, admin: str
+) -> None:
+    """The keeper that runs has read the file before that; a halt must reach it."""
+    (tmp_path / "keeper.yaml").write_text(f"state_dir: /srv/keeper\n{admin}\n")
+    assert admin_sockets(tmp_path / "keeper.yaml", {})[0] == Path("/srv/keeper/keeper.sock")

@@ -390,6 +390,6 @@ def _seconds(text: str | None, option: str) -> float | None:
     if text is None:
         return None
     number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h") else (text, "s")
-    if not number.isdigit() or not int(number):
+    if not number.isdecimal() or not int(number):
         raise typer.BadParameter("write a time like 60s or 5m", param_hint=option)
     return float(int(number) * {"s": 1, "m": 60, "h": 3600}[unit])

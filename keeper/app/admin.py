@@ -167,9 +167,14 @@ def order(sockets: Sequence[Path], words: Mapping[str, str], timeout_s: float = 
 
     Raises Refused (it said no), Absent (nobody answers) and KeyPermissionError (the socket belongs to another user).
     """
-    for path in sockets:
-        if _exists(path):
+    silent: list[Absent] = []  # a keeper that was killed leaves its socket behind, and another may run elsewhere
+    for path in filter(_exists, sockets):
+        try:
             return _asked(path, words, timeout_s)
+        except Absent as absent:
+            silent.append(absent)
+    if silent:
+        raise silent[0]
     places = ", ".join(map(str, sockets))
     raise Absent(f"no keeper runs here: there is no socket at {places}; start `keeper run`, or name its --config")
 

@@ -23,7 +23,7 @@ from keeper.domain.chain import BlockRef
 from keeper.domain.exchange import ChainState, FeedState, MarketParameters
 from keeper.domain.feed import PREMIUM_DERIVED, PREMIUM_REPORTED
 from keeper.domain.ids import Address, DeploymentId
-from keeper.domain.numbers import E18, decimal_of
+from keeper.domain.numbers import decimal_of, text_of
 from keeper.domain.rates.fold import RatePlan
 from keeper.domain.rates.reach import contradictions
 from keeper.domain.time import to_seconds
@@ -198,6 +198,10 @@ def market_findings(market: MarketSettings, state: ChainState) -> Iterator[Findi
     if market.funding and feed.premium_kind != wanted:
         kind = "the batch's premium" if feed.premium_kind == PREMIUM_REPORTED else "mark against index"
         yield misconfigured(market.market, "funding.premium", f"{market.funding.premium}, but the chain takes {kind}")
+    if market.funding is None and market.book is None and feed.premium_kind == PREMIUM_REPORTED:
+        yield warn(
+            market.market, "funding.premium", "the chain takes the batch's premium; without `book` it is always 0"
+        )
     if (plan := rate_plan(market)) is not None:
         yield from _funding_method(market.market, plan, feed, rules, state.at.timestamp_s)
     if market.asserts:
@@ -237,4 +241,4 @@ def _asserted(subject: str, asserts: AssertSettings, chain: Mapping[str, Any]) -
 
 
 def _shown(name: str, value: Any) -> str:
-    return f"{decimal_of(value)}" if name.endswith("_e18") and abs(value) % E18 != value else str(value)
+    return text_of(value) if name.endswith("_e18") else str(value)

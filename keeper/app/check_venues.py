@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 
@@ -36,7 +36,7 @@ async def check_venues(settings: Settings, session: aiohttp.ClientSession, envir
     """Each venue is asked in its own order and pace, all venues at once."""
     asked = await asyncio.gather(*(_opened(settings, kind, session, environ) for kind in _kinds(settings)))
     answers = {source: answer for group in asked for source, answer in group.items()}
-    return [finding for market in settings.markets for finding in _market(market, answers)]
+    return [finding for market in settings.markets for finding in _market(settings, market, answers)]
 
 
 def client(settings: Settings, kind: str, session: aiohttp.ClientSession, environ: Mapping[str, str]) -> RestClient:
@@ -86,17 +86,38 @@ async def _ticker(rest: RestClient, symbol: str) -> Answer:
     return f"not listed: {found.reason or found.kind}"
 
 
-def _market(market: MarketSettings, answers: Mapping[str, Answer]) -> list[Finding]:
-    prices = {source.id: price for source in market.sources if (price := _price_e18(answers.get(source.id), source))}
+def _market(settings: Settings, market: MarketSettings, answers: Mapping[str, Answer]) -> list[Finding]:
+    prices = _prices_e18(settings, market, market.sources, answers)
     middle = round(statistics.median(prices.values())) if prices else 0
-    prices |= {
-        source.id: price for source in market.references if (price := _price_e18(answers.get(source.id), source))
-    }
+    prices |= _prices_e18(settings, market, market.references, answers)
     asked = [source.id for source in (*market.sources, *market.references) if source.id in answers]
     found = [_source(market, source, answers[source], prices.get(source), middle) for source in asked]
     if market.book:
         found.append(_source(market, market.book.id, answers[market.book.id], None, 0))
     return found
+
+
+def _prices_e18(
+    settings: Settings, market: MarketSettings, sources: Iterable[SourceSettings], answers: Mapping[str, Answer]
+) -> dict[str, int]:
+    """In the market's own currency."""
+    found: dict[str, int] = {}
+    for source in sources:
+        raw = _price_e18(answers.get(source.id), source)
+        if raw and (price := raw * _rate_e18(settings, market, source.quote, answers) // E18):
+            found[source.id] = price
+    return found
+
+
+def _rate_e18(settings: Settings, market: MarketSettings, quote: str, answers: Mapping[str, Answer]) -> int:
+    """What the tickers of the conversion say. Without any: par where its band contains it, else 0."""
+    conversion = market.conversions.get(quote)
+    if conversion is None:
+        return E18
+    index = settings.market(conversion.index)
+    if prices := _prices_e18(settings, index, index.sources, answers):
+        return round(statistics.median(prices.values()))
+    return E18 if conversion.low_e18 <= E18 <= conversion.high_e18 else 0
 
 
 def _price_e18(answer: Answer, source: SourceSettings) -> int | None:

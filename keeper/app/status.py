@@ -26,6 +26,7 @@ from keeper.domain.risk import WATCH_BPS, at_risk
 from keeper.domain.sequencer import Sequencer
 from keeper.domain.time import MILLISECOND, SECOND, Timestamp, age_ms, to_millis
 from keeper.domain.transaction import IntentState, Lane
+from keeper.errors import KeeperError
 from keeper.ports.clock import Clock
 from keeper.runtime.pulse import Pulse
 from keeper.services.funding import FundingStatus
@@ -216,10 +217,11 @@ class StatusPage:
 
         Per market, the other marks standing still: `alarms` has the liquidation price, a long's highest mark at which the
         account is liquidatable and a short's lowest; `bankruptcies` the same for being worth less than nothing.
+        Raises KeeperError while they are not all known: an empty list would say that nobody is at risk.
         """
         state, holdings = self.boards.states.get(deployment), self.boards.holdings.get(deployment)
-        if state is None or holdings is None:
-            return []
+        if state is None or holdings is None or not holdings.holders.keys() <= state.markets.keys():
+            raise KeeperError(f"{deployment}: its accounts are not all known yet; ask again after the next block")
         limit = WATCH_BPS if only_at_risk else _EVERYBODY_BPS
         near = holdings.below(state, WATCH_BPS) if only_at_risk else holdings.accounts.values()
         found = at_risk(near, state, state.at.timestamp_s, engine=holdings.engine, below_bps=limit)

@@ -12,7 +12,7 @@ from keeper.domain.outlier_rules import OUTLIER_RULES
 from keeper.errors import ConfigError
 from keeper.settings.explain import written_names
 from keeper.settings.faults import Key, suggestion
-from keeper.settings.index_settings import OutlierSettings
+from keeper.settings.index_settings import IndexSettings, OutlierSettings
 from keeper.settings.index_specs import BAND, index_spec, ladder
 from keeper.settings.market import MarketSettings
 from keeper.settings.options import Complaint, examine
@@ -63,7 +63,7 @@ def _outliers(chosen: OutlierSettings | None) -> Iterator[Complaint]:
 
 def index_rules(market: MarketSettings) -> Iterator[Complaint]:
     """Choices that contradict one another, in the domain's words where it refuses them itself."""
-    found = [*_ladder(market), *_own_venue(market), *_two_rules(market)]
+    found = [*_ladder(market), *_own_venue(market), *_two_rules(market), *_of_nothing(market.index)]
     yield from found
     if found:
         return
@@ -117,6 +117,15 @@ def _two_rules(market: MarketSettings) -> Iterator[Complaint]:
     for key in ("max_deviation_bps", "max_dispersion_bps"):
         if key in market.index.model_fields_set:
             yield Complaint(("index", key), f"is of rule `{BAND}`; the rule of this index is {chosen.rule}")
+
+
+def _of_nothing(rules: IndexSettings) -> Iterator[Complaint]:
+    """Limits of two sources that do not make a price, and caps without a limit."""
+    for key in ("pair_bps", "pair_last_bps"):
+        if key in rules.model_fields_set and not rules.allow_two:
+            yield Complaint(("index", key), "is of allow_two: true")
+    if rules.caps is not None and all(limit is None for _, limit in rules.caps):
+        yield Complaint(("index", "caps"), "of what? set venue_bps, operator_bps or quote_group_bps")
 
 
 def _under(keys: tuple[Key, ...], found: list[Complaint]) -> Iterator[Complaint]:

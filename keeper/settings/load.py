@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -209,11 +210,11 @@ def state_directories(path: Path, environ: Mapping[str, str] | None = None) -> t
 
 def _written(path: Path, environ: Mapping[str, str]) -> tuple[Path, Path]:
     """Socket and state directory as they stand in a file that may have faults, else their defaults."""
-    socket, state = Path("keeper.sock"), Path(_first(environ, "STATE_DIRECTORY") or "state")
-    try:
+    tree: Any = None
+    with suppress(OSError, ConfigError):
         tree = parse(str(path), read(path)).tree
-        socket = Path(str(tree.get("admin", {}).get("socket", socket)))
-        state = Path(str(tree.get("state_dir") or state))
-    except (OSError, ConfigError, AttributeError):
-        pass
-    return socket, state
+    tree = tree if isinstance(tree, dict) else {}
+    admin = tree.get("admin")
+    socket = admin.get("socket") if isinstance(admin, dict) else None
+    state = tree.get("state_dir") or _first(environ, "STATE_DIRECTORY") or "state"
+    return Path(str(socket or "keeper.sock")), Path(str(state))

@@ -13,6 +13,9 @@ from keeper.settings.market import MarketSettings, MarkSettings, SourceSettings
 from keeper.settings.options import Complaint, examine, refusal, under
 from keeper.settings.specs import mark_method, mark_options
 
+_OF_A_VOTE = frozenset(("operator", "fallback"))
+"""What a quorum, a cap or `own_venue` asks of a source: a reference votes for no index."""
+
 
 def mark_kinds(market: MarketSettings, venues: Mapping[str, Any]) -> Iterator[Complaint]:
     for number, source in enumerate(market.references):
@@ -38,6 +41,8 @@ def _references(market: MarketSettings) -> Iterator[Complaint]:
                 ("mark", "references", number, "quote"),
                 f"no conversion from {source.quote} to {market.currency}; add it to `conversions`",
             )
+        for key in sorted(source.model_fields_set & _OF_A_VOTE):
+            yield Complaint(("mark", "references", number, key), "is of a source of the index")
         if source.id in [spot.id for spot in market.sources]:
             yield Complaint(
                 ("mark", "references", number), f"{source.id} is a source of the index, not another perpetual"

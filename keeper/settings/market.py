@@ -142,7 +142,7 @@ class PublishSettings(Model):
 
 
 class GuardSettings(Model):
-    """What a price must not do without confirmation."""
+    """What a perpetual's index must not do without confirmation."""
 
     max_jump_bps: PositiveBps = Field(default=200, description="A larger move trips the breaker until it is confirmed.")
     confirm_s: Seconds = Field(default=3.0, description="The new level must hold for this long.")

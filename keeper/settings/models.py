@@ -25,7 +25,7 @@ class ChainSettings(Model):
     rpc: tuple[Endpoint, ...] = Field(
         min_length=1,
         max_length=16,
-        description="JSON-RPC endpoints, first preferred; `file:` and `credential:` keep keys out of here.",
+        description="JSON-RPC endpoints, first preferred; `file:` and `cred:` keep keys out of here.",
     )
     send_to: tuple[Endpoint, ...] = Field(
         default=(),

@@ -158,10 +158,9 @@ def _is_ratio(value: Any) -> bool:
 
 def _is_address(value: Any) -> bool:
     try:
-        address(value)
-    except (ValueError, TypeError):
+        return isinstance(value, str) and bool(address(value))
+    except ValueError:
         return False
-    return True
 
 
 def refusal(keys: tuple[str, ...], make: Callable[[], object]) -> Iterator[Complaint]:

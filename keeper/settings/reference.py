@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -83,7 +83,7 @@ def reference() -> str:
     """The whole file."""
     parts = [_HEAD, "\n## keeper.yaml\n\n", *_table(GlobalFile, ""), "\n## A market file\n\n"]
     parts.append(
-        "A file without `deployment` is an index alone: it has `market`, `sources`, `index`, perhaps `guard`.\n\n"
+        "A file without `deployment` is an index alone: it has `market`, `sources`, `index`, perhaps `conversions`, `own_venue`, `scorecard`.\n\n"
     )
     parts += [*_table(MarketSettings, ""), _CHOICES]
     parts += [*_choices("`index.method`", INDEX_METHODS), *_choices("`index.outliers.rule`", OUTLIER_RULES)]
@@ -150,6 +150,8 @@ def _kind(field: FieldInfo) -> str:
     """What to write, in a word or two."""
     alias = field.alias or ""
     hint = field.annotation
+    if _base(hint) is int and WithJsonSchema({"type": "string"}) in field.metadata:
+        return "time"
     if field.validation_alias or alias:
         return "decimal" if _base(hint) is int else ""
     base = _base(hint)

@@ -39,6 +39,10 @@ from keeper.settings.safeguard_specs import condition_rules, score_rules
 from keeper.settings.specs import gate, guard, publish_policy, rate_plan
 
 PERP_KEYS = ("deployment", "market_no", "mark", "publish")
+PERP_PARTS = frozenset(
+    ("market_no", "guard", "book", "mark", "funding", "publish", "liquidation", "condition", "session", "asserts")
+)
+"""What an index alone has not: nothing is published of it that could be held or liquidated by."""
 
 
 def market_rules(market: MarketSettings) -> Iterator[Complaint]:
@@ -46,10 +50,11 @@ def market_rules(market: MarketSettings) -> Iterator[Complaint]:
     found = [*_enough_sources(market), *_same_source_twice(market), *_conversions(market), *index_kinds(market)]
     yield from found or _domain_rules(market)
     if market.is_index_only:
-        for key in ("market_no", "book", "mark", "funding", "publish", "liquidation", "condition", "session"):
+        for key in sorted(market.model_fields_set & PERP_PARTS):
             if getattr(market, key) is not None:
                 yield Complaint(
-                    (key,), "an index without `deployment` has no such part; name the deployment or remove it"
+                    (MarketSettings.model_fields[key].alias or key,),
+                    "an index without `deployment` has no such part; name the deployment or remove it",
                 )
     else:
         yield from _perp(market)
@@ -116,10 +121,12 @@ def _enough_sources(market: MarketSettings) -> Iterator[Complaint]:
         (("index", "min_sources"), market.index.min_sources, sources, "sources"),
         (("index", "min_quote_groups"), market.index.min_quote_groups, groups, "quote currencies"),
         (("index", "min_operators"), market.index.min_operators, operators, "operators"),
-        (("guard", "confirm_sources"), market.guard.confirm_sources, sources, "sources"),
-        (("guard", "confirm_quote_groups"), market.guard.confirm_quote_groups, groups, "quote currencies"),
         (("condition", "full_sources"), (market.condition and market.condition.full_sources) or 0, sources, "sources"),
     ]
+    if not market.is_index_only:
+        rules = market.guard
+        wanted.append((("guard", "confirm_sources"), rules.confirm_sources, sources, "sources"))
+        wanted.append((("guard", "confirm_quote_groups"), rules.confirm_quote_groups, groups, "quote currencies"))
     if market.liquidation:
         wanted.append((("liquidation", "gate", "min_sources"), market.liquidation.gate.min_sources, sources, "sources"))
     for keys, need, have, noun in wanted:
@@ -146,7 +153,7 @@ def _conversions(market: MarketSettings) -> Iterator[Complaint]:
     for quote, conversion in market.conversions.items():
         if conversion.low_e18 >= conversion.high_e18:
             yield Complaint(("conversions", quote), "low must be below high")
-        if not conversion.index.startswith(f"{quote}-{market.currency}"):
+        if conversion.index.partition(".")[0] != f"{quote}-{market.currency}":
             yield Complaint(("conversions", quote), f"{conversion.index} does not convert {quote} to {market.currency}")
 
 

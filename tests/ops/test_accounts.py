@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from keeper.app.boards import Boards
 from keeper.app.status import StatusPage
 from keeper.domain.account import Account
@@ -14,6 +16,7 @@ from keeper.domain.ids import DeploymentId
 from keeper.domain.margin import health_in, is_liquidatable, terms_of
 from keeper.domain.mirror import Cursor, Totals
 from keeper.domain.numbers import E18, parse_e18
+from keeper.errors import KeeperError
 from tests.domain.accounts.bridge import ENGINE, block_hash, who
 from tests.domain.accounts.test_liquidation import NOW, USD, holder, state
 
@@ -60,3 +63,20 @@ def test_accounts__any__prices_are_where_the_exchange_begins_to_liquidate_and_to
 def test_accounts__that_no_price_can_hurt__have_none() -> None:
     (row,) = shown([SAFE], only_at_risk=False)
     assert (row["alarms"], row["bankruptcies"]) == ({"1": None}, {"1": None})
+
+
+@pytest.mark.parametrize("only_at_risk", [False, True])
+@pytest.mark.parametrize("known", ["nothing", "no accounts", "not their market"])
+def test_accounts__that_are_not_known_yet__are_not_told_as_nobody(known: str, only_at_risk: bool) -> None:
+    boards, columns = Boards(), AccountColumns(ENGINE)
+    columns.put_all([BOTH])
+    found = state()
+    if known != "nothing":
+        boards.states.put(SITE, replace(found, markets={1: found.markets[1]}))
+    if known == "not their market":
+        mirrored = {BOTH.address: BOTH}
+        held = Holdings(Cursor(1, block_hash(1)), ENGINE, mirrored, columns, {1: 1, 2: 1}, Totals(), 0)
+        boards.holdings.put(SITE, held)
+    page = StatusPage("live", "", boards, {}, [], [], None, None, None)
+    with pytest.raises(KeeperError, match="main: its accounts are not all known yet"):
+        page.risks(SITE, only_at_risk)

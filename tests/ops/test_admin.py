@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from keeper.app.admin import MAX_LINE, AdminServer, Refused, order
+from keeper.app.admin import MAX_LINE, Absent, AdminServer, Refused, order
 from keeper.errors import AlreadyRunning, ConfigError
 
 
@@ -69,6 +69,18 @@ async def test_order__refused__carries_the_sentence_and_the_exit_code(tmp_path: 
     assert refused.value.exit_code == 78
     assert "\x1b" not in str(refused.value)
     assert heard.events[0][0] == "admin.refused"
+
+
+async def test_order__beside_the_socket_of_a_keeper_that_was_killed__reaches_the_one_that_runs(tmp_path: Path) -> None:
+    """What `kill -9` leaves in the state directory must not keep a halt from the keeper of the unit."""
+    left, path = tmp_path / "left.sock", tmp_path / "keeper.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as killed:
+        killed.bind(str(left))
+    words = {"verb": "pause", "market": "BTC-USD"}
+    async with serving(path):
+        assert await asyncio.to_thread(order, [left, path], words, 5.0) == {"paused": "BTC-USD"}
+    with pytest.raises(Absent, match=f"no keeper runs here: nobody answers at {left}$"):
+        await asyncio.to_thread(order, [left, path], words, 5.0)
 
 
 @pytest.mark.parametrize(

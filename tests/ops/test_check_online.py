@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from eth_account import Account
 
 from keeper.adapters.clock import SystemClock
 from keeper.app.check import check
+from keeper.app.check_chain import market_findings
 from keeper.app.findings import Finding
 from keeper.app.registries import REGISTRIES
 from keeper.devnet.deploy import BTC_USD, Deployment, DeployParameters, deploy
@@ -23,8 +24,12 @@ from keeper.devnet.market import HiddenMarket
 from keeper.devnet.node import AnvilNode
 from keeper.devnet.venues import DEVNET_VENUES
 from keeper.devnet.venues.perp import PerpServer
+from keeper.domain.feed import PREMIUM_DERIVED, PREMIUM_REPORTED
 from keeper.domain.ids import address
 from keeper.settings.load import load
+from tests.services.markets import chain_state
+from tests.settings.examples import MARKET as EXAMPLE
+from tests.settings.examples import written
 
 REPORT, OTHER, SENDER = "11" * 32, "33" * 32, "22" * 32
 DEPLOYER = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -74,7 +79,7 @@ class Stage:
             f'chain: {{id: 31337, rpc: ["{self.node.url}"]}}\n'
             f'deployments: {{main: {{protocol: reference, oracle: "{d.oracle}", exchange: "{d.exchange}", lens: "{d.lens}"}}}}\n'
             "signers: {reports: [{kind: key_file, file: report.key}], sender: {kind: key_file, file: sender.key}}\n"
-            f"venues:\n{venues}\nmarkets: [BTC-USD.yaml, USDT-USD.yaml]\n"
+            f"venues:\n{venues}\nmarkets: ['*-USD.yaml']\n"
         )
 
     async def findings(self, broken: str = "", old: str = "", new: str = "") -> list[Finding]:
@@ -146,6 +151,26 @@ async def test_check__of_each_mistake__names_it_and_its_exit_code(stage: Stage) 
         assert expected in rows(await stage.findings(file, old, new), "fail"), (file, new)
 
 
+async def test_check__of_a_rule_that_is_another__says_both_as_they_are_written(stage: Stage) -> None:
+    found = await stage.findings("BTC-USD.yaml", '"0.0075"', '"0.0076"')
+    said = {finding.check: finding.detail for finding in found if finding.status == "fail"}
+    assert said == {"assert.cap": "the file says 0.0076, the chain 0.0075"}
+
+
+async def test_check__of_a_currency_that_is_not_at_par__compares_what_it_is_worth(stage: Stage) -> None:
+    """A thousandth of a dollar is written as a currency of its own: the market is right, though its figures differ."""
+    mills = INDEX.replace("market: USDT-USD", "market: MILL-USD").replace("symbol: ", 'multiplier: "0.001", symbol: ')
+    (stage.directory / "MILL-USD.yaml").write_text(mills)
+    book = 'symbol: BTC/USD, quote: MILL, multiplier: "1000"}'
+    market = MARKET.replace("symbol: BTC/USD}", book).replace(
+        "conversions: {", 'conversions: {MILL: {index: MILL-USD, low: "0.0009", high: "0.0011"}, '
+    )
+    found = await stage.findings("BTC-USD.yaml", MARKET, market)
+    assert rows(found, "fail") == []
+    wrong = market.replace('multiplier: "1000"', 'multiplier: "1"')
+    assert rows(await stage.findings("BTC-USD.yaml", MARKET, wrong), "fail") == [("BTC-USD", "kraken:BTC/USD", 78)]
+
+
 async def test_check__of_the_own_book__listens_to_it(stage: Stage) -> None:
     found = await stage.findings()
     (book,) = [finding for finding in found if finding.check == "perp:BTC-USD"]
@@ -166,6 +191,19 @@ async def test_check__of_a_funding_method__warns_where_the_chain_charges_otherwi
     assert "clamp of interest_clamp is 0.0003, the chain's 0.0005" in warned.detail
     never = await stage.findings("BTC-USD.yaml", "premium: derived", "premium: derived, method: deribit")
     assert "cannot charge by deribit" in next(f for f in never if f.check == "funding.method").detail
+
+
+@pytest.mark.parametrize(("kind", "warned"), [(PREMIUM_REPORTED, ["funding.premium"]), (PREMIUM_DERIVED, [])])
+def test_check__of_a_premium_that_nobody_samples__warns_where_the_chain_goes_by_it(
+    tmp_path: Path, kind: int, warned: list[str]
+) -> None:
+    """Without a book each batch reports a premium of 0."""
+    silent = "\n".join(line for line in EXAMPLE.splitlines() if not line.startswith("funding:"))
+    market = load(written(tmp_path, BTC=silent), REGISTRIES, {}).market("BTC-USD")
+    state = chain_state({1: 64_000})
+    state = replace(state, feeds={1: replace(state.feeds[1], premium_kind=kind)})
+    found = [finding.check for finding in market_findings(market, state) if finding.status == "warn"]
+    assert [check for check in found if check == "funding.premium"] == warned
 
 
 async def test_check__of_a_venue_that_is_away__fails_without_blaming_the_configuration(stage: Stage) -> None:

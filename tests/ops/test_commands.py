@@ -49,7 +49,15 @@ def test_version__asked__is_the_package_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["runn"], ["run", "--confg", "x"], ["price"], ["demo", "--for", "soon"], ["ctl", "explode"]]
+    "words",
+    [
+        ["runn"],
+        ["run", "--confg", "x"],
+        ["price"],
+        ["demo", "--for", "soon"],
+        ["demo", "--for", "²s"],
+        ["ctl", "explode"],
+    ],
 )
 def test_usage__that_is_wrong__exits_2_and_helps(tmp_path: Path, words: list[str]) -> None:
     done = keeper(*words, cwd=tmp_path)
@@ -180,6 +188,15 @@ def test_order__without_a_running_keeper__exits_1_and_says_where_it_looked(confi
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("keeper: no keeper runs here: there is no socket at")
+
+
+@pytest.mark.parametrize("words", [["explain", "5"], ["verify", "--last", "3"]])
+def test_state__that_is_nowhere__is_named_and_not_taken_for_one_without_such_a_price(
+    config: Path, words: list[str]
+) -> None:
+    done = keeper(*words, "--state", "nowhere", "--config", config, cwd=config.parent)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "keeper: no evidence at nowhere\n"
 
 
 def test_config_show__of_defaults__names_every_setting_and_the_hash(config: Path) -> None:

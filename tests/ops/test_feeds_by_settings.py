@@ -59,9 +59,7 @@ async def settings(tmp_path: Path) -> AsyncIterator[Settings]:
         sources = [f"  - {{kind: {kind}, symbol: '{symbol}'}}" for kind, symbol in SYMBOLS.items()]
         tmp_path.joinpath("hermes.key").write_text(KEY)
         tmp_path.joinpath("hermes.key").chmod(0o600)
-        text = "\n".join(
-            ["market: BTC-USD", "sources:", *sources, "index: {method: median}", "guard: {confirm_sources: 2}"]
-        )
+        text = "\n".join(["market: BTC-USD", "sources:", *sources, "index: {method: median}"])
         keeper = GLOBAL.replace("markets: [", "venues:\n" + "\n".join(lines) + "\nmarkets: [")
         yield load(written(tmp_path, keeper=keeper, BTC=text, USDT=INDEX), REGISTRIES, {})
 
@@ -101,10 +99,9 @@ async def test_trades__are_asked_of_an_index_that_goes_by_them__and_of_no_other(
         ]
         quoted = [f"  - {{kind: {kind}, symbol: {symbol}}}" for kind, symbol in TRADED.items()]
         other = [line.replace("BTC", "ETH").replace("btc", "eth") for line in quoted]
-        tail = "guard: {confirm_sources: 2, confirm_quote_groups: 1}"
         rules = "min_sources: 3, min_quote_groups: 1}"
-        btc = ["market: BTC-USD", "sources:", *quoted, f"index: {{method: vwap, window_s: 30, {rules}", tail]
-        eth = ["market: ETH-USD", "sources:", *other, f"index: {{method: median, {rules}", tail]
+        btc = ["market: BTC-USD", "sources:", *quoted, f"index: {{method: vwap, window_s: 30, {rules}"]
+        eth = ["market: ETH-USD", "sources:", *other, f"index: {{method: median, {rules}"]
         keeper = GLOBAL.replace("markets: [", "venues:\n" + "\n".join(venues) + "\nmarkets: [")
         path = written(tmp_path, keeper=keeper, BTC="\n".join(btc), USDT="\n".join(eth))
         settings = load(path, REGISTRIES, {})

@@ -55,7 +55,19 @@ def test_instant__of_anything_else__is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["", "BTC-USD", "0x", "0xabc", "0x" + "a" * 65, "0xnothexadecimal", "0x" + HALF * 9, "-5", "9" * 26, "9" * 5_000],
+    [
+        "",
+        "BTC-USD",
+        "@2026-01-31T12:00:00",
+        "0x",
+        "0xabc",
+        "0x" + "a" * 65,
+        "0xnothexadecimal",
+        "0x" + HALF * 9,
+        "-5",
+        "9" * 26,
+        "9" * 5_000,
+    ],
     ids=lambda words: words[:26].encode(errors="replace").decode(),
 )
 def test_asked__for_anything_else__is_refused(words: str) -> None:

@@ -36,7 +36,6 @@ sources:
   - {kind: coinbase, symbol: EUR-USD}
   - {kind: bitstamp, symbol: eurusd}
 index: {method: median, reference: {kind: ecb, symbol: EUR/USD}}
-guard: {confirm_sources: 2}
 """
 
 

@@ -38,7 +38,6 @@ sources:
   - {kind: coinbase, symbol: USDT-USD}
   - {kind: bitstamp, symbol: usdtusd}
 index: {method: median}
-guard: {confirm_sources: 2}
 """
 
 FILES = {"keeper.yaml": GLOBAL, "markets/BTC-USD.yaml": MARKET, "markets/USDT-USD.yaml": INDEX}

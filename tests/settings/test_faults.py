@@ -62,6 +62,13 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "3:141: deployments.main.lense: unknown option of reference; did you mean lens?",
     ),
     (
+        "addresses for an address",
+        KEEPER,
+        '"0x1111111111111111111111111111111111111111"',
+        '["0x1111111111111111111111111111111111111111"]',
+        "3:31: deployments.main.oracle: write an address: 0x and 40 hexadecimal digits, in quotes",
+    ),
+    (
         "bad address",
         KEEPER,
         "0x1111111111111111111111111111111111111111",
@@ -648,9 +655,9 @@ TABLE: list[tuple[str, str, str, str, str]] = [
     (
         "index with mark",
         USDT,
-        "guard:",
-        "mark: {method: index}\nguard:",
-        "7:1: mark: an index without `deployment` has no such part; name the deployment or remove it",
+        "index:",
+        "mark: {method: index}\nindex:",
+        "6:1: mark: an index without `deployment` has no such part; name the deployment or remove it",
     ),
     (
         "no threshold",
@@ -659,7 +666,56 @@ TABLE: list[tuple[str, str, str, str, str]] = [
         "deviation_bps: 0",
         "12:11: publish.deviation_bps: must be greater than or equal to 1",
     ),
-    ("second document", USDT, "guard:", "---\nguard:", "7:1: a second YAML document is not allowed"),
+    (
+        "index with guard",
+        USDT,
+        "index:",
+        "guard: {max_jump_bps: 100}\nindex:",
+        "6:1: guard: an index without `deployment` has no such part; name the deployment or remove it",
+    ),
+    (
+        "index with rules of a chain",
+        USDT,
+        "index:",
+        "assert: {penalty_bps: 40}\nindex:",
+        "6:1: assert: an index without `deployment` has no such part; name the deployment or remove it",
+    ),
+    (
+        "pair without two",
+        USDT,
+        "method: median",
+        "method: median, pair_bps: 20",
+        "6:25: index.pair_bps: is of allow_two: true",
+    ),
+    (
+        "pair and last without two",
+        USDT,
+        "method: median",
+        "method: median, pair_last_bps: 20",
+        "6:25: index.pair_last_bps: is of allow_two: true",
+    ),
+    (
+        "nothing capped",
+        BTC,
+        "method: clamped_weighted_mean",
+        "method: clamped_weighted_mean, caps: {}",
+        "9:40: index.caps: of what? set venue_bps, operator_bps or quote_group_bps",
+    ),
+    (
+        "perpetual that stands in for others",
+        BTC,
+        "mark: {method: index}",
+        "mark: {method: hyperliquid, references: [{kind: okx, symbol: BTC-USDT-SWAP, quote: USDT, fallback: true}]}",
+        "10:90: mark.references[0].fallback: is of a source of the index",
+    ),
+    (
+        "perpetual with another operator",
+        BTC,
+        "mark: {method: index}",
+        "mark: {method: hyperliquid, references: [{kind: okx, symbol: BTC-USDT-SWAP, quote: USDT, operator: okx}]}",
+        "10:90: mark.references[0].operator: is of a source of the index",
+    ),
+    ("second document", USDT, "index:", "---\nindex:", "6:1: a second YAML document is not allowed"),
 ]
 
 
@@ -712,7 +768,7 @@ def test_load__a_mistake_in_the_global_file__hides_none_of_the_market_files(
 ) -> None:
     texts = {"keeper": GLOBAL.replace(old, new), "BTC": MARKET.replace("kraken", "krakn"), "USDT": INDEX + "x: 1\n"}
     told = [str(fault) for fault in _refused(written(tmp_path, **texts)).faults]
-    for words in (said, "sources[2].kind: unknown venue; did you mean kraken?", "USDT-USD.yaml:8:1: x: unknown key"):
+    for words in (said, "sources[2].kind: unknown venue; did you mean kraken?", "USDT-USD.yaml:7:1: x: unknown key"):
         assert any(words in each for each in told), told
 
 
@@ -904,6 +960,31 @@ def test_load__one_mistake_about_contracts_or_sessions__names_place_field_and_re
     assert f"{file}:{said}" in [str(fault) for fault in _refused(Path("keeper.yaml")).faults]
 
 
+@pytest.mark.parametrize("index", ["USDT-USDC", "USDT-USDX.SPOT"])
+def test_load__conversion_to_another_currency__is_refused_however_alike_its_name_is(tmp_path: Path, index: str) -> None:
+    keeper = written(tmp_path, BTC=MARKET.replace("{USDT: USDT-USD}", f"{{USDT: {index}}}"))
+    quote = index.partition("-")[2].partition(".")[0]
+    other = INDEX.replace("market: USDT-USD", f"market: {index}").replace("}\n", f", quote: {quote}}}\n", 3)
+    (tmp_path / "markets" / "other.yaml").write_text(other)
+    with pytest.raises(SettingsRefused) as refused:
+        load(keeper, REGISTRIES, {})
+    said = f"conversions.USDT: {index} does not convert USDT to USD"
+    assert str(refused.value).splitlines()[1].endswith(f"markets/BTC-USD.yaml:8:15: {said}")
+
+
+def test_load__index_of_two_sources__needs_no_guard_that_it_has_not(tmp_path: Path) -> None:
+    two = "".join(line for line in INDEX.splitlines(keepends=True) if "bitstamp" not in line)
+    two = two.replace("median", "median, min_sources: 2, allow_two: true")
+    assert len(load(written(tmp_path, USDT=two), REGISTRIES, {}).market("USDT-USD").sources) == 2
+
+
+def test_load__conversion_by_one_of_two_indices_of_a_pair__is_accepted(tmp_path: Path) -> None:
+    keeper = written(tmp_path, BTC=MARKET.replace("{USDT: USDT-USD}", "{USDT: USDT-USD.SPOT}"))
+    other = INDEX.replace("market: USDT-USD", "market: USDT-USD.SPOT")
+    (tmp_path / "markets" / "other.yaml").write_text(other)
+    assert load(keeper, REGISTRIES, {}).market("BTC-USD").conversions["USDT"].index == "USDT-USD.SPOT"
+
+
 def test_load__conversions_in_a_circle__are_refused_with_the_way(tmp_path: Path) -> None:
     circle = INDEX.replace("kind: kraken, symbol: USDT/USD", "kind: kraken, symbol: USDT/BTC, quote: BTC")
     path = written(
@@ -956,3 +1037,12 @@ def test_load__bytes_that_are_no_text__are_refused_with_a_line(tmp_path: Path) -
 
 def test_load__no_file__says_so(tmp_path: Path) -> None:
     assert "cannot be read: No such file or directory" in str(_refused(tmp_path / "keeper.yaml"))
+
+
+@pytest.mark.parametrize("admin", ["admin:", "admin: []", "admin: {socket: }"])
+def test_sockets__of_a_file_whose_admin_is_wrong__are_looked_for_in_its_state_directory(
+    tmp_path: Path, admin: str
+) -> None:
+    """The keeper that runs has read the file before that; a halt must reach it."""
+    (tmp_path / "keeper.yaml").write_text(f"state_dir: /srv/keeper\n{admin}\n")
+    assert admin_sockets(tmp_path / "keeper.yaml", {})[0] == Path("/srv/keeper/keeper.sock")

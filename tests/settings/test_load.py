@@ -45,6 +45,17 @@ def test_reference__beside_the_examples__is_what_the_models_say() -> None:
     assert (ROOT / "config/README.md").read_text() == reference()
 
 
+def test_reference__what_it_says_of_an_endpoint_and_of_a_time__is_what_is_accepted(tmp_path: Path) -> None:
+    rows = {row.split("`")[1]: row for row in reference().splitlines() if row.startswith("| `")}
+    schemes = re.findall(r"`(\w+:)`", rows["chain.rpc[]"])
+    assert len(schemes) == 2
+    for scheme in schemes:
+        keeper = GLOBAL.replace("http://127.0.0.1:8545", f"{scheme}rpc-url")
+        assert len(load(written(tmp_path, keeper=keeper), REGISTRIES, {}).chain.rpc) == 1
+    assert rows["funding.versions[].from"].split(" | ")[1] == "time"
+    assert rows["funding.impact_notional"].split(" | ")[1] == "decimal"
+
+
 def test_plan__of_a_market_file__carries_every_figure_into_the_domain(tmp_path: Path) -> None:
     plan = market_plan(load(written(tmp_path), REGISTRIES, {}).market("BTC-USD"))
     assert (plan.market, plan.market_no, plan.deployment) == ("BTC-USD", 1, "main")

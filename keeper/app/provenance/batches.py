@@ -86,8 +86,8 @@ def asked(words: str) -> Asked:
         if not _BEGINNING.fullmatch(words.lower()):
             raise Refused(f"{words}: write a transaction's hash, or at least its first {_SHORTEST} characters")
         return Asked(tx=words.lower())
-    if "@" in words:
-        market, _, when = words.partition("@")
+    market, _, when = words.partition("@")
+    if market and "@" in words:
         return Asked(market=market, at=instant(when))
     if words.isdecimal() and len(words) <= _LONGEST_NUMBER and int(words) * MILLISECOND < _LATEST:
         return Asked(round_id=int(words))

@@ -49,7 +49,7 @@ class Sites:
 
     @classmethod
     def of(cls, config: Path, state: Path | None = None) -> Sites:
-        """`state`: a state directory to look in instead, e.g. one copied from elsewhere. Raises Refused without any files."""
+        """`state`: a state directory to look in instead, e.g. one copied from elsewhere. Raises Refused where there are no files."""
         settings, trouble = None, ""
         try:
             settings = load(config, REGISTRIES)
@@ -57,8 +57,9 @@ class Sites:
             trouble = str(error)
         places = (state,) if state is not None else state_directories(config)
         found = [place for place in places if exists(place / _JOURNAL) or (place / "evidence").is_dir()]
-        if not found and settings is None:
-            raise Refused(f"no evidence at {', '.join(map(str, places))}, and {trouble}")
+        if not found and (settings is None or state is not None):
+            also = f", and {trouble}" if trouble else ""
+            raise Refused(f"no evidence at {', '.join(map(str, places))}{also}")
         journals = tuple(JournalReader(place / _JOURNAL) for place in found if (place / _JOURNAL).exists())
         tape = next((place / "tape" for place in found if (place / "tape").is_dir()), None)
         stores = tuple(EvidenceReader(place) for place in found)

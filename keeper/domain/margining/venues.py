@@ -77,12 +77,14 @@ def bybit_inverse_cross_bankruptcy(
 def bybit_inverse_cross(
     size_e18: int, entry_e18: int, balance_e18: int, rate: Fraction, taker: Fraction
 ) -> int | Unreachable:
-    """1/LP = 1/E + s · (balance − MM at the entry − fee of closing at the bankruptcy price) / Q; the fee is frozen too."""
+    """1/LP = 1/E + s · (balance − MM at the entry − fee of closing at the bankruptcy price) / Q; the fee is frozen too.
+
+    Without such a price there is no such fee: a short that its balance covers is never bankrupt, but may fall below MM.
+    """
     bankrupt = bybit_inverse_cross_bankruptcy(size_e18, entry_e18, balance_e18, taker)
-    if isinstance(bankrupt, Unreachable):
-        return bankrupt
+    fee = Fraction(0) if isinstance(bankrupt, Unreachable) else abs(INVERSE.worth(size_e18, bankrupt)) * taker
     side, worth = (1 if size_e18 > 0 else -1), abs(INVERSE.worth(size_e18, entry_e18))
-    room = balance_e18 - worth * rate - abs(INVERSE.worth(size_e18, bankrupt)) * taker
+    room = balance_e18 - worth * rate - fee
     below = worth + side * room
     return _inverse(size_e18, abs(size_e18), below)
 

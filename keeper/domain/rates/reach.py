@@ -84,7 +84,7 @@ def _premium_only(method: PremiumOnly, premium: int) -> Form | str:
     """Without a dead zone: kind 0 with a clamp of zero, or kind 1 with one that never cuts (a premium is at most 1)."""
     if method.least is not None or method.fresh != E18:
         return "the contract has no least rate and no memory of the last one"
-    if method.low is not None and method.high is not None and method.low != -method.high:
+    if method.low != (None if method.high is None else -method.high):
         return "the contract's cap is the same on both sides"
     if method.interest:
         return "the contract adds no interest outside its clamp"

@@ -66,7 +66,7 @@ def test_venues__without_a_price__say_which_way():
     assert venues.hyperliquid_2023(e18(10), e18(1), e18(10)) is Unreachable.NEVER
     assert venues.hyperliquid_2023(e18(10), -e18(1), -e18(20)) is Unreachable.ALWAYS
     assert venues.bybit_inverse(-e18(100), e18(10), Fraction(9, 10), half) is Unreachable.NEVER
-    assert venues.bybit_inverse_cross(-e18(100), e18(10), e18(11), half, Fraction(0)) is Unreachable.NEVER
+    assert venues.bybit_inverse_cross(-e18(100), e18(10), e18(15), half, Fraction(0)) is Unreachable.NEVER
     assert venues.bybit_inverse_cross(e18(100), e18(10), -e18(11), half, Fraction(0)) is Unreachable.ALWAYS
 
 
@@ -85,6 +85,14 @@ def test_bybit_inverse__without_maintenance_or_fees__is_the_bankruptcy_price(ent
 
 def test_dydx_v4__its_own_example():
     assert venues.dydx_v4(-e18(3), e18(3_000), e18(1_000), Fraction(1, 20)) == e18(10_000) * 100 // 315
+
+
+def test_bybit_inverse_cross__a_short_that_is_never_bankrupt__is_liquidated_all_the_same():
+    """100 USD at 10 with 11 coins: 1 + 100/M falls below the 5 that are frozen at 25, and below nothing nowhere."""
+    short = -e18(100), e18(10), e18(11)
+    assert venues.bybit_inverse_cross_bankruptcy(*short, Fraction(0)) is Unreachable.NEVER
+    for taker in (Fraction(0), Fraction(75, 100_000)):
+        assert venues.bybit_inverse_cross(*short, Fraction(1, 2), taker) == e18(25)
 
 
 def test_bybit_inverse_cross__both_sides__by_hand():

@@ -76,6 +76,8 @@ def test_contradictions__each_difference__is_said_with_both_numbers() -> None:
         (presets.Plainly(period_s=3600), "that of 8 h, unscaled"),
         (presets.Plainly(multiplier=Ratio(2 * E18)), "that of 8 h, unscaled"),
         (presets.Kraken(low=Ratio(0)), "same on both sides"),
+        (presets.Kraken(low=None), "same on both sides"),
+        (presets.Kraken(high=None), "same on both sides"),
         (presets.Kraken(period_s=3600), "8 h or of a day"),
         (presets.DydxV3(), "no interest outside its clamp"),
         (presets.CoinbaseIntx(), "no memory"),

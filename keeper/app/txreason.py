@@ -45,7 +45,9 @@ def _words(outbox: Outbox, tx: TxRecord, step: Step, newer: Intent | None) -> st
             return _raised(outbox, tx, Purpose.SUPERSEDE, newer, "a newer price takes its nonce with the next block")
         case Step.CANCEL:
             late = wallet.is_late(tx.intent)
-            cause = "taken back" if desk.is_abandoned(tx.intent) else "too late" if late else "paused on chain"
+            barred = last.intent is not None and wallet.barred(last.intent)
+            paused = "paused on chain" if barred else "done with another nonce"
+            cause = "taken back" if desk.is_abandoned(tx.intent) else "too late" if late else paused
             return f"{cause}: an empty transfer takes its nonce with the next block"
 
 

@@ -1301,3 +1301,45 @@ def test_liquidation__behind_fundings_in_the_inbox__goes_before_all_that_are_not
         assert nonces[liquidation.id] == begun
 
     played(play)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_price__back_at_the_nonce_that_it_never_got_beside_the_one_that_it_waits_at__is_done_once(
+    restart: bool,
+) -> None:
+    """Torture, probe-during_reconcile-30: after a reorganisation it was sent at both, and mined at both."""
+
+    async def play(world: World) -> None:
+        network = world.network
+        want(world, Kind.RECORD, Lane.PRICE)
+        await asyncio.sleep(0.01)
+        first = network.pool.choose()
+        new = want(world, Kind.RECORD, Lane.PRICE)
+        world.lies.replies = [Reply(taken=False, words="nonce too low: next nonce 1, tx nonce 0")]
+        while world.lies.replies:
+            network.mine([])
+            world.announce()
+            await asyncio.sleep(0.1)
+        network.mine(first)
+        world.announce()
+        await asyncio.sleep(0.1)
+        assert world.life is not None
+        desk = world.life.outbox.wallet.desk
+        assert [tx.last.intent for tx in desk.open.values()] == [new, new]
+        network.blocks.pop()
+        network.mine([])
+        network.mine([])
+        network.look_again(first)
+        network.reorgs += 1
+        if restart:
+            await world.kill()
+            world.start()
+        world.announce()
+        await asyncio.sleep(2.5)
+        for _ in range(4):
+            await block(world)
+        own = new.call.data[1:17].hex()
+        assert network.blocks.effects[own] == 1
+        assert world.told[new.id].state is IntentState.CONFIRMED
+
+    played(play)

@@ -12,7 +12,7 @@ from keeper.domain.funds import Balance, Shortfall, Spending
 from keeper.domain.heads import Head
 from keeper.domain.ids import Hash
 from keeper.domain.nonces import Nonces
-from keeper.domain.transaction import INCLUDED, UNMINED, Intent, IntentState, Lane, Outcome, TxRecord, TxState
+from keeper.domain.transaction import INCLUDED, UNMINED, Intent, IntentState, Lane, Outcome, Purpose, TxRecord, TxState
 from keeper.domain.txsteps import Missed, displaced
 from keeper.runtime.board import Board
 
@@ -116,10 +116,18 @@ class Desk:
         """Whether its receipt tells of success; by the status alone from a start until the chain is asked: see `vain`."""
         return tx.receipt is not None and tx.receipt.status == 1 and tx.nonce not in self.vain
 
-    def done(self) -> frozenset[str]:
-        """Ids of the intents that a nonce of ours has done, and that can still be taken back."""
-        winners = (tx.winner for tx in self.included() if self.has_effect(tx))
-        return frozenset(each.intent.id for each in winners if each is not None and each.intent is not None)
+    def owners(self) -> dict[str, int]:
+        """By intents, the nonces that are to do them: one that has, and can still be taken back, else the highest that waits.
+
+        A reorganisation can bring a lower one back beside it: mined as well, it would be done twice.
+        """
+        waiting = {
+            tx.intent.id: tx.nonce for tx in self.unmined() if tx.intent and tx.last.purpose is not Purpose.CANCEL
+        }
+        winners = ((tx.winner, tx.nonce) for tx in self.included() if self.has_effect(tx))
+        return waiting | {
+            each.intent.id: nonce for each, nonce in winners if each is not None and each.intent is not None
+        }
 
     def done_by(self, intent_id: str, beside: int) -> Receipt | None:
         """That of another nonce of ours with which the intent succeeded, and which can still be taken back."""

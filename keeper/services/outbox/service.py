@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -257,12 +257,12 @@ class Outbox:
         """Moves the nonces that are not mined, the lowest first: a higher one cannot be mined before it."""
         wallet, desk = self.wallet, self.wallet.desk
         assert desk.nonces is not None
-        replaced, done = False, desk.done()
+        replaced, owners = False, desk.owners()
         for tx in desk.unmined():
             if tx.nonce < desk.nonces.mined or wallet.forbidden():
                 continue
             self._beat()
-            step, newer = self.decide(tx, done)
+            step, newer = self.decide(tx, owners)
             if step in _REPLACING:
                 if replaced and step is not Step.CANCEL:
                     continue
@@ -293,16 +293,16 @@ class Outbox:
                 advice="raised so often and still not mined: `keeper tx bump` raises it once more, `keeper tx cancel` ends it",
             )
 
-    def decide(self, tx: TxRecord, done: Collection[str] | None = None) -> tuple[Step, Intent | None]:
+    def decide(self, tx: TxRecord, owners: Mapping[str, int] | None = None) -> tuple[Step, Intent | None]:
         """What the next head will bring to a nonce that is not mined, and the newer price that takes its place, if any.
 
-        `done`: `desk.done()`, where many nonces are decided on at once.
+        `owners`: `desk.owners()`, where many nonces are decided on at once.
         """
         wallet, desk = self.wallet, self.wallet.desk
         newer = self.dispatch.newer_price(tx)
-        done = desk.done() if done is None else done
-        is_done = tx.intent is not None and tx.intent.id in done  # mined as well, it would only be refused
-        late = desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent) or is_done
+        owners = desk.owners() if owners is None else owners
+        elsewhere = tx.intent is not None and owners.get(tx.intent.id, tx.nonce) != tx.nonce
+        late = desk.is_abandoned(tx.intent) or wallet.is_late(tx.intent) or elsewhere
         if newer is not None and isinstance(self.sender.raised(tx.nonce, Purpose.SUPERSEDE, newer), Shortfall):
             newer = None  # what cannot be paid takes nobody's place
         followed = desk.is_followed(tx)

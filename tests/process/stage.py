@@ -32,10 +32,16 @@ from keeper.domain.ids import address
 from tests.canary import URL_SECRET, assert_kept, signed
 
 QUICK_INTERVAL_S = 10
-QUICK: tuple[MarketListing, ...] = tuple(
-    replace(each, feed=replace(each.feed, interval_s=QUICK_INTERVAL_S, hold_s=QUICK_INTERVAL_S)) for each in LISTINGS
-)
+
+
+def settled_every(interval_s: int) -> tuple[MarketListing, ...]:
+    return tuple(replace(each, feed=replace(each.feed, interval_s=interval_s, hold_s=interval_s)) for each in LISTINGS)
+
+
+QUICK = settled_every(QUICK_INTERVAL_S)
 """Funding boundaries that a test need not wait long for."""
+CALM = settled_every(3_600)
+"""None comes between, but on the hour: a price is alone with the node."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 Edit = Callable[[dict[str, Any], dict[str, dict[str, Any]]], None]
 """Changes keeper.yaml and the market files (by name) before they are written."""

@@ -18,7 +18,7 @@ from keeper.devnet.deploy import Deployment
 from keeper.domain.ids import address
 from tests.process.gate import rpc_gate
 from tests.process.ledger import sender_receipts
-from tests.process.stage import KeeperProcess, Stage, stage, started
+from tests.process.stage import CALM, KeeperProcess, Stage, stage, started
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -105,7 +105,7 @@ async def test_start__with_no_node_and_no_venue__then_it_is_up_and_beats_and_is_
 async def test_stop__with_a_push_under_way__then_it_is_mined_before_the_end_and_the_code_is_0(
     tmp_path: Path, systemd: Systemd
 ) -> None:
-    async with stage(tmp_path) as scene:
+    async with stage(tmp_path, listings=CALM) as scene:
         keeper = await scene.keeper(scene.configure(), environ=systemd.environ())
         await keeper.published()
         await scene.rpc.call("evm_setIntervalMining", 0)
@@ -123,7 +123,7 @@ async def test_stop__with_a_push_that_is_never_mined__then_code_1_and_a_critical
     def impatient(settings: dict[str, Any], _markets: dict[str, Any]) -> None:
         settings["grace_s"] = 2
 
-    async with stage(tmp_path) as scene:
+    async with stage(tmp_path, listings=CALM) as scene:
         keeper = await scene.keeper(scene.configure(impatient))
         await keeper.published()
         await scene.rpc.call("evm_setIntervalMining", 0)

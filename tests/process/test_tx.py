@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from keeper.devnet.configure import address_of
-from tests.process.stage import REPOSITORY, KeeperProcess, Stage, stage
+from tests.process.stage import CALM, REPOSITORY, KeeperProcess, Stage, stage
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -45,7 +45,7 @@ async def listed(scene: Stage, config: Path, *words: str) -> dict[str, Any]:
 
 
 async def test_tx__of_a_stuck_price__is_listed_shown_bumped_and_cancelled(tmp_path: Path) -> None:
-    async with stage(tmp_path) as scene:
+    async with stage(tmp_path, listings=CALM) as scene:
         config = scene.configure()
         keeper = await scene.keeper(config)
         nonce = await stuck_push(scene, keeper)
@@ -87,7 +87,7 @@ async def test_tx__of_a_stuck_price__is_listed_shown_bumped_and_cancelled(tmp_pa
 
 
 async def test_tx_plunge__with_confirmation_and_without__then_everything_pending_goes(tmp_path: Path) -> None:
-    async with stage(tmp_path) as scene:
+    async with stage(tmp_path, listings=CALM) as scene:
         config = scene.configure()
         keeper = await scene.keeper(config)
         nonce = await stuck_push(scene, keeper)
@@ -105,7 +105,7 @@ async def test_tx_plunge__with_confirmation_and_without__then_everything_pending
 
 
 async def test_tx__without_a_keeper__reads_its_journal_and_gives_no_orders(tmp_path: Path) -> None:
-    async with stage(tmp_path) as scene:
+    async with stage(tmp_path, listings=CALM) as scene:
         config = scene.configure()
         code, printed = await tx(scene, config, "list")
         assert code == 1

@@ -195,8 +195,9 @@ class World:
             self.laws.require(late_ns < _PATIENCE_NS, "TIME", f"{own} is signed {late_ns / SECOND} s too late")
         record = self.ledger.intent(own)
         failed = record is not None and record.state in _MINED_IN_VAIN
-        if not own or kind_of(tx.data) not in ONCE or failed:
-            return  # what was mined and failed is tried again before that is final
+        begun = any(each.nonce == tx.nonce and each.data == tx.data for each in self.signed.values() if each is not tx)
+        if not own or kind_of(tx.data) not in ONCE or failed or begun:
+            return  # what was mined and failed is tried again before that is final, and a second form begins nothing
         others = [
             each.nonce
             for each in self.network.seen.values()

@@ -28,6 +28,7 @@ _MAX_DEPTH = 8
 _ZONE = ZoneInfo("Europe/Berlin")
 _FIXED_AT = time(16, 0)
 _EURO_BEGAN = date(1999, 1, 4)
+_NEVER = date(2100, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class _Reader:
             self.day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
         except ValueError:
             self.day = None
-        if self.day is None or self.day < _EURO_BEGAN:
+        if self.day is None or not _EURO_BEGAN <= self.day < _NEVER:
             raise FeedProtocolError(f"no day: {text[:20]!r}")
 
     def _rated(self, code: str, rate: str) -> None:

@@ -215,6 +215,8 @@ class World:
         desk = None if self.life is None else self.life.outbox.wallet.desk
         if desk is None or desk.head is None or desk.head.reorgs != self.network.reorgs:
             return  # what a reorganisation gave back to the pool is not known yet
+        if desk.nonces is not None and desk.nonces.mined > self.network.blocks.nonce:
+            return  # nor here: its head has come, and its count of nonces has not
         known = desk.balance
         forms = [each.cost for each in self.signed.values() if each.nonce == tx.nonce and each.hash != tx.hash]
         if (

@@ -14,6 +14,7 @@ from random import Random
 import pytest
 
 from keeper.app.txreason import reason
+from keeper.devnet.simulator.envelope import Envelope
 from keeper.domain.chain import At
 from keeper.domain.funds import Balance
 from keeper.domain.ids import Address
@@ -200,26 +201,34 @@ def test_nonce__used_elsewhere_and_a_crash_at_its_last_write__has_raised_the_ala
     played(play)
 
 
+async def got_a_second_nonce(world: World) -> tuple[Intent, Envelope, Envelope]:
+    """A newer price, its bytes for the nonce of the older one, which are held up, and those for its own, whose block is gone
+    again with the one before it.
+    """
+    network, older = world.network, want(world, Kind.ROUND, Lane.PRICE)
+    await asyncio.sleep(0.01)
+    world.lies.replies = [Reply(taken=False, words="nonce too low: next nonce 1, tx nonce 0", held=True)]
+    newer = want(world, Kind.ROUND, Lane.PRICE)
+    while not network.delayed:
+        network.mine([])
+        world.announce()
+        await asyncio.sleep(0.1)
+    (first,) = network.delayed
+    await block(world)
+    await block(world)
+    second, _ = network.blocks.takers[1]
+    assert second.data == first.data != older.call.data
+    network.blocks.pop()
+    network.blocks.pop()
+    return newer, first, second
+
+
 def test_price__mined_after_all_at_the_nonce_it_was_first_meant_for__leaves_its_second_nonce_to_nothing() -> None:
     """Torture, counter-after_receipt_saved-28: the second was sent again beside the first, and reverted."""
 
     async def play(world: World) -> None:
         network = world.network
-        want(world, Kind.ROUND, Lane.PRICE)
-        await asyncio.sleep(0.01)
-        world.lies.replies = [Reply(taken=False, words="nonce too low: next nonce 1, tx nonce 0", held=True)]
-        new = want(world, Kind.ROUND, Lane.PRICE)
-        while not network.delayed:
-            network.mine([])
-            world.announce()
-            await asyncio.sleep(0.1)
-        (first,) = network.delayed
-        await block(world)
-        await block(world)
-        second, _ = network.blocks.takers[1]
-        assert second.data == first.data
-        network.blocks.pop()
-        network.blocks.pop()
+        new, first, second = await got_a_second_nonce(world)
         network.mine([first])
         network.mine([])
         network.look_again([second])
@@ -821,21 +830,7 @@ def test_intent__done_by_its_first_nonce_and_a_restart__leaves_its_second_nonce_
 
     async def play(world: World) -> None:
         network = world.network
-        want(world, Kind.ROUND, Lane.PRICE)
-        await asyncio.sleep(0.01)
-        world.lies.replies = [Reply(taken=False, words="nonce too low: next nonce 1, tx nonce 0", held=True)]
-        want(world, Kind.ROUND, Lane.PRICE)
-        while not network.delayed:
-            network.mine([])
-            world.announce()
-            await asyncio.sleep(0.1)
-        (first,) = network.delayed
-        await block(world)
-        await block(world)
-        second, _ = network.blocks.takers[1]
-        assert second.data == first.data
-        network.blocks.pop()
-        network.blocks.pop()
+        _, first, second = await got_a_second_nonce(world)
         network.mine([first])
         network.mine([])
         network.pool.drop(second.hash)
@@ -859,21 +854,7 @@ def test_intent__done_by_its_first_nonce_and_without_effect_at_its_second__is_to
 
     async def play(world: World) -> None:
         network = world.network
-        price = want(world, Kind.ROUND, Lane.PRICE)
-        await asyncio.sleep(0.01)
-        world.lies.replies = [Reply(taken=False, words="nonce too low: next nonce 1, tx nonce 0", held=True)]
-        want(world, Kind.ROUND, Lane.PRICE)
-        while not network.delayed:
-            network.mine([])
-            world.announce()
-            await asyncio.sleep(0.1)
-        (first,) = network.delayed
-        await block(world)
-        await block(world)
-        second, _ = network.blocks.takers[1]
-        assert second.data == first.data != price.call.data
-        network.blocks.pop()
-        network.blocks.pop()
+        _, first, second = await got_a_second_nonce(world)
         network.mine([first])
         network.look_again([second])
         network.reorgs += 1

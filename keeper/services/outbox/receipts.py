@@ -256,9 +256,8 @@ class Receipts:
         if state is IntentState.REVERTED and revert is not None and revert.benign:
             state = IntentState.LOST_RACE
         ours = None if intent is None else wallet.desk.done_by(intent.id, beside=tx.nonce)
-        if (
-            ours is not None and state is not IntentState.MINED
-        ):  # in vain because of ourselves: see `Dispatch._may_come_back`
+        if ours is not None and state is not IntentState.MINED:
+            # In vain because of ourselves: see `Dispatch._may_come_back`.
             state, receipt, revert = IntentState.MINED, ours, None
         keys = {"wallet": wallet.name, "nonce": tx.nonce, "tx_hash": receipt.tx_hash, "block": receipt.block_number}
         if intent is None:
